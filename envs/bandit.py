@@ -1,0 +1,72 @@
+"""Bandit: find the arm that pays."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import normal, stream_starts
+
+
+class Bandit(JitEnv):
+    """The classic multi-armed bandit: one arm pays, in every copy the same.
+
+    - Observation: ``Box(-1, 1, (1,), float32)``, always 1.
+    - Action: ``Discrete(num_actions)``, the arm to pull.
+    - Reward: ``reward_scale`` for the right arm, 0 for the others; plus noise of standard deviation ``reward_noise``.
+    - Terminated: at every step.
+
+    Params: ``num_actions`` (4), ``reward_scale`` (1), ``reward_noise`` (0), and ``arm_seed`` (42), which chooses the
+    arm that pays. It stands apart from ``seed``, because a bandit is only worth learning if its arms stay
+    the same.
+
+    Source: PufferLib 3, Ocean's ``bandit``. There the noise is scaled twice; here it is what its name says.
+    """
+
+    metrics = ("solved",)
+    single_observation_space = Box(-1, 1, (1,), np.float32)
+
+    class State(NamedTuple):
+        solved: bool
+
+    class Params(NamedTuple):
+        num_actions: int = 4
+        reward_scale: float = 1.0
+        reward_noise: float = 0.0
+        arm_seed: int = 42
+        arm: int = -1  # the one that pays; chosen by arm_seed where negative
+
+    @staticmethod
+    def single_action_space(p: Any) -> Discrete:
+        return Discrete(p.num_actions)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if params.num_actions < 2:
+            raise ValueError(f"Bandit: parameter num_actions is {params.num_actions}; expected at least 2.")
+        if params.reward_noise < 0:
+            raise ValueError(f"Bandit: parameter reward_noise is {params.reward_noise}; expected 0 or more.")
+        if params.arm >= params.num_actions:
+            raise ValueError(f"Bandit: parameter arm is {params.arm}; expected less than {params.num_actions}.")
+        if params.arm >= 0:
+            return params
+        return params._replace(arm=int(stream_starts(params.arm_seed, 0, 1)[0] % np.uint64(params.num_actions)))
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        pass
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        s.solved[i] = action == p.arm
+        reward = p.reward_scale if s.solved[i] else 0.0
+        if p.reward_noise > 0.0:
+            reward += p.reward_noise * normal(rng)
+        return reward, True
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = 1.0

@@ -1,0 +1,70 @@
+"""Memory: repeat a sequence after a delay."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import Array, JitEnv, kernel
+from puffer_numba.jit.random import integer
+
+
+class Memory(JitEnv):
+    """A random sequence of binary digits is shown, one at each step; after a delay, say it again.
+
+    An episode has three parts: ``mem_length`` steps that show the digits, ``mem_delay`` steps of waiting, and
+    ``mem_length`` steps of recall, in which only a policy with a memory does better than guessing.
+
+    - Observation: ``Box(-1, 1, (1,), float32)``: the digit, 0 or 1, while it is shown; -1 afterwards.
+    - Action: ``Discrete(2)``: in the recall, the digit; before that it has no effect.
+    - Reward: 1 for each digit recalled rightly, divided by ``mem_length``, so that a perfect episode returns 1 and
+      guessing returns 0.5.
+    - Terminated: after the last digit, at step ``2 * mem_length + mem_delay``.
+
+    Params: ``mem_length`` (1), ``mem_delay`` (0).
+
+    Source: PufferLib 3, Ocean's ``memory``. There, observations after the sequence are 0, which is also a digit, the
+    last digit is never asked for, and saying 0 while the sequence is shown is rewarded; this one has none of the three.
+    """
+
+    metrics = ("solved",)
+    single_observation_space = Box(-1, 1, (1,), np.float32)
+    single_action_space = Discrete(2)
+
+    class State(NamedTuple):
+        digits: Array[np.int8, "mem_length"]
+        tick: int
+        correct: int
+        solved: bool
+
+    class Params(NamedTuple):
+        mem_length: int = 1
+        mem_delay: int = 0
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if params.mem_length < 1:
+            raise ValueError(f"Memory: parameter mem_length is {params.mem_length}; expected at least 1.")
+        if params.mem_delay < 0:
+            raise ValueError(f"Memory: parameter mem_delay is {params.mem_delay}; expected 0 or more.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        for k in range(p.mem_length):
+            s.digits[i, k] = integer(rng, 2)
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        asked = s.tick[i] - p.mem_length - p.mem_delay
+        right = asked >= 0 and s.digits[i, max(asked, 0)] == action
+        s.correct[i] += right
+        s.tick[i] += 1
+        s.solved[i] = s.correct[i] == p.mem_length
+        return (1.0 if right else 0.0) / p.mem_length, s.tick[i] == 2 * p.mem_length + p.mem_delay
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.digits[i, s.tick[i]] if s.tick[i] < p.mem_length else -1.0

@@ -1,0 +1,78 @@
+"""Squared: walk over a square grid to the target."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+
+EMPTY, AGENT, TARGET = 0, 1, 2
+NOOP, DOWN, UP, LEFT, RIGHT = range(5)
+
+
+class Squared(JitEnv):
+    """The agent starts in the middle of a grid; a target lies on another cell. Walk there.
+
+    - Observation: ``Box(0, 2, (size * size,), uint8)``, the cells row by row: 0 empty, 1 agent, 2 target.
+    - Action: ``Discrete(5)``: 0 stay, 1 down, 2 up, 3 left, 4 right.
+    - Reward: 1 on reaching the target, -1 on leaving the grid or running out of time, else 0.
+    - Terminated: with either reward. An episode has at most ``3 * size + 2`` steps.
+    - Start: agent in the middle, target uniform over the other cells.
+
+    Params: ``size``, cells along a side (11).
+
+    Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
+    """
+
+    metrics = ("solved",)
+    single_action_space = Discrete(5)
+
+    class State(NamedTuple):
+        cell: int  # of the agent: row * size + column
+        target: int
+        tick: int
+        solved: bool
+
+    class Params(NamedTuple):
+        size: int = 11
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        return Box(0, 2, (p.size * p.size,), np.uint8)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 2 <= params.size <= 1024:
+            raise ValueError(f"Squared: parameter size is {params.size}; expected 2 to 1024.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.cell[i] = p.size * p.size // 2
+        target = integer(rng, p.size * p.size - 1)
+        s.target[i] = target + 1 if target >= s.cell[i] else target
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        row, column = s.cell[i] // p.size, s.cell[i] % p.size
+        row += 1 if action == DOWN else -1 if action == UP else 0
+        column += 1 if action == RIGHT else -1 if action == LEFT else 0
+        inside = (row >= 0) & (row < p.size) & (column >= 0) & (column < p.size)
+        late = s.tick[i] > 3 * p.size
+        if inside:
+            s.cell[i] = row * p.size + column
+        s.solved[i] = inside and not late and s.cell[i] == s.target[i]
+        s.tick[i] += 1
+        lost = late or not inside
+        return 1.0 * s.solved[i] - 1.0 * lost, s.solved[i] or lost
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        for k in range(p.size * p.size):
+            obs[i, k] = EMPTY
+        obs[i, s.target[i]] = TARGET
+        obs[i, s.cell[i]] = AGENT

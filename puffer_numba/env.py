@@ -1,0 +1,275 @@
+"""PufferEnv: the contract that every batched environment keeps, and the buffers it writes.
+
+A PufferEnv is many environments behind one object. It writes observations, rewards and episode ends
+in place, into arrays that may belong to somebody else: a slice of shared memory, or one step of a
+trainer's rollout storage. Names and behaviour follow PufferLib 3, with two additions:
+
+- ``final_observations``: environments reset themselves, so where an episode ends, ``observations``
+  already holds the first observation of the next one; the last one of the old is kept here.
+- ``bind``: point the environment at other buffers, at no cost, between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+Infos = list[dict[str, Any]]
+StepResult = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]
+RecvResult = tuple[
+    NDArray[Any],
+    NDArray[np.float32],
+    NDArray[np.bool_],
+    NDArray[np.bool_],
+    Infos,
+    NDArray[np.int64],
+    NDArray[np.bool_],
+]
+
+
+class APIUsageError(RuntimeError):
+    """The library was called in a way it cannot serve. Says what, what was expected, and the mend."""
+
+
+class Buffers(NamedTuple):
+    """The arrays that one step of a batched environment reads and writes. First axis: ``num_agents`` rows."""
+
+    observations: NDArray[Any]
+    """``(num_agents, *observation_shape)``, dtype of the observation space."""
+    rewards: NDArray[np.float32]
+    """``(num_agents,)``"""
+    terminals: NDArray[np.bool_]
+    """``(num_agents,)``: the episode ended here, for good; its value is 0 from here on."""
+    truncations: NDArray[np.bool_]
+    """``(num_agents,)``: the episode was cut here, usually by the time limit; it still has a value."""
+    masks: NDArray[np.bool_]
+    """``(num_agents,)``: whether an agent acts on this row's observation. False: dead, or padding."""
+    final_observations: NDArray[Any]
+    """Like ``observations``; a row is valid in the step in which its episode ended, and only then."""
+    actions: NDArray[Any]
+    """``(num_agents, *action_shape)``: int32 for Discrete and MultiDiscrete, else the Box's dtype."""
+
+
+def buffer_specs(
+    observation_space: Box, action_space: gymnasium.Space[Any], num_agents: int
+) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and dtype of each field of `Buffers` for ``num_agents`` rows of these spaces."""
+    obs_shape = (num_agents, *observation_space.shape)
+    action_dtype = action_space.dtype if isinstance(action_space, Box) else np.int32
+    row = (num_agents,)
+    return {
+        "observations": (obs_shape, np.dtype(observation_space.dtype)),
+        "rewards": (row, np.dtype(np.float32)),
+        "terminals": (row, np.dtype(np.bool_)),
+        "truncations": (row, np.dtype(np.bool_)),
+        "masks": (row, np.dtype(np.bool_)),
+        "final_observations": (obs_shape, np.dtype(observation_space.dtype)),
+        "actions": ((num_agents, *(action_space.shape or ())), np.dtype(action_dtype)),
+    }
+
+
+def make_buffers(
+    observation_space: Box,
+    action_space: gymnasium.Space[Any],
+    num_agents: int,
+    buf: Mapping[str, NDArray[Any]] | Buffers | None = None,
+) -> Buffers:
+    """New buffers, or ``buf``'s arrays where it has them, checked for shape, dtype and contiguity.
+
+    Raises:
+        APIUsageError: an array of ``buf`` has another shape, dtype or memory order than this
+            environment writes, is read-only, or has a name that no buffer has.
+    """
+    given = buf._asdict() if isinstance(buf, Buffers) else dict(buf or {})
+    specs = buffer_specs(observation_space, action_space, num_agents)
+    unknown = sorted(set(given) - set(specs))
+    if unknown:
+        raise APIUsageError(f"buf has unknown arrays {unknown}; an environment has {', '.join(specs)}.")
+    arrays = {}
+    for name, (shape, dtype) in specs.items():
+        array = given.get(name)
+        if array is None:
+            array = np.ones(shape, dtype) if name == "masks" else np.zeros(shape, dtype)
+        problem = _buffer_problem(array, shape, dtype)
+        if problem:
+            raise APIUsageError(
+                f"buf[{name!r}] {problem}; expected a writable C-contiguous {dtype} array of shape {shape}."
+            )
+        arrays[name] = array
+    return Buffers(**arrays)
+
+
+def _buffer_problem(array: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    if not isinstance(array, np.ndarray):
+        return f"is a {type(array).__name__}"
+    if array.shape != shape:
+        return f"has shape {array.shape}"
+    if array.dtype != dtype:
+        return f"has dtype {array.dtype}"
+    if not array.flags.c_contiguous:
+        return "is not C-contiguous"
+    if not array.flags.writeable:
+        return "is read-only"
+    return ""
+
+
+class PufferEnv:
+    """Many environments, stepped together, writing into shared arrays.
+
+    A subclass sets ``single_observation_space`` (a Box), ``single_action_space`` (Discrete,
+    MultiDiscrete or Box) and ``num_agents`` (the number of rows) before it calls
+    ``super().__init__(buf)``, and implements ``reset`` and ``step``::
+
+        class Walk(PufferEnv):
+            def __init__(self, num_agents=8, buf=None):
+                self.single_observation_space = Box(-10, 10, (1,), np.float32)
+                self.single_action_space = Discrete(2)
+                self.num_agents = num_agents
+                super().__init__(buf)
+
+            def reset(self, seed=None):
+                self.observations[:] = 0
+                return self.observations, []
+
+            def step(self, actions):
+                self.observations[:, 0] += 2 * actions - 1
+                ...
+                return self.observations, self.rewards, self.terminals, self.truncations, []
+
+    Attributes:
+        observations, rewards, terminals, truncations, masks, final_observations, actions:
+            the arrays of `Buffers`; each step overwrites them.
+
+    Args:
+        buf: None to allocate own arrays, or a mapping with some or all of the names in `Buffers`.
+    """
+
+    single_observation_space: Any  # a Box; JitEnv subclasses may declare a function of the params
+    single_action_space: Any  # Discrete, MultiDiscrete or Box; likewise
+    num_agents: int
+
+    buffers: Buffers
+    observations: NDArray[Any]
+    rewards: NDArray[np.float32]
+    terminals: NDArray[np.bool_]
+    truncations: NDArray[np.bool_]
+    masks: NDArray[np.bool_]
+    final_observations: NDArray[Any]
+    actions: NDArray[Any]
+
+    episode_returns: NDArray[np.float32] | None = None
+    """``(num_agents,)``; a row is valid in the step in which its episode ended. None where not kept."""
+    episode_lengths: NDArray[np.int32] | None = None
+    """``(num_agents,)``, in steps; valid as ``episode_returns`` is."""
+
+    def __init__(self, buf: Mapping[str, NDArray[Any]] | Buffers | None = None) -> None:
+        self._check_declared()
+        self.agent_ids = np.arange(self.num_agents)
+        self._pending: StepResult | None = None
+        self.closed = False
+        self.bind(make_buffers(self.single_observation_space, self.single_action_space, self.num_agents, buf))
+
+    def _check_declared(self) -> None:
+        name = type(self).__name__
+        for attribute in ("single_observation_space", "single_action_space", "num_agents"):
+            if not hasattr(self, attribute):
+                raise APIUsageError(f"{name} must set self.{attribute} before super().__init__(buf).")
+        if not isinstance(self.single_observation_space, Box):
+            raise APIUsageError(
+                f"{name}.single_observation_space is {self.single_observation_space!r}; a PufferEnv has a Box. "
+                "Wrap structured observations with the emulation layer."
+            )
+        if not isinstance(self.single_action_space, Discrete | MultiDiscrete | Box):
+            raise APIUsageError(
+                f"{name}.single_action_space is {self.single_action_space!r}; "
+                "a PufferEnv has Discrete, MultiDiscrete or Box."
+            )
+        if isinstance(self.num_agents, bool) or not isinstance(self.num_agents, int | np.integer):
+            raise APIUsageError(f"{name}.num_agents is {self.num_agents!r}; expected a positive integer.")
+        if self.num_agents < 1:
+            raise APIUsageError(f"{name}.num_agents is {self.num_agents}; expected at least 1.")
+
+    def bind(self, buffers: Buffers) -> None:
+        """Write the next steps into ``buffers``; arrays must be as `make_buffers` would make them."""
+        self.buffers = buffers
+        (
+            self.observations,
+            self.rewards,
+            self.terminals,
+            self.truncations,
+            self.masks,
+            self.final_observations,
+            self.actions,
+        ) = buffers
+
+    @cached_property
+    def observation_space(self) -> gymnasium.Space[Any]:
+        """The space of all rows together."""
+        return batch_space(self.single_observation_space, self.num_agents)
+
+    @cached_property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """The space of all rows together."""
+        return batch_space(self.single_action_space, self.num_agents)
+
+    @property
+    def num_envs(self) -> int:
+        """Environments behind this object; equal to ``num_agents`` where each has one agent."""
+        return self.num_agents
+
+    def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
+        """Start every environment anew; with a seed, also every random stream."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement reset(seed)")
+
+    def step(self, actions: ArrayLike) -> StepResult:
+        """Advance every environment by one action: ``(num_agents, *action_shape)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement step(actions)")
+
+    def render(self) -> Any:
+        """A picture of the first environment, where it has one; None where it has not."""
+        return None
+
+    def log(self) -> dict[str, float]:
+        """Statistics of the episodes that ended since the last call; empty where none are kept."""
+        return {}
+
+    def async_reset(self, seed: int | None = None) -> None:
+        """Like `reset`; the result is fetched with `recv`."""
+        observations, infos = self.reset(seed)
+        self.rewards[:] = 0
+        self.terminals[:] = False
+        self.truncations[:] = False
+        self._pending = (observations, self.rewards, self.terminals, self.truncations, infos)
+
+    def send(self, actions: ArrayLike) -> None:
+        """Like `step`; the result is fetched with `recv`."""
+        if self._pending is not None:
+            raise APIUsageError("send() was called twice; call recv() between two sends.")
+        self._pending = self.step(actions)
+
+    def recv(self) -> RecvResult:
+        """Results of the last `send` or `async_reset`: ``(o, r, d, t, infos, env_ids, masks)``."""
+        if self._pending is None:
+            raise APIUsageError("recv() has nothing to return; call async_reset() or send(actions) first.")
+        pending, self._pending = self._pending, None
+        return (*pending, self.agent_ids, self.masks)
+
+    def close(self) -> None:
+        """Release what the environment holds. Calling it again does nothing."""
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,41 @@
+"""One line when a kernel is compiled rather than loaded from the cache, because then the user waits."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from numba.core import event
+
+_PATIENCE = 0.5  # seconds
+_names: dict[Any, str] = {}
+_timers: dict[Any, threading.Timer] = {}
+
+
+def announce(dispatcher: Any, name: str) -> Any:
+    """Say "compiling NAME (first run only)" on stderr whenever ``dispatcher`` compiles for half a second or more."""
+    _names[dispatcher] = name
+    return dispatcher
+
+
+def _say(name: str) -> None:
+    print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)
+
+
+class _Listener(event.Listener):
+    def on_start(self, event: Any) -> None:
+        dispatcher = event.data["dispatcher"]
+        if dispatcher in _names:
+            timer = threading.Timer(_PATIENCE, _say, (_names[dispatcher],))
+            timer.daemon = True
+            _timers[dispatcher] = timer
+            timer.start()
+
+    def on_end(self, event: Any) -> None:
+        timer = _timers.pop(event.data["dispatcher"], None)
+        if timer is not None:
+            timer.cancel()
+
+
+event.register("numba:compile", _Listener())

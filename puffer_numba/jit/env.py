@@ -1,0 +1,449 @@
+"""JitEnv: write one environment in plain Python; get thousands, compiled to a parallel kernel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike, NDArray
+
+from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
+from puffer_numba.jit import fields, kernels, threads
+from puffer_numba.jit.functions import specialize
+from puffer_numba.jit.random import stream_starts
+from puffer_numba.jit.tuples import Episodes
+
+Array = Annotated
+"""``Array[np.uint8, "size", "size"]``: a State field with a shape; sizes are numbers or expressions of the params."""
+
+_AUTORESET = {
+    "samestep": kernels.SAME_STEP,
+    "nextstep": kernels.NEXT_STEP,
+    "disabled": kernels.DISABLED,
+}
+_NO_LIMIT = 2**31 - 1
+_CALIBRATION_STEPS = 8
+_WORTH_A_SECOND_THREAD = 8e-6  # seconds for one step; waking a thread costs about 3e-6
+
+
+class JitEnv(PufferEnv):
+    """Many copies of one environment, compiled from scalar functions that know only their own copy ``i``.
+
+    A subclass declares::
+
+        class Walk(JitEnv):
+            max_episode_steps = 100
+            single_observation_space = Box(-1, 1, (1,), np.float32)
+            single_action_space = Discrete(2)
+
+            class State(NamedTuple):        # each field becomes an array: one value for each environment
+                position: int
+
+            class Params(NamedTuple):       # keyword arguments of Walk(...)
+                size: int = 10
+
+            @kernel
+            def reset_env(s, p, i, rng):
+                s.position[i] = integer(rng, p.size)
+
+            @kernel
+            def step_env(s, p, i, action, rng):
+                s.position[i] += 2 * action - 1
+                at_end = s.position[i] == p.size
+                return 1.0 if at_end else 0.0, at_end or s.position[i] < 0
+
+            @kernel
+            def observe_env(s, p, i, obs):
+                obs[i, 0] = s.position[i] / p.size
+
+    ``Walk(num_envs=4096, seed=1, size=20)`` is a `PufferEnv`. The framework supplies the loop, threads, buffers,
+    a random stream for each environment, the time limit, automatic resets, episode statistics and the
+    check of actions.
+
+    **State** fields are ``float`` (the environment's float type), ``int`` (int32), ``bool``, a NumPy scalar type, or
+    ``Array[type, size, ...]`` where sizes are numbers or expressions of the params, such as ``"2 * size + 1"``.
+    Every field of environment ``i`` is zero when ``reset_env`` is called.
+
+    **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). `setup` may
+    check them and compute tables.
+
+    **Spaces** may be functions of the params. **step_env** returns ``(reward, terminated)``. ``action`` is a number
+    for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
+
+    **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
+    ``num_envs * agents``, ``action`` and ``obs[i]`` have an axis of agents first, and ``step_env(s, p, i, action, rng, team)``
+    writes ``team.reward[i, a]`` and ``team.terminated[i, a]`` and returns whether the episode is over for all. See
+    `puffer_numba.jit.tuples.Agents`.
+
+    Args:
+        num_envs: number of environments.
+        seed: of all random streams. The stream of environment ``i`` depends on ``(seed, first_env + i)`` alone.
+        buf: arrays to write into, as for `PufferEnv`.
+        dtype: float type of state and params, "float32" or "float64".
+        jit: False runs the same functions as plain Python, for a breakpoint or a print.
+        autoreset: when an ended environment restarts, as in `gymnasium.vector.AutoresetMode`: "same-step" (in the
+            step that ended it), "next-step" or "disabled" (by ``reset(mask=...)``).
+        max_episode_steps: time limit; the class's own by default, None for none.
+        first_env: index of the first environment, where this object holds a part of many.
+        **params: values for ``Params``.
+
+    Raises:
+        APIUsageError: the class or the arguments are wrong; the message says which, and how to mend it.
+    """
+
+    agents: ClassVar[int | str | None] = None
+    max_episode_steps: int | None = None
+    info: ClassVar[tuple[str, ...]] = ()
+    """State fields shown to the user at each step: ``infos[0][name]`` is a view of the field's array."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
+    train_config: ClassVar[dict[str, Any]] = {}
+    """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
+
+    class Params(NamedTuple):
+        """No parameters."""
+
+    State: ClassVar[Any]
+    reset_env: ClassVar[Callable[..., None]]
+    step_env: ClassVar[Callable[..., Any]]
+    observe_env: ClassVar[Callable[..., None]]
+    render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = None
+    """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no picture."""
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        seed: int | None = 0,
+        buf: Mapping[str, NDArray[Any]] | Buffers | None = None,
+        dtype: str | type = "float32",
+        jit: bool = True,
+        autoreset: str | AutoresetMode = "same-step",
+        max_episode_steps: int | None | str = "default",
+        first_env: int = 0,
+        **params: Any,
+    ) -> None:
+        cls = type(self)
+        fields.check_class(cls)
+        self._num_envs = fields.positive_int(cls, "num_envs", num_envs)
+        self.float_type = fields.float_type(cls, dtype)
+        self.autoreset = fields.choose(cls, "autoreset", autoreset, _AUTORESET)
+        if max_episode_steps != "default":
+            self.max_episode_steps = max_episode_steps  # type: ignore[assignment]
+        if self.max_episode_steps is not None:
+            fields.positive_int(cls, "max_episode_steps", self.max_episode_steps)
+        self.jit = jit
+        self.first_env = fields.integer(cls, "first_env", first_env)
+        self._seed = seed if seed is None else fields.integer(cls, "seed", seed)
+        self.params = fields.make_params(cls, params, self.float_type)
+        self.agents_per_env = fields.count_agents(cls, self.params)
+        self.num_agents = self._num_envs * (self.agents_per_env or 1)
+        self.single_observation_space = fields.make_space(cls, "single_observation_space", self.params)
+        self.single_action_space = fields.make_space(cls, "single_action_space", self.params)
+        self._low, self._high = fields.action_bounds(self.single_action_space)
+        self._allocate()
+        self._kernels = self._make_kernels()
+        self._run = self._calibrate if jit else self._run_plain
+        self._timings: list[float] = []
+        self._simulations: dict[int, tuple[Buffers, Any, StepResult]] = {}
+        self._ready = self._seeded = False
+        super().__init__(buf)
+        self._action_shape = self.actions.shape
+        discrete = isinstance(self.single_action_space, Discrete | MultiDiscrete)
+        self._action_dtypes = (
+            (np.dtype(np.int32), np.dtype(np.int64)) if discrete else (self.actions.dtype,)
+        )
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        """Check the params and fill in computed ones; called once, with the class's own ``Params``.
+
+        Raise a ValueError that names the parameter, its value and what is allowed. To pass a table to the kernels,
+        declare it as an array and return ``params._replace(table=...)``.
+        """
+        return params
+
+    def _allocate(self) -> None:
+        n, agents = self._num_envs, self.agents_per_env
+        rows = (n,) if agents is None else (n, agents)
+        team = (0, 0) if agents is None else (n, agents)
+        columns = len(kernels.LOG_FIELDS) + len(self.metrics)
+        self.state = fields.make_state(type(self), n, self.params, self.float_type)
+        self._streams = np.zeros(n, np.uint64)
+        self._episodes = Episodes(
+            returns=np.zeros(rows, np.float32),
+            lengths=np.zeros(n, np.int32),
+            final_returns=np.zeros(rows, np.float32),
+            final_lengths=np.zeros(rows, np.int32),
+            ended=np.zeros(0 if self.autoreset == kernels.SAME_STEP else n, np.bool_),
+            alive=np.zeros(team, np.bool_),
+            gone=np.zeros(team, np.bool_),
+            # a row for each thread, padded so that no two threads write to one cache line
+            log=np.zeros((min(n, threads.MAX_THREADS), -(-columns // 8) * 8), np.float64),
+            max_steps=self.max_episode_steps or _NO_LIMIT,
+        )
+        self.episode_returns = self._episodes.final_returns.reshape(-1)
+        self.episode_lengths = self._episodes.final_lengths.reshape(-1)
+        self._infos: Infos = [{name: getattr(self.state, name) for name in self.info}] if self.info else []
+
+    def _make_kernels(self) -> kernels.Kernels:
+        cls = type(self)
+        functions: list[Callable[..., Any]] = [cls.reset_env, cls.step_env, cls.observe_env]
+        if self.jit:
+            functions = [specialize(function, self.float_type) for function in functions]
+        return kernels.make_kernels(
+            cls.__name__,
+            *functions,
+            agents=self.agents_per_env,
+            autoreset=self.autoreset,
+            scalar_actions=isinstance(self.single_action_space, Discrete),
+            jit=self.jit,
+        )
+
+    def bind(self, buffers: Buffers) -> None:
+        """Write the next steps into ``buffers``, which must be as `make_buffers` makes them.
+
+        The first time costs some 20 microseconds, from then on it is a look-up: a trainer binds the slots of
+        its rollout storage in turn.
+        """
+        super().bind(buffers)
+        known = self._simulations.get(id(buffers))
+        if known is None:
+            # the buffers are kept, so that their id stays theirs
+            known = self._simulations[id(buffers)] = (buffers, *self._simulate(buffers))
+        _, self._simulation, self._result = known
+
+    def _simulate(self, buffers: Buffers) -> tuple[Any, StepResult]:
+        if self.agents_per_env is None:
+            buffers.masks[:] = True
+        make = kernels.Simulation if self.jit else kernels.PlainSimulation
+        simulation = make(
+            self.state,
+            self.params,
+            tuple(getattr(self.state, name) for name in self.metrics),
+            self._streams,
+            self._episodes,
+            self._by_environment(buffers),
+            self._low,
+            self._high,
+        )
+        o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
+        return simulation, (o, r, d, t, self._infos)
+
+    def _by_environment(self, buffers: Buffers) -> Buffers:
+        """Views with axes (environment, agent) in place of rows."""
+        if self.agents_per_env is None:
+            return buffers
+        rows = (self._num_envs, self.agents_per_env)
+        return Buffers(*(array.reshape(rows + array.shape[1:]) for array in buffers))
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments."""
+        return self._num_envs
+
+    def reset(self, seed: int | None = None, mask: ArrayLike | None = None) -> tuple[NDArray[Any], Infos]:
+        """Restart environments, and with a seed also their random streams.
+
+        Without a seed the streams go on from where they are, at first from the seed given at construction.
+
+        Args:
+            seed: any integer, negative ones too.
+            mask: bool (num_envs,), the environments to restart; all by default.
+
+        Returns:
+            ``(observations, infos)``: ``(num_agents, *observation_shape)``.
+        """
+        which = self._reset_mask(mask)
+        if seed is None and not self._seeded:
+            seed = int(np.random.SeedSequence().generate_state(1)[0]) if self._seed is None else self._seed
+        if seed is not None:
+            seed = fields.integer(type(self), "seed", seed)
+            self._streams[which] = stream_starts(seed, self.first_env, self._num_envs)[which]
+            self._seeded = True
+        rows = np.repeat(which, self.agents_per_env or 1)
+        for array in (self.rewards, self.terminals, self.truncations):
+            array[rows] = 0
+        with self._plain_arithmetic():
+            self._kernels.reset(self._simulation, which)
+        self._ready = True
+        self._pending = None
+        return self.observations, self._infos
+
+    def _reset_mask(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
+        if self.closed:
+            raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
+        if mask is None:
+            return np.ones(self._num_envs, np.bool_)
+        which = np.ascontiguousarray(mask)
+        if which.dtype != np.bool_ or which.shape != (self._num_envs,):
+            raise APIUsageError(
+                f"reset(mask=...) got {which.dtype} of shape {which.shape}; expected bool of shape ({self._num_envs},)."
+            )
+        if not self._ready and not which.all():
+            raise APIUsageError("the first reset must restart every environment; call reset() without a mask.")
+        return which
+
+    def step(self, actions: ArrayLike) -> StepResult:
+        """Advance every environment by one step.
+
+        Args:
+            actions: ``(num_agents, *action_shape)``. int32 or int64 for Discrete and MultiDiscrete, the Box's own
+                dtype for Box: used without a copy. Others are converted where no value can change.
+
+        Returns:
+            ``(observations, rewards, terminals, truncations, infos)``: the buffers themselves, which the next
+            step overwrites.
+
+        Raises:
+            APIUsageError: wrong shape or dtype, or an action outside its space. Nothing has changed then.
+        """
+        if not self._ready:
+            self._raise_not_ready()
+        if not (
+            type(actions) is np.ndarray
+            and actions.dtype in self._action_dtypes
+            and actions.shape == self._action_shape
+            and actions.flags.c_contiguous
+        ):
+            actions = self._convert(actions)
+        if self.autoreset == kernels.DISABLED:
+            self._check_none_ended()
+        if self.agents_per_env is not None:
+            actions = actions.reshape(self._num_envs, self.agents_per_env, *self._action_shape[1:])
+        if self._run(self._simulation, actions) != 0:
+            self._raise_bad_action(actions)
+        return self._result
+
+    def _calibrate(self, simulation: Any, actions: NDArray[Any]) -> int:
+        """The first steps, timed, to learn whether a step is worth more than one thread."""
+        started = time.perf_counter()
+        bad = self._kernels.step(simulation, actions)
+        self._timings.append(time.perf_counter() - started)
+        if len(self._timings) == _CALIBRATION_STEPS:
+            worth_it = min(self._timings) > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
+            self._run = self._run_threaded if worth_it else self._kernels.step
+        return bad
+
+    def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
+        chunks = min(threads.num_threads(), len(self._episodes.log))
+        if chunks == 1:
+            return self._kernels.step(simulation, actions)
+        return threads.call_parallel(self._kernels.step_parallel, simulation, actions, chunks)
+
+    def _run_plain(self, simulation: Any, actions: NDArray[Any]) -> int:
+        with self._plain_arithmetic():
+            return self._kernels.step(simulation, actions)
+
+    def _plain_arithmetic(self) -> AbstractContextManager[Any]:
+        """Integer overflow and division by zero as in a kernel: silent."""
+        return nullcontext() if self.jit else np.errstate(all="ignore")
+
+    def _convert(self, actions: Any) -> NDArray[Any]:
+        """Actions in this environment's own buffer, if they can be taken without changing a value."""
+        array = np.asarray(actions)
+        space, expected = self.single_action_space, self._action_shape
+        if array.shape != expected:
+            raise APIUsageError(
+                f"actions have shape {array.shape}; expected {expected}: {self.num_agents} rows of {space}."
+            )
+        wanted = np.dtype(np.int64) if len(self._action_dtypes) == 2 else self._action_dtypes[0]
+        kind = "integers" if len(self._action_dtypes) == 2 else f"{wanted} values"
+        if array.dtype.kind not in ("iu" if len(self._action_dtypes) == 2 else "iuf"):
+            raise APIUsageError(
+                f"actions have dtype {array.dtype}; {space} takes {kind}: convert them with actions.astype({wanted})."
+            )
+        return np.ascontiguousarray(array, wanted)
+
+    def _check_none_ended(self) -> None:
+        ended = np.flatnonzero(self._episodes.ended)
+        if len(ended):
+            raise APIUsageError(
+                f"environment {ended[0]} has ended (and {len(ended) - 1} more), and autoreset is disabled; "
+                "call reset(mask=env.terminals | env.truncations) before the next step."
+            )
+
+    def _raise_not_ready(self) -> None:
+        name = type(self).__name__
+        if self.closed:
+            raise APIUsageError(f"{name} is closed; make a new one.")
+        raise APIUsageError(f"{name}.step() was called before reset(); call env.reset(seed=...) once first.")
+
+    def _raise_bad_action(self, actions: NDArray[Any]) -> None:
+        rows = actions.reshape(self.num_agents, -1)
+        row = int(np.flatnonzero(~((rows >= self._low) & (rows <= self._high)).all(axis=1))[0])
+        value = rows[row].tolist()
+        raise APIUsageError(
+            f"action of row {row} is {value[0] if len(value) == 1 else value}, outside {self.single_action_space}. "
+            "Nothing was stepped."
+        )
+
+    def log(self) -> dict[str, float]:
+        """Statistics of the episodes that ended since the last call.
+
+        Returns:
+            ``episodes``, their number; and, if there were any, means over them: ``episode_return`` (also over the
+            agents, where there are several), ``episode_length`` in steps, and the environment's ``metrics``.
+        """
+        totals = self._episodes.log.sum(axis=0)
+        self._episodes.log[:] = 0
+        episodes = float(totals[0])
+        if episodes == 0:
+            return {"episodes": 0.0}
+        names = (*kernels.LOG_FIELDS[1:], *self.metrics)
+        return {"episodes": episodes} | {n: float(v) / episodes for n, v in zip(names, totals[1:], strict=False)}
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Copies of all that determines the future, as plain arrays: state, random streams, episodes, observations."""
+        if not self._ready:
+            raise APIUsageError("get_state() was called before reset(); there is no state yet.")
+        return {name: array.copy() for name, array in self._all_state().items()}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `get_state` returned, here or in another object with the same parameters.
+
+        Raises:
+            APIUsageError: an array is missing, unknown, or of another shape or dtype. Nothing has changed then.
+        """
+        own = self._all_state()
+        if set(state) != set(own):
+            odd = sorted(set(state) ^ set(own))
+            raise APIUsageError(f"set_state() got other arrays than this environment has; they differ in {odd}.")
+        for name, array in own.items():
+            given = np.asarray(state[name])
+            if given.shape != array.shape or given.dtype != array.dtype:
+                raise APIUsageError(
+                    f"set_state(): {name} is {given.dtype} of shape {given.shape}; "
+                    f"expected {array.dtype} of shape {array.shape}."
+                )
+        for name, array in own.items():
+            array[...] = state[name]
+        self._ready = self._seeded = True
+
+    def _all_state(self) -> dict[str, NDArray[Any]]:
+        episodes = {n: a for n, a in self._episodes._asdict().items() if isinstance(a, np.ndarray)}
+        buffers = {n: getattr(self, n) for n in ("observations", "masks", "terminals", "truncations")}
+        return {
+            **{f"state.{name}": array for name, array in self.state._asdict().items()},
+            "streams": self._streams,
+            **{f"episodes.{name}": array for name, array in episodes.items()},
+            **buffers,
+        }
+
+    def render(self, index: int = 0) -> NDArray[np.uint8] | None:
+        """A picture of environment ``index``: uint8 (height, width, 3). None where the environment draws none."""
+        if self.render_env is None:
+            return None
+        if not self._ready:
+            raise APIUsageError("render() was called before reset(); call env.reset(seed=...) once first.")
+        return type(self).render_env(self.state, self.params, index)  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Release the arrays. Calling it again does nothing."""
+        super().close()
+        self._ready = False

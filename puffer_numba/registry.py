@@ -1,0 +1,158 @@
+"""Names to environments: `register`, `make`, `list_envs`, also for packages that ship their own.
+
+A third-party package registers its environments by an entry point::
+
+    [project.entry-points."puffer_numba.envs"]
+    anything = "their_package.envs"     # importing this module calls register(...)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar, overload
+
+import gymnasium
+
+from puffer_numba.env import APIUsageError, PufferEnv
+
+ENTRY_POINT_GROUP = "puffer_numba.envs"
+_BUILT_IN = {
+    "bandit": ("puffer_numba.envs.bandit", "Bandit"),
+    "cartpole": ("puffer_numba.envs.cartpole", "CartPole"),
+    "memory": ("puffer_numba.envs.memory", "Memory"),
+    "squared": ("puffer_numba.envs.squared", "Squared"),
+}
+
+EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """A registered environment."""
+
+    name: str
+    env_class: type[PufferEnv]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments that `make` passes unless told otherwise."""
+
+    @property
+    def gym_id(self) -> str:
+        """Its name in Gymnasium's registry."""
+        return _gym_id(self.env_class.__name__)
+
+
+_registered: dict[str, EnvSpec] = {}
+
+
+@overload
+def register(name: str, env_class: EnvClass, **defaults: Any) -> EnvClass: ...
+@overload
+def register(name: str, env_class: None = None, **defaults: Any) -> Callable[[EnvClass], EnvClass]: ...
+def register(name: str, env_class: Any = None, **defaults: Any) -> Any:
+    """Give an environment class a name, here and in Gymnasium: a function, or a decorator.
+
+    ::
+
+        register("walk", Walk, size=20)
+
+        @register("walk", size=20)
+        class Walk(JitEnv): ...
+
+    Args:
+        name: lower-case letters, digits, "_" and "-".
+        env_class: a subclass of `PufferEnv`.
+        **defaults: keyword arguments for the class, which `make` may override.
+
+    Raises:
+        APIUsageError: the name is taken by another class or malformed, or the class is not a PufferEnv.
+    """
+    if env_class is None:
+        return lambda decorated: register(name, decorated, **defaults)
+    if not name or not all(c.islower() or c.isdigit() or c in "_-" for c in name):
+        raise APIUsageError(f"register: name is {name!r}; expected lower-case letters, digits, '_' and '-'.")
+    if not (isinstance(env_class, type) and issubclass(env_class, PufferEnv)):
+        raise APIUsageError(f"register({name!r}): {env_class!r} is not a subclass of PufferEnv.")
+    known = _registered.get(name)
+    if known is not None and _identity(known.env_class) != _identity(env_class):
+        raise APIUsageError(
+            f"register({name!r}): the name is taken by {known.env_class.__module__}.{known.env_class.__qualname__}; "
+            "choose another."
+        )
+    _registered[name] = EnvSpec(name, env_class, defaults)
+    _register_in_gymnasium(name, env_class.__name__)
+    return env_class
+
+
+def make(name: str, num_envs: int = 1, **params: Any) -> PufferEnv:
+    """Make ``num_envs`` copies of the environment called ``name``; ``params`` go to its class.
+
+    Raises:
+        APIUsageError: no such name (with close matches), or what the class says of its arguments.
+    """
+    found = spec(name)
+    return found.env_class(num_envs=num_envs, **{**found.defaults, **params})  # type: ignore[call-arg]
+
+
+def spec(name: str) -> EnvSpec:
+    """What is registered under ``name``.
+
+    Raises:
+        APIUsageError: nothing is; the message has close matches and the list.
+    """
+    if name not in _registered and name in _BUILT_IN:
+        module, class_name = _BUILT_IN[name]
+        register(name, getattr(import_module(module), class_name))
+    if name not in _registered:
+        _load_entry_points()
+    if name not in _registered:
+        names = list_envs()
+        close = get_close_matches(name, names, 3)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise APIUsageError(f"no environment is called {name!r}.{hint} There are: {', '.join(names)}.")
+    return _registered[name]
+
+
+def list_envs() -> list[str]:
+    """Names of all environments, sorted."""
+    _load_entry_points()
+    return sorted({*_BUILT_IN, *_registered})
+
+
+@cache
+def _load_entry_points() -> None:
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            entry.load()
+        except Exception as error:  # another package's fault must not take ours down
+            print(f"puffer_numba: cannot load environments of {entry.value}: {error!r}", file=sys.stderr)
+
+
+def _identity(cls: type) -> tuple[str, str]:
+    """The same for a class that its module defined anew, by reload or in a notebook cell."""
+    return cls.__module__, cls.__qualname__
+
+
+def _gym_id(class_name: str) -> str:
+    return f"puffer_numba/{class_name}-v1"
+
+
+def _register_in_gymnasium(name: str, class_name: str) -> None:
+    """Make ``gymnasium.make("puffer_numba/CartPole-v1")`` and ``gymnasium.make_vec`` give this environment."""
+    gym_id = _gym_id(class_name)
+    gymnasium.registry.pop(gym_id, None)
+    gymnasium.register(
+        gym_id,
+        entry_point="puffer_numba.emulation.gymnasium:make_env",
+        vector_entry_point="puffer_numba.emulation.gymnasium:make_vector_env",
+        kwargs={"name": name},
+    )
+
+
+for _name, (_, _class_name) in _BUILT_IN.items():
+    _register_in_gymnasium(_name, _class_name)
