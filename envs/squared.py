@@ -9,6 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
+from puffer_numba.render import CORAL, GRID, TEAL, Canvas
 
 EMPTY, AGENT, TARGET = 0, 1, 2
 NOOP, DOWN, UP, LEFT, RIGHT = range(5)
@@ -76,3 +77,13 @@ class Squared(JitEnv):
             obs[i, k] = EMPTY
         obs[i, s.target[i]] = TARGET
         obs[i, s.cell[i]] = AGENT
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        size = int(p.size)
+        pixels = max(4, 440 // size)
+        canvas = Canvas(size * pixels, size * pixels)
+        for k in range(size * size):
+            color = TEAL if k == s.cell[i] else CORAL if k == s.target[i] else GRID
+            canvas.rectangle(k % size * pixels + 1, k // size * pixels + 1, pixels - 2, pixels - 2, color, pixels / 6)
+        return canvas.array()

@@ -11,15 +11,19 @@ from numba.core import event
 _PATIENCE = 0.5  # seconds
 _names: dict[Any, str] = {}
 _timers: dict[Any, threading.Timer] = {}
+_said: set[str] = set()
 
 
 def announce(dispatcher: Any, name: str) -> Any:
-    """Say "compiling NAME (first run only)" on stderr whenever ``dispatcher`` compiles for half a second or more."""
+    """Say "compiling NAME (first run only)" on stderr, once, if ``dispatcher`` compiles for half a second or more."""
     _names[dispatcher] = name
     return dispatcher
 
 
 def _say(name: str) -> None:
+    if name in _said:
+        return
+    _said.add(name)
     print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)
 
 

@@ -201,6 +201,7 @@ class JitEnv(PufferEnv):
             *functions,
             agents=self.agents_per_env,
             autoreset=self.autoreset,
+            observation_shape=self.single_observation_space.shape,
             scalar_actions=isinstance(self.single_action_space, Discrete),
             jit=self.jit,
         )

@@ -106,6 +106,7 @@ def make_kernels(
     *,
     agents: int | None,
     autoreset: int,
+    observation_shape: tuple[int, ...],
     scalar_actions: bool,
     jit: bool,
 ) -> Kernels:
@@ -124,7 +125,12 @@ def make_kernels(
     make_block = partial(kernel_function, jit_options=_BORROW) if jit else make
     restart = make_block(_restart(reset_env, agents is not None))
     if agents is None:
-        step_block = make_block(_step_block(step_env, observe_env, restart, autoreset))
+        passes = (
+            advance_block(step_env, autoreset),
+            _finish_block(observe_env, restart, autoreset),
+            _observe_block(observe_env, observation_shape),
+        )
+        step_block = make_block(_step_block(*map(make_block, passes)))
     else:
         update_agents = make_block(_update_agents(agents))
         step_block = make_block(_step_team_block(step_env, observe_env, restart, update_agents, autoreset, agents))
@@ -191,15 +197,10 @@ def _restart(reset_env: Callable[..., None], team: bool) -> Callable[..., None]:
     return restart
 
 
-def _step_block(
-    step_env: Callable[..., Any],
-    observe_env: Callable[..., None],
-    restart: Callable[..., None],
-    autoreset: int,
-) -> Callable[..., None]:
-    """The three passes, for environments of one agent."""
+def advance_block(step_env: Callable[..., Any], autoreset: int) -> Callable[..., None]:
+    """Pass (a): one step of the dynamics, with the time limit."""
 
-    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):  # type: ignore[no-untyped-def]
+    def advance(s, p, streams, episodes, buffers, actions, start, stop):  # type: ignore[no-untyped-def]
         rewards, terminals, truncations = buffers.rewards, buffers.terminals, buffers.truncations
         returns, lengths, ended = episodes.returns, episodes.lengths, episodes.ended
         max_steps = episodes.max_steps
@@ -218,14 +219,24 @@ def _step_block(
             terminals[i] = terminated
             truncations[i] = length >= max_steps
 
+    return advance
+
+
+def _finish_block(
+    observe_env: Callable[..., None], restart: Callable[..., None], autoreset: int
+) -> Callable[..., None]:
+    """Pass (b): statistics and last observations of the episodes that ended, and resets."""
+
+    def finish(s, p, metrics, streams, episodes, buffers, start, stop, chunk):  # type: ignore[no-untyped-def]
+        terminals, truncations, ended = buffers.terminals, buffers.truncations, episodes.ended
+        returns, lengths, log = episodes.returns, episodes.lengths, episodes.log[chunk]
         for j in range(start, stop):
             i = np.uintp(j)
             if terminals[i] or truncations[i]:
-                row = episodes.log[chunk]
-                row[0] += 1
-                row[1] += returns[i]
-                row[2] += lengths[i]
-                add(metrics, i, row, len(LOG_FIELDS))
+                log[0] += 1
+                log[1] += returns[i]
+                log[2] += lengths[i]
+                add(metrics, i, log, len(LOG_FIELDS))
                 episodes.final_returns[i] = returns[i]
                 episodes.final_lengths[i] = lengths[i]
                 observe_env(s, p, i, buffers.final_observations)
@@ -236,9 +247,31 @@ def _step_block(
             elif autoreset == NEXT_STEP and ended[i]:
                 restart(s, p, streams, episodes, buffers, i)
 
-        observations = buffers.observations
-        for j in range(start, stop):
-            observe_env(s, p, np.uintp(j), observations)
+    return finish
+
+
+def _observe_block(
+    observe_env: Callable[..., None], observation_shape: tuple[int, ...]
+) -> Callable[..., None]:
+    """Pass (c): observations."""
+
+    def observe(s, p, observations, start, stop):  # type: ignore[no-untyped-def]
+        if observations.shape[1:] == observation_shape:  # always so, and now LLVM knows the strides
+            for j in range(start, stop):
+                observe_env(s, p, np.uintp(j), observations)
+
+    return observe
+
+
+def _step_block(
+    advance: Callable[..., None], finish: Callable[..., None], observe: Callable[..., None]
+) -> Callable[..., None]:
+    """The three passes, for environments of one agent."""
+
+    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):  # type: ignore[no-untyped-def]
+        advance(s, p, streams, episodes, buffers, actions, start, stop)
+        finish(s, p, metrics, streams, episodes, buffers, start, stop, chunk)
+        observe(s, p, buffers.observations, start, stop)
 
     return step_block
 
