@@ -19,8 +19,7 @@ class Memory(JitEnv):
 
     - Observation: ``Box(-1, 1, (1,), float32)``: the digit, 0 or 1, while it is shown; -1 afterwards.
     - Action: ``Discrete(2)``: in the recall, the digit; before that it has no effect.
-    - Reward: 1 for each digit recalled rightly, divided by ``mem_length``, so that a perfect episode returns 1 and
-      guessing returns 0.5.
+    - Reward: 1 for each digit recalled rightly: a perfect episode returns ``mem_length``, guessing half of it.
     - Terminated: after the last digit, at step ``2 * mem_length + mem_delay``.
 
     Params: ``mem_length`` (1), ``mem_delay`` (0).
@@ -63,7 +62,7 @@ class Memory(JitEnv):
         s.correct[i] += right
         s.tick[i] += 1
         s.solved[i] = s.correct[i] == p.mem_length
-        return (1.0 if right else 0.0) / p.mem_length, s.tick[i] == 2 * p.mem_length + p.mem_delay
+        return 1.0 if right else 0.0, s.tick[i] == 2 * p.mem_length + p.mem_delay
 
     @kernel
     def observe_env(s, p, i, obs):

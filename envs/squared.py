@@ -33,8 +33,9 @@ class Squared(JitEnv):
     single_action_space = Discrete(5)
 
     class State(NamedTuple):
-        cell: int  # of the agent: row * size + column
-        target: int
+        row: int
+        column: int
+        target: int  # row * size + column
         tick: int
         solved: bool
 
@@ -53,30 +54,30 @@ class Squared(JitEnv):
 
     @kernel
     def reset_env(s, p, i, rng):
-        s.cell[i] = p.size * p.size // 2
+        s.row[i] = p.size * p.size // 2 // p.size
+        s.column[i] = p.size * p.size // 2 % p.size
         target = integer(rng, p.size * p.size - 1)
-        s.target[i] = target + 1 if target >= s.cell[i] else target
+        s.target[i] = target + 1 if target >= p.size * p.size // 2 else target
 
     @kernel
     def step_env(s, p, i, action, rng):
-        row, column = s.cell[i] // p.size, s.cell[i] % p.size
-        row += 1 if action == DOWN else -1 if action == UP else 0
-        column += 1 if action == RIGHT else -1 if action == LEFT else 0
+        row = s.row[i] + (1 if action == DOWN else -1 if action == UP else 0)
+        column = s.column[i] + (1 if action == RIGHT else -1 if action == LEFT else 0)
         inside = (row >= 0) & (row < p.size) & (column >= 0) & (column < p.size)
-        late = s.tick[i] > 3 * p.size
-        if inside:
-            s.cell[i] = row * p.size + column
-        s.solved[i] = inside and not late and s.cell[i] == s.target[i]
+        lost = (s.tick[i] > 3 * p.size) | (not inside)
+        solved = (not lost) & (row * p.size + column == s.target[i])
+        s.row[i] = row if inside else s.row[i]
+        s.column[i] = column if inside else s.column[i]
         s.tick[i] += 1
-        lost = late or not inside
-        return 1.0 * s.solved[i] - 1.0 * lost, s.solved[i] or lost
+        s.solved[i] = solved
+        return 1.0 if solved else -1.0 if lost else 0.0, solved | lost
 
     @kernel
     def observe_env(s, p, i, obs):
-        for k in range(p.size * p.size):
+        for k in range(obs.shape[1]):
             obs[i, k] = EMPTY
         obs[i, s.target[i]] = TARGET
-        obs[i, s.cell[i]] = AGENT
+        obs[i, s.row[i] * p.size + s.column[i]] = AGENT
 
     @staticmethod
     def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
@@ -84,6 +85,6 @@ class Squared(JitEnv):
         pixels = max(4, 440 // size)
         canvas = Canvas(size * pixels, size * pixels)
         for k in range(size * size):
-            color = TEAL if k == s.cell[i] else CORAL if k == s.target[i] else GRID
+            color = TEAL if k == s.row[i] * size + s.column[i] else CORAL if k == s.target[i] else GRID
             canvas.rectangle(k % size * pixels + 1, k // size * pixels + 1, pixels - 2, pixels - 2, color, pixels / 6)
         return canvas.array()

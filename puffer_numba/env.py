@@ -221,6 +221,11 @@ class PufferEnv:
         return batch_space(self.single_action_space, self.num_agents)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays this environment holds or writes."""
+        return sum(array.nbytes for array in self.buffers)
+
+    @property
     def num_envs(self) -> int:
         """Environments behind this object; equal to ``num_agents`` where each has one agent."""
         return self.num_agents

@@ -28,6 +28,7 @@ _AUTORESET = {
 }
 _NO_LIMIT = 2**31 - 1
 _CALIBRATION_STEPS = 8
+_LONGEST_PAUSE = 8192  # steps
 _WORTH_A_SECOND_THREAD = 8e-6  # seconds for one step; waking a thread costs about 3e-6
 
 
@@ -149,7 +150,8 @@ class JitEnv(PufferEnv):
         self._allocate()
         self._kernels = self._make_kernels()
         self._run = self._calibrate if jit else self._run_plain
-        self._timings: list[float] = []
+        self._timings: list[float] = []  # of the first steps, on one thread; in the end only the best
+        self._steps_alone, self._pause = 0, 1
         self._simulations: dict[int, tuple[Buffers, Any, StepResult]] = {}
         self._ready = self._seeded = False
         super().__init__(buf)
@@ -244,6 +246,12 @@ class JitEnv(PufferEnv):
         return Buffers(*(array.reshape(rows + array.shape[1:]) for array in buffers))
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays: state, random streams, episode statistics, buffers. Params are shared and not counted."""
+        own = (*self.state, self._streams, *self._episodes[:-1])
+        return super().nbytes + sum(array.nbytes for array in own)
+
+    @property
     def num_envs(self) -> int:
         """Number of environments."""
         return self._num_envs
@@ -327,15 +335,27 @@ class JitEnv(PufferEnv):
         bad = self._kernels.step(simulation, actions)
         self._timings.append(time.perf_counter() - started)
         if len(self._timings) == _CALIBRATION_STEPS:
-            worth_it = min(self._timings) > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
+            self._timings = [min(self._timings)]
+            worth_it = self._timings[0] > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
             self._run = self._run_threaded if worth_it else self._kernels.step
         return bad
 
     def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
+        """On all threads; for a while on this one alone after a step that was slower so, as when other cores are busy."""
+        if self._steps_alone > 0:
+            self._steps_alone -= 1
+            return self._kernels.step(simulation, actions)
         chunks = min(threads.num_threads(), len(self._episodes.log))
         if chunks == 1:
             return self._kernels.step(simulation, actions)
-        return threads.call_parallel(self._kernels.step_parallel, simulation, actions, chunks)
+        started = time.perf_counter()
+        bad = threads.call_parallel(self._kernels.step_parallel, simulation, actions, chunks)
+        if time.perf_counter() - started < self._timings[0]:
+            self._pause = 1
+        else:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._steps_alone = self._pause
+        return bad
 
     def _run_plain(self, simulation: Any, actions: NDArray[Any]) -> int:
         with self._plain_arithmetic():

@@ -42,7 +42,7 @@ SAME_STEP, NEXT_STEP, DISABLED = range(3)
 
 # The simulation owns every array for as long as a kernel runs. Counting references to them
 # again and again, atomically, would stop loops from being vectorized, and make threads wait for one another.
-_BORROW = {**JIT_OPTIONS, "_nrt": False}
+BORROW = {**JIT_OPTIONS, "_nrt": False}
 
 FIELDS = ("state", "params", "metrics", "streams", "episodes", "buffers", "action_low", "action_high")
 
@@ -122,7 +122,7 @@ def make_kernels(
         scalar_actions: whether one action is a number, not an array.
     """
     make = kernel_function if jit else lambda function: function
-    make_block = partial(kernel_function, jit_options=_BORROW) if jit else make
+    make_block = partial(kernel_function, jit_options=BORROW) if jit else make
     restart = make_block(_restart(reset_env, agents is not None))
     if agents is None:
         passes = (
