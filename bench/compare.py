@@ -127,7 +127,12 @@ def main() -> None:
     console.print(f"first call from the cache, new process: {seconds:.3f} s (target 0.3)")
     console.print(f"memory of one environment, all buffers: {bytes_per_env:.1f} bytes (target 100)")
     if arguments.json:
-        figures = {"rows": [asdict(row) for row in rows], "small": small, "first_call": seconds, "bytes": bytes_per_env}
+        figures = {
+            "rows": [asdict(row) for row in rows],
+            "small": small,
+            "first_call": seconds,
+            "bytes": bytes_per_env,
+        }
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

@@ -17,8 +17,8 @@ from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 class CartPole(JitEnv):
     """A pole is hinged to a cart on a track. Push the cart left or right at each step so that the pole stays up.
 
-    - Observation: ``Box(-inf, inf, (4,), float32)``: cart position (m) and velocity (m/s), pole angle (rad from upright)
-      and angular velocity (rad/s).
+    - Observation: ``Box((4,), float32)``: cart position (m) and velocity (m/s), pole angle (rad from upright)
+      and angular velocity (rad/s). Bounds: twice the limits of position and angle; velocities have none but float32's.
     - Action: ``Discrete(2)``: push with ``force`` to the left (0) or right (1).
     - Reward: 1 for every step, the last one included.
     - Terminated: the pole leans more than ``theta_limit``, or the cart is more than ``x_limit`` from the middle.
@@ -34,7 +34,6 @@ class CartPole(JitEnv):
 
     train_config: ClassVar[dict[str, Any]] = {}
     max_episode_steps = 500
-    single_observation_space = Box(-np.inf, np.inf, (4,), np.float32)
     single_action_space = Discrete(2)
 
     class State(NamedTuple):
@@ -53,6 +52,12 @@ class CartPole(JitEnv):
         theta_limit: float = math.radians(12)
         x_limit: float = 2.4
         reset_bound: float = 0.05
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        most = np.finfo(np.float32).max
+        high = np.array([2 * p.x_limit, most, 2 * p.theta_limit, most], np.float32)
+        return Box(-high, high)
 
     @classmethod
     def setup(cls, params: Any) -> Any:

@@ -33,7 +33,7 @@ class Memory(JitEnv):
     single_action_space = Discrete(2)
 
     class State(NamedTuple):
-        digits: Array[np.int8, "mem_length"]
+        digits: Array[np.int8, mem_length]
         tick: int
         correct: int
         solved: bool

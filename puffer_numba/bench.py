@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from puffer_numba import registry
 from puffer_numba.env import PufferEnv
+from puffer_numba.jit.threads import MAX_THREADS
 
 _ROUNDS = 9
 _SECONDS_PER_ROUND = 0.1
@@ -109,7 +110,7 @@ def main(names: Sequence[str], num_envs: Sequence[int], json_path: str | Path | 
         registry.spec(name)
     if json_path is not None:
         Path(json_path).open("a").close()
-    threads = sorted({1, numba.config.NUMBA_NUM_THREADS})
+    threads = sorted({1, MAX_THREADS})
     results: list[Measurement] = []
     with Live(_table(results), console=Console()) as live:
         for name in names:
@@ -148,6 +149,6 @@ def _report(results: Iterable[Measurement]) -> dict[str, Any]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("numba", "numpy", "gymnasium", "puffer_numba")},
-        "threads_available": numba.config.NUMBA_NUM_THREADS,
+        "threads_available": MAX_THREADS,
         "results": [asdict(result) for result in results],
     }

@@ -81,8 +81,7 @@ def register(name: str, env_class: Any = None, **defaults: Any) -> Any:
     known = _registered.get(name)
     if known is not None and _identity(known.env_class) != _identity(env_class):
         raise APIUsageError(
-            f"register({name!r}): the name is taken by {known.env_class.__module__}.{known.env_class.__qualname__}; "
-            "choose another."
+            f"register({name!r}): the name is taken by {'.'.join(_identity(known.env_class))}; choose another."
         )
     _registered[name] = EnvSpec(name, env_class, defaults)
     _register_in_gymnasium(name, env_class.__name__)

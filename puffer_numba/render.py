@@ -22,7 +22,9 @@ _OVERSAMPLING = 3
 
 
 class Canvas:
-    """A picture of ``width x height`` pixels, the origin at the top left. Drawn larger and scaled down, for smooth edges.
+    """A picture of ``width x height`` pixels, the origin at the top left.
+
+    Drawn larger and scaled down, for smooth edges.
 
     Raises:
         ImportError: Pillow is missing; the message names the extra that brings it.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import APIUsageError
 from puffer_numba.jit.env import JitEnv
 from puffer_numba.jit.simd import simd_report
 
@@ -65,13 +65,16 @@ def _findings(trial: _Trial, simd: bool) -> Iterator[Finding]:
             yield from _check_simd(trial)
 
 
+_Record = list[tuple[NDArray[Any], ...]]
+
+
 class _Trial:
     """Copies of the environment under test, and one recorded run of random actions."""
 
     def __init__(self, env: JitEnv, steps: int) -> None:
         self.env = env
         self.steps = steps
-        self.record: list[tuple[NDArray[Any], ...]] = []
+        self.record: _Record = []
         self.log: dict[str, float] = {}
 
     def make(self, num_envs: int = NUM_ENVS, **kwargs: Any) -> JitEnv:
@@ -79,11 +82,11 @@ class _Trial:
         options = {"dtype": self.env.float_type, "max_episode_steps": self.env.max_episode_steps, **kwargs}
         return type(self.env)(num_envs=num_envs, **options, **params)
 
-    def run(self, steps: int, seed: int = 1, fill: int | None = None, **kwargs: Any) -> list[tuple[NDArray[Any], ...]]:
+    def run(self, steps: int, seed: int = 1, fill: int | None = None, **kwargs: Any) -> _Record:
         """Observations, rewards, terminals, truncations of each step, after the first observations."""
         env = self.make(**kwargs)
         observations, _ = env.reset(seed=seed)
-        rows = [(observations.copy(),)]
+        rows: _Record = [(observations.copy(),)]
         for actions in _random_actions(env, steps):
             if fill is not None:
                 _fill(env, fill)
@@ -114,7 +117,7 @@ def _fill(env: JitEnv, byte: int) -> None:
     env.terminals[:] = env.truncations[:] = bool(byte)
 
 
-def _same(a: list[tuple[NDArray[Any], ...]], b: list[tuple[NDArray[Any], ...]]) -> bool:
+def _same(a: _Record, b: _Record) -> bool:
     return all(np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))
 
 
@@ -141,7 +144,10 @@ def _check_space(trial: _Trial) -> tuple[str, str]:
 def _check_written(trial: _Trial) -> tuple[str, str]:
     steps = min(trial.steps, 200)
     if not _same(trial.run(steps, fill=0), trial.run(steps, fill=1)):
-        return "problem", "what was in the buffers before a step shows after it: observe_env must write every element"
+        return (
+            "problem",
+            "what was in the buffers before a step shows after it: observe_env must write every element",
+        )
     return "ok", "every element is written at every step"
 
 
@@ -162,7 +168,10 @@ def _check_episodes(trial: _Trial) -> tuple[str, str]:
     if not ended.any():
         return "problem", f"no episode ended in {trial.steps} steps: set max_episode_steps, or return terminated"
     if trial.env.agents_per_env is None and not ended.any(axis=0).all():
-        return "note", f"{int((~ended.any(axis=0)).sum())} of {NUM_ENVS} copies ended no episode in {trial.steps} steps"
+        return (
+            "note",
+            f"{int((~ended.any(axis=0)).sum())} of {NUM_ENVS} copies ended no episode in {trial.steps} steps",
+        )
     mean = trial.log["episode_length"]
     return "ok", f"{trial.log['episodes']:.0f} episodes ended, of {mean:.1f} steps"
 
@@ -236,7 +245,9 @@ def _check_simd(trial: _Trial) -> Iterator[Finding]:
     else:
         yield Finding("vectorized", "note", "\n".join([report.reason, *report.lines]))
     if report.float64_lines:
-        yield Finding("float type", "note", "\n".join(["computed in float64, at half the speed:", *report.float64_lines]))
+        yield Finding(
+            "float type", "note", "\n".join(["computed in float64, at half the speed:", *report.float64_lines])
+        )
     else:
         yield Finding("float type", "ok", f"everything in {trial.env.float_type.__name__}")
 
@@ -257,10 +268,11 @@ _CHECKS: dict[str, Callable[[_Trial], tuple[str, str]]] = {
 def print_findings(name: str, findings: list[Finding]) -> None:
     """A table for people."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
     table = Table(title=f"puffer check {name}", show_header=False, title_justify="left")
     for finding in findings:
-        table.add_row(marks[finding.level], finding.name, finding.message)
+        table.add_row(marks[finding.level], finding.name, escape(finding.message))
     Console().print(table)

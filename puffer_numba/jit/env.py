@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,9 +17,6 @@ from puffer_numba.jit import fields, kernels, threads
 from puffer_numba.jit.functions import specialize
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.jit.tuples import Episodes
-
-Array = Annotated
-"""``Array[np.uint8, "size", "size"]``: a State field with a shape; sizes are numbers or expressions of the params."""
 
 _AUTORESET = {
     "samestep": kernels.SAME_STEP,
@@ -77,8 +74,8 @@ class JitEnv(PufferEnv):
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
-    ``num_envs * agents``, ``action`` and ``obs[i]`` have an axis of agents first, and ``step_env(s, p, i, action, rng, team)``
-    writes ``team.reward[i, a]`` and ``team.terminated[i, a]`` and returns whether the episode is over for all. See
+    ``num_envs * agents``, ``action`` and ``obs[i]`` have an axis of agents first, and
+    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]`` and returns whether the episode is over for all. See
     `puffer_numba.jit.tuples.Agents`.
 
     Args:
@@ -125,7 +122,7 @@ class JitEnv(PufferEnv):
         dtype: str | type = "float32",
         jit: bool = True,
         autoreset: str | AutoresetMode = "same-step",
-        max_episode_steps: int | None | str = "default",
+        max_episode_steps: int | str | None = "default",
         first_env: int = 0,
         **params: Any,
     ) -> None:
@@ -157,9 +154,7 @@ class JitEnv(PufferEnv):
         super().__init__(buf)
         self._action_shape = self.actions.shape
         discrete = isinstance(self.single_action_space, Discrete | MultiDiscrete)
-        self._action_dtypes = (
-            (np.dtype(np.int32), np.dtype(np.int64)) if discrete else (self.actions.dtype,)
-        )
+        self._action_dtypes = (np.dtype(np.int32), np.dtype(np.int64)) if discrete else (self.actions.dtype,)
 
     @classmethod
     def setup(cls, params: Any) -> Any:
@@ -243,7 +238,7 @@ class JitEnv(PufferEnv):
         if self.agents_per_env is None:
             return buffers
         rows = (self._num_envs, self.agents_per_env)
-        return Buffers(*(array.reshape(rows + array.shape[1:]) for array in buffers))
+        return Buffers(**{name: a.reshape(rows + a.shape[1:]) for name, a in buffers._asdict().items()})
 
     @property
     def nbytes(self) -> int:
@@ -341,7 +336,7 @@ class JitEnv(PufferEnv):
         return bad
 
     def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
-        """On all threads; for a while on this one alone after a step that was slower so, as when other cores are busy."""
+        """On all threads; after a step that was slower so, as when other cores are busy, on this one for a while."""
         if self._steps_alone > 0:
             self._steps_alone -= 1
             return self._kernels.step(simulation, actions)

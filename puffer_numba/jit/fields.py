@@ -85,9 +85,7 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
     if missing:
         raise APIUsageError(f"{cls.__name__} needs a value for {', '.join(missing)}.")
     hints = _hints(cls, "Params")
-    typed = {
-        n: _cast_param(cls, n, v, hints[n], floats) for n, v in {**declared._field_defaults, **given}.items()
-    }
+    typed = {n: _cast_param(cls, n, v, hints[n], floats) for n, v in {**declared._field_defaults, **given}.items()}
     params = cls.setup(declared(**typed))
     casted = (_cast_param(cls, n, v, hints[n], floats) for n, v in params._asdict().items())
     return tuple_class("Params", declared._fields)(*casted)

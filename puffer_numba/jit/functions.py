@@ -27,13 +27,16 @@ import numpy as np
 from numba.extending import overload
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}  # not True: that assumes there are no NaN
-JIT_OPTIONS: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
+JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
+
+OVERLOADED = "__numba_overload__"
+"""Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
 
 # Their functions are Numba's business; walking into them would hash half of NumPy.
 _FOREIGN = ("numba", "numpy", "math", "builtins", "operator", "cmath", "typing", "collections")
 
 
-class kernel(staticmethod):  # noqa: N801  (a decorator)
+class kernel(staticmethod):
     """Marks a function that runs inside a kernel: ``reset_env``, ``step_env``, ``observe_env``, or a helper.
 
     It stays callable from plain Python. Helpers called from a kernel need no decorator.
@@ -43,7 +46,7 @@ class kernel(staticmethod):  # noqa: N801  (a decorator)
 class KernelFunction:
     """A Python function that Numba-compiled code can call, pickled as a hash of its content."""
 
-    def __init__(self, py_func: Callable[..., Any], key: str, jit_options: dict[str, Any] = JIT_OPTIONS) -> None:
+    def __init__(self, py_func: Callable[..., Any], key: str, jit_options: Any = JIT_OPTIONS) -> None:
         self.py_func = py_func
         self.key = key
         self.__name__ = py_func.__name__
@@ -62,7 +65,7 @@ class KernelFunction:
         return f"KernelFunction({self.__name__}, {self.key[:8]})"
 
 
-def kernel_function(function: Callable[..., Any], jit_options: dict[str, Any] = JIT_OPTIONS) -> KernelFunction:
+def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS) -> KernelFunction:
     """``function`` as it is, and its helpers, callable from Numba."""
     return specialize(function, np.float64, jit_options)
 
@@ -71,16 +74,16 @@ _specialized: dict[str, KernelFunction] = {}
 
 
 def specialize(
-    function: Callable[..., Any],
+    wrapped: Callable[..., Any],
     float_type: type[np.floating[Any]],
-    jit_options: dict[str, Any] = JIT_OPTIONS,
+    jit_options: Any = JIT_OPTIONS,
 ) -> KernelFunction:
-    """``function`` and all it calls, with float literals of ``float_type``, callable from Numba.
+    """``wrapped`` and all it calls, with float literals of ``float_type``, callable from Numba.
 
     The result depends on the content alone: the same function gives the same object.
     """
-    function = _unwrap(function)
-    key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), "_nrt" in jit_options)
+    function: types.FunctionType = _unwrap(wrapped)
+    key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), sorted(jit_options))
     if key not in _specialized:
         py_func = types.FunctionType(
             _with_float_literals(function.__code__, float_type),
@@ -121,11 +124,11 @@ def _is_helper(value: Any) -> bool:
     return (
         isinstance(value, types.FunctionType)
         and value.__module__.partition(".")[0] not in _FOREIGN
-        and not hasattr(value, "__numba_overload__")  # already callable from Numba: jit/math.py
+        and not hasattr(value, OVERLOADED)
     )
 
 
-def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: dict[str, Any]) -> Any:
+def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: Any) -> Any:
     if _is_helper(value):
         return specialize(value, float_type, jit_options)
     if isinstance(value, types.ModuleType) and _is_own(value):
@@ -140,9 +143,7 @@ def _is_own(module: types.ModuleType) -> bool:
 class _SpecializedModule(types.ModuleType):
     """A module whose functions are specialised when Numba asks for them: for ``helpers.f(x)``."""
 
-    def __init__(
-        self, module: types.ModuleType, float_type: type[np.floating[Any]], jit_options: dict[str, Any]
-    ) -> None:
+    def __init__(self, module: types.ModuleType, float_type: type[np.floating[Any]], jit_options: Any) -> None:
         super().__init__(module.__name__)
         self.__dict__["_specialize"] = lambda name: _specialize_value(getattr(module, name), float_type, jit_options)
 
@@ -153,13 +154,12 @@ class _SpecializedModule(types.ModuleType):
 
 
 def _specialized_closure(
-    function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: dict[str, Any]
+    function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any
 ) -> tuple[types.CellType, ...] | None:
     if function.__closure__ is None:
         return None
     return tuple(
-        types.CellType(_specialize_value(cell.cell_contents, float_type, jit_options))
-        for cell in function.__closure__
+        types.CellType(_specialize_value(cell.cell_contents, float_type, jit_options)) for cell in function.__closure__
     )
 
 
@@ -214,7 +214,9 @@ def _hash_function(function: Any, seen: set[int]) -> str:
     if id(function) in seen:  # recursion
         return function.__qualname__
     seen.add(id(function))
-    cells = [(n, c.cell_contents) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)]
+    cells = [
+        (n, c.cell_contents) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    ]
     values = [*_global_values(function), *cells, *_module_values(function)]
     return _digest(
         _hash_code(function.__code__),
@@ -231,8 +233,8 @@ def _hash_code(code: types.CodeType) -> str:
 
 
 def _hash_value(value: Any, seen: set[int]) -> str:
-    if hasattr(value, "__numba_overload__"):
-        return str(value.__numba_overload__)
+    if hasattr(value, OVERLOADED):
+        return str(getattr(value, OVERLOADED))
     if _is_helper(value) or isinstance(value, KernelFunction | numba.core.dispatcher.Dispatcher):
         return _hash_function(_unwrap(value), seen)
     if isinstance(value, np.ndarray):

@@ -18,7 +18,7 @@ The functions below are plain Python, annotated for readers only. With ``jit=Fal
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numba
@@ -29,10 +29,10 @@ from numba.experimental import structref
 from numba.extending import overload
 
 from puffer_numba.jit.announce import announce
-from puffer_numba.jit.functions import JIT_OPTIONS, content_hash, kernel_function
-from puffer_numba.jit.tuples import Agents, Episodes, Stream
+from puffer_numba.jit.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
+from puffer_numba.jit.tuples import Agents, Stream
 
-BLOCK = 256
+BLOCK = 512
 """Environments that go through the three passes together, so that they are still in the L1 cache."""
 
 LOG_FIELDS = ("episodes", "episode_return", "episode_length")
@@ -40,9 +40,10 @@ LOG_FIELDS = ("episodes", "episode_return", "episode_length")
 
 SAME_STEP, NEXT_STEP, DISABLED = range(3)
 
-# The simulation owns every array for as long as a kernel runs. Counting references to them
-# again and again, atomically, would stop loops from being vectorized, and make threads wait for one another.
-BORROW = {**JIT_OPTIONS, "_nrt": False}
+# For the passes and what they call. The simulation owns every array for as long as a kernel runs: counting
+# references to them again and again, atomically, would stop loops from being vectorized, and make threads wait for
+# one another. And a call with a hundred arguments, which is what named tuples of arrays become, costs 100 ns.
+BORROW = {**JIT_OPTIONS, "_nrt": False, "forceinline": True}
 
 FIELDS = ("state", "params", "metrics", "streams", "episodes", "buffers", "action_low", "action_high")
 
@@ -69,7 +70,7 @@ structref.define_constructor(Simulation, SimulationType, FIELDS)
 
 
 @numba.njit(cache=True)
-def _make_simulation(state, params, metrics, streams, episodes, buffers, low, high):  # type: ignore[no-untyped-def]
+def _make_simulation(state, params, metrics, streams, episodes, buffers, low, high):
     return Simulation(state, params, metrics, streams, episodes, buffers, low, high)
 
 
@@ -97,7 +98,7 @@ class Kernels(NamedTuple):
     """``(sim, which)``: restart the environments where ``which``, bool (num_envs,)."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def make_kernels(
     name: str,
     reset_env: Callable[..., Any],
@@ -137,13 +138,13 @@ def make_kernels(
     step_chunk = make(_step_chunk(step_block))
     count_bad = make(_count_bad_scalars if scalar_actions else _count_bad_rows)
 
-    def step(sim, actions):  # type: ignore[no-untyped-def]
+    def step(sim, actions):
         bad = count_bad(actions, sim.action_low, sim.action_high)
         if bad == 0:
             step_chunk(sim, actions, 0, len(sim.streams), 0)
         return bad
 
-    def step_parallel(sim, actions, chunks):  # type: ignore[no-untyped-def]
+    def step_parallel(sim, actions, chunks):
         bad = count_bad(actions, sim.action_low, sim.action_high)
         if bad == 0:
             n = len(sim.streams)
@@ -151,7 +152,7 @@ def make_kernels(
                 step_chunk(sim, actions, n * chunk // chunks, n * (chunk + 1) // chunks, chunk)
         return bad
 
-    def reset(sim, which):  # type: ignore[no-untyped-def]
+    def reset(sim, which):
         s, p, episodes, buffers = sim.state, sim.params, sim.episodes, sim.buffers
         for j in range(len(which)):
             i = np.uintp(j)
@@ -171,7 +172,7 @@ def make_kernels(
 
 
 def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:
-    def step_chunk(sim, actions, start, stop, chunk):  # type: ignore[no-untyped-def]
+    def step_chunk(sim, actions, start, stop, chunk):
         s, p, metrics, streams = sim.state, sim.params, sim.metrics, sim.streams
         episodes, buffers = sim.episodes, sim.buffers
         for first in range(start, stop, BLOCK):
@@ -182,7 +183,7 @@ def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:
 
 
 def _restart(reset_env: Callable[..., None], team: bool) -> Callable[..., None]:
-    def restart(s, p, streams, episodes, buffers, i):  # type: ignore[no-untyped-def]
+    def restart(s, p, streams, episodes, buffers, i):
         zero(s, i)
         episodes.returns[i] = 0
         episodes.lengths[i] = 0
@@ -200,7 +201,7 @@ def _restart(reset_env: Callable[..., None], team: bool) -> Callable[..., None]:
 def advance_block(step_env: Callable[..., Any], autoreset: int) -> Callable[..., None]:
     """Pass (a): one step of the dynamics, with the time limit."""
 
-    def advance(s, p, streams, episodes, buffers, actions, start, stop):  # type: ignore[no-untyped-def]
+    def advance(s, p, streams, episodes, buffers, actions, start, stop):
         rewards, terminals, truncations = buffers.rewards, buffers.terminals, buffers.truncations
         returns, lengths, ended = episodes.returns, episodes.lengths, episodes.ended
         max_steps = episodes.max_steps
@@ -227,7 +228,7 @@ def _finish_block(
 ) -> Callable[..., None]:
     """Pass (b): statistics and last observations of the episodes that ended, and resets."""
 
-    def finish(s, p, metrics, streams, episodes, buffers, start, stop, chunk):  # type: ignore[no-untyped-def]
+    def finish(s, p, metrics, streams, episodes, buffers, start, stop, chunk):
         terminals, truncations, ended = buffers.terminals, buffers.truncations, episodes.ended
         returns, lengths, log = episodes.returns, episodes.lengths, episodes.log[chunk]
         for j in range(start, stop):
@@ -250,12 +251,10 @@ def _finish_block(
     return finish
 
 
-def _observe_block(
-    observe_env: Callable[..., None], observation_shape: tuple[int, ...]
-) -> Callable[..., None]:
+def _observe_block(observe_env: Callable[..., None], observation_shape: tuple[int, ...]) -> Callable[..., None]:
     """Pass (c): observations."""
 
-    def observe(s, p, observations, start, stop):  # type: ignore[no-untyped-def]
+    def observe(s, p, observations, start, stop):
         if observations.shape[1:] == observation_shape:  # always so, and now LLVM knows the strides
             for j in range(start, stop):
                 observe_env(s, p, np.uintp(j), observations)
@@ -268,7 +267,7 @@ def _step_block(
 ) -> Callable[..., None]:
     """The three passes, for environments of one agent."""
 
-    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):  # type: ignore[no-untyped-def]
+    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):
         advance(s, p, streams, episodes, buffers, actions, start, stop)
         finish(s, p, metrics, streams, episodes, buffers, start, stop, chunk)
         observe(s, p, buffers.observations, start, stop)
@@ -286,7 +285,7 @@ def _step_team_block(
 ) -> Callable[..., None]:
     """The same for environments of several agents. Nothing here vectorizes over environments, so one pass."""
 
-    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):  # type: ignore[no-untyped-def]
+    def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):
         team = Agents(buffers.rewards, buffers.terminals, episodes.alive)
         for j in range(start, stop):
             i = np.uintp(j)
@@ -322,7 +321,7 @@ def _step_team_block(
 
 
 def _update_agents(agents: int) -> Callable[..., tuple[int, int]]:
-    def update_agents(episodes, buffers, i, over, timeout):  # type: ignore[no-untyped-def]
+    def update_agents(episodes, buffers, i, over, timeout):
         """Ends, returns and masks of environment i; how many rows ended now, how many agents are left."""
         ended_rows = 0
         remaining = 0
@@ -350,7 +349,7 @@ def _update_agents(agents: int) -> Callable[..., tuple[int, int]]:
     return update_agents
 
 
-def _count_bad_scalars(actions, low, high):  # type: ignore[no-untyped-def]
+def _count_bad_scalars(actions, low, high):
     """How many actions are outside [low, high]: one number for each environment or agent."""
     flat = actions.reshape(-1)
     first, last = low[0], high[0]
@@ -361,7 +360,7 @@ def _count_bad_scalars(actions, low, high):  # type: ignore[no-untyped-def]
     return bad
 
 
-def _count_bad_rows(actions, low, high):  # type: ignore[no-untyped-def]
+def _count_bad_rows(actions, low, high):
     """The same where an action has several components; NaN is outside."""
     rows = actions.reshape(-1, len(low))
     bad = 0
@@ -383,7 +382,7 @@ def _zero(fields: Any, i: Any) -> Callable[..., None]:
     if len(fields) == 0:
         return lambda fields, i: None
 
-    def implementation(fields, i):  # type: ignore[no-untyped-def]
+    def implementation(fields, i):
         fields[0][i] = 0
         zero(fields[1:], i)
 
@@ -401,7 +400,7 @@ def _add(fields: Any, i: Any, row: Any, column: Any) -> Callable[..., None]:
     if len(fields) == 0:
         return lambda fields, i, row, column: None
 
-    def implementation(fields, i, row, column):  # type: ignore[no-untyped-def]
+    def implementation(fields, i, row, column):
         row[column] += fields[0][i]
         add(fields[1:], i, row, column + 1)
 
@@ -410,4 +409,4 @@ def _add(fields: Any, i: Any, row: Any, column: Any) -> Callable[..., None]:
 
 _SOURCE = content_hash(zero) + content_hash(add)
 for _function in (zero, add):
-    _function.__numba_overload__ = _SOURCE  # type: ignore[attr-defined]
+    setattr(_function, OVERLOADED, _SOURCE)

@@ -15,10 +15,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from puffer_numba.jit.functions import JIT_OPTIONS, content_hash, kernel_function
+from puffer_numba.jit.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
 
 # Reassociation would undo the range reductions, whose whole point is the order of the operations.
-_EXACT_OPTIONS = {**JIT_OPTIONS, "fastmath": {"contract", "nsz"}}
+_EXACT_OPTIONS: Any = {**JIT_OPTIONS, "fastmath": {"contract", "nsz"}}
 
 _f = np.float32
 _ZERO, _HALF, _ONE = _f(0), _f(0.5), _f(1)
@@ -115,7 +115,7 @@ def _elementary(libm: Callable[[float], float], float32: Callable[[Any], Any]) -
         def _choose(x: Any) -> Callable[[Any], Any]:
             return (lambda x: fast(x)) if x == types.float32 else (lambda x: libm(x))
 
-        function.__numba_overload__ = content_hash(float32)  # type: ignore[attr-defined]
+        setattr(function, OVERLOADED, content_hash(float32))
         return function
 
     return decorate

@@ -21,7 +21,9 @@ import numpy as np
 
 _VERDICT = re.compile(r"^LV: (Selecting VF: (?P<width>\d+)|Not vectorizing: (?P<reason>[^%\n]*))", re.MULTILINE)
 # without Intel's SVML, LLVM turns a vector of these into as many calls of libm
-_LIBM = re.compile(r"@(?:llvm\.)?(a?(?:sin|cos|tan)h?|atan2|exp2?|expm1|log(?:2|10|1p)?|pow|fmod|cbrt|hypot)f?(?:\.\w+)?\(")
+_LIBM = re.compile(
+    r"@(?:llvm\.)?(a?(?:sin|cos|tan)h?|atan2|exp2?|expm1|log(?:2|10|1p)?|pow|fmod|cbrt|hypot)f?(?:\.\w+)?\("
+)
 _CALL = re.compile(r"non-intrinsic callsite.*?@(?P<name>\w+)\(")
 _TIMEOUT = 120  # seconds
 
@@ -61,7 +63,8 @@ def simd_report(env: Any) -> SimdReport:
         process.start()
     except Exception as error:  # pickling: a class made inside a function
         raise RuntimeError(
-            f"{type(env).__qualname__} cannot be imported by another process ({error}); define it at a module's top level."
+            f"{type(env).__qualname__} cannot be imported by another process ({error}); "
+            "define it at a module's top level."
         ) from error
     sender.close()
     try:
@@ -108,7 +111,7 @@ def _compile_physics(env: Any) -> Any:
     advance = kernel_function(kernels.advance_block(step_env, env.autoreset), kernels.BORROW)
 
     @numba.njit(**JIT_OPTIONS)
-    def physics(sim, actions):  # type: ignore[no-untyped-def]
+    def physics(sim, actions):
         advance(sim.state, sim.params, sim.streams, sim.episodes, sim.buffers, actions, 0, len(sim.streams))
 
     physics.compile((numba.typeof(env._simulation), numba.typeof(env.actions)))
@@ -148,7 +151,9 @@ def _demangle(symbol: str) -> str:
 def _width_in_code(dispatcher: Any) -> int:
     """From the machine-independent code, where this build of LLVM keeps no log."""
     (code,) = dispatcher.inspect_llvm().values()
-    return max((int(n) for n in re.findall(r"= f(?:mul|add|sub|div)[^<\n]*<(\d+) x (?:float|double)>", code)), default=1)
+    return max(
+        (int(n) for n in re.findall(r"= f(?:mul|add|sub|div)[^<\n]*<(\d+) x (?:float|double)>", code)), default=1
+    )
 
 
 def _float64_lines(env: Any, source: _Source) -> list[str]:
@@ -195,7 +200,9 @@ class _Source:
 
     def suspects(self, calls: bool) -> list[str]:
         """Lines that commonly keep a loop from being vectorized: calls if LLVM blamed one, else control flow."""
-        kinds: tuple[type[ast.AST], ...] = (ast.Call, ast.Pow, ast.Mod) if calls else (ast.For, ast.While, ast.If, ast.BoolOp)
+        kinds: tuple[type[ast.AST], ...] = (
+            (ast.Call, ast.Pow, ast.Mod) if calls else (ast.For, ast.While, ast.If, ast.BoolOp)
+        )
         found = {
             getattr(node, "lineno", 0) + self._first - 1
             for node in ast.walk(self._tree)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-MAX_THREADS: int = numba.config.NUMBA_NUM_THREADS
+MAX_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 _lock = threading.Lock()
 _layer: str | None = None  # known once a parallel kernel has run
@@ -46,7 +46,7 @@ def call_parallel(kernel: Callable[..., Any], *args: Any) -> Any:
         return kernel(*args)
     with _lock:
         result = kernel(*args)
-        _layer = numba.threading_layer()
+        _layer = numba.threading_layer()  # type: ignore[attr-defined]
     return result
 
 

@@ -1,0 +1,71 @@
+"""The wheel that users get: built, installed into an empty environment outside the checkout, imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+IMPORT_EVERYTHING = """
+import importlib, pkgutil, sys
+import puffer_numba
+modules = pkgutil.walk_packages(puffer_numba.__path__, "puffer_numba.")
+names = [module.name for module in modules if not module.name.endswith("__main__")]
+for name in names:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        if "puffer_numba[" not in str(error):  # a missing extra says its name
+            raise
+for bare in ("envs", "emulation"):
+    try:
+        importlib.import_module(bare)
+    except ModuleNotFoundError:
+        continue
+    raise SystemExit(f"import {bare} must fail")
+print(len(names), puffer_numba.__file__)
+"""
+
+
+def run(*command: object, cwd: Path) -> str:
+    result = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The Python of an environment that holds the wheel and no checkout, and an empty folder to work in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    (wheel,) = folder.glob("*.whl")
+    # The dependencies are those of this environment, so that the test needs no network for them.
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel, cwd=folder)
+    site = Path(run(python, "-c", "import site; print(site.getsitepackages()[0])", cwd=folder).strip())
+    (site / "dependencies.pth").write_text("\n".join(p for p in sys.path if p.endswith("site-packages")) + "\n")
+    return python, folder
+
+
+def test_every_module_imports_outside_the_checkout(installed: tuple[Path, Path]) -> None:
+    python, folder = installed
+    count, where = run(python, "-c", IMPORT_EVERYTHING, cwd=folder).split()
+    assert int(count) > 15
+    assert str(folder) in where
+
+
+def test_the_command_line_starts(installed: tuple[Path, Path]) -> None:
+    python, folder = installed
+    assert "cartpole" in run(python.parent / "puffer", "list", cwd=folder)
+
+
+def test_importing_the_library_leaves_torch_alone(installed: tuple[Path, Path]) -> None:
+    python, folder = installed
+    code = "import sys, puffer_numba, puffer_numba.emulation; print('torch' in sys.modules)"
+    assert run(python, "-c", code, cwd=folder).strip() == "False"
