@@ -75,8 +75,8 @@ class JitEnv(PufferEnv):
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
     ``num_envs * agents``, ``action`` and ``obs[i]`` have an axis of agents first, and
-    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]`` and returns whether the episode is over for all. See
-    `puffer_numba.jit.tuples.Agents`.
+    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns
+    whether the episode is over for all. See `puffer_numba.jit.tuples.Agents`.
 
     Args:
         num_envs: number of environments.
@@ -242,7 +242,7 @@ class JitEnv(PufferEnv):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays: state, random streams, episode statistics, buffers. Params are shared and not counted."""
+        """Bytes of all arrays: state, random streams, episode statistics, buffers; not of params, which are shared."""
         own = (*self.state, self._streams, *self._episodes[:-1])
         return super().nbytes + sum(array.nbytes for array in own)
 
