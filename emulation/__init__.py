@@ -1,0 +1,18 @@
+"""Standing in for Gymnasium and PettingZoo.
+
+- `make_env`, `JitGymnasiumEnv`: one environment as a `gymnasium.Env`
+- `make_vector_env`, `PufferVectorEnv`: many as a `gymnasium.vector.VectorEnv`
+- `make_parallel_env`, `JitParallelEnv`: one environment of several agents as a PettingZoo `ParallelEnv`
+"""
+
+from puffer_numba.emulation.gymnasium import JitGymnasiumEnv, PufferVectorEnv, make_env, make_vector_env
+from puffer_numba.emulation.pettingzoo import JitParallelEnv, make_parallel_env
+
+__all__ = [
+    "JitGymnasiumEnv",
+    "JitParallelEnv",
+    "PufferVectorEnv",
+    "make_env",
+    "make_parallel_env",
+    "make_vector_env",
+]

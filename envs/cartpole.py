@@ -33,6 +33,7 @@ class CartPole(JitEnv):
     """
 
     train_config: ClassVar[dict[str, Any]] = {}
+    render_fps = 50
     max_episode_steps = 500
     single_action_space = Discrete(2)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from puffer_numba.jit import Array, JitEnv, kernel
+from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
 
 
@@ -33,7 +33,7 @@ class Memory(JitEnv):
     single_action_space = Discrete(2)
 
     class State(NamedTuple):
-        digits: Array[np.int8, mem_length]
+        digits: Annotated[np.int8, "mem_length"]
         tick: int
         correct: int
         solved: bool

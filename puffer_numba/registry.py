@@ -4,6 +4,9 @@ A third-party package registers its environments by an entry point::
 
     [project.entry-points."puffer_numba.envs"]
     anything = "their_package.envs"     # importing this module calls register(...)
+
+They are loaded when a name is looked up here. For ``gymnasium.make``, name the package:
+``their_package:puffer_numba/TheirEnv-v1``.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ import gymnasium
 from puffer_numba.env import APIUsageError, PufferEnv
 
 ENTRY_POINT_GROUP = "puffer_numba.envs"
-_BUILT_IN = {
-    "bandit": ("puffer_numba.envs.bandit", "Bandit"),
-    "cartpole": ("puffer_numba.envs.cartpole", "CartPole"),
-    "memory": ("puffer_numba.envs.memory", "Memory"),
-    "squared": ("puffer_numba.envs.squared", "Squared"),
+_BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
+    "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
+    "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
+    "memory": ("puffer_numba.envs.memory", "Memory", None),
+    "squared": ("puffer_numba.envs.squared", "Squared", None),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
@@ -40,11 +43,9 @@ class EnvSpec:
     env_class: type[PufferEnv]
     defaults: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments that `make` passes unless told otherwise."""
-
-    @property
-    def gym_id(self) -> str:
-        """Its name in Gymnasium's registry."""
-        return _gym_id(self.env_class.__name__)
+    gym_id: str = ""
+    """Its name in Gymnasium's registry: ``puffer_numba/CartPole-v1``, after the class; or after ``name`` where another
+    environment has that id."""
 
 
 _registered: dict[str, EnvSpec] = {}
@@ -83,8 +84,9 @@ def register(name: str, env_class: Any = None, **defaults: Any) -> Any:
         raise APIUsageError(
             f"register({name!r}): the name is taken by {'.'.join(_identity(known.env_class))}; choose another."
         )
-    _registered[name] = EnvSpec(name, env_class, defaults)
-    _register_in_gymnasium(name, env_class.__name__)
+    limit = defaults.get("max_episode_steps", getattr(env_class, "max_episode_steps", None))
+    gym_id = _register_in_gymnasium(name, env_class.__name__, limit)
+    _registered[name] = EnvSpec(name, env_class, defaults, gym_id)
     return env_class
 
 
@@ -105,7 +107,7 @@ def spec(name: str) -> EnvSpec:
         APIUsageError: nothing is; the message has close matches and the list.
     """
     if name not in _registered and name in _BUILT_IN:
-        module, class_name = _BUILT_IN[name]
+        module, class_name, _ = _BUILT_IN[name]
         register(name, getattr(import_module(module), class_name))
     if name not in _registered:
         _load_entry_points()
@@ -137,21 +139,22 @@ def _identity(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-def _gym_id(class_name: str) -> str:
-    return f"puffer_numba/{class_name}-v1"
-
-
-def _register_in_gymnasium(name: str, class_name: str) -> None:
-    """Make ``gymnasium.make("puffer_numba/CartPole-v1")`` and ``gymnasium.make_vec`` give this environment."""
-    gym_id = _gym_id(class_name)
+def _register_in_gymnasium(name: str, class_name: str, max_episode_steps: int | None) -> str:
+    """Make ``gymnasium.make`` and ``gymnasium.make_vec`` give this environment; under which id."""
+    gym_id = f"puffer_numba/{class_name}-v1"
+    taken = gymnasium.registry.get(gym_id)
+    if taken is not None and taken.kwargs.get("name") != name:
+        gym_id = f"puffer_numba/{name}-v1"
     gymnasium.registry.pop(gym_id, None)
     gymnasium.register(
         gym_id,
         entry_point="puffer_numba.emulation.gymnasium:make_env",
         vector_entry_point="puffer_numba.emulation.gymnasium:make_vector_env",
+        max_episode_steps=max_episode_steps,
         kwargs={"name": name},
     )
+    return gym_id
 
 
-for _name, (_, _class_name) in _BUILT_IN.items():
-    _register_in_gymnasium(_name, _class_name)
+for _name, (_, _class_name, _limit) in _BUILT_IN.items():
+    _register_in_gymnasium(_name, _class_name, _limit)

@@ -18,7 +18,7 @@ TEAL: Color = (45, 212, 191)
 CORAL: Color = (251, 113, 99)
 AMBER: Color = (251, 191, 36)
 
-_OVERSAMPLING = 3
+_OVERSAMPLING = 2
 
 
 class Canvas:
@@ -35,7 +35,6 @@ class Canvas:
             from PIL import Image, ImageDraw
         except ImportError as error:
             raise ImportError('drawing needs Pillow: pip install "puffer_numba[render]"') from error
-        self.size = (width, height)
         self._image = Image.new("RGB", (width * _OVERSAMPLING, height * _OVERSAMPLING), background)
         self._draw = ImageDraw.Draw(self._image)
 
@@ -66,9 +65,7 @@ class Canvas:
 
     def array(self) -> NDArray[np.uint8]:
         """The picture: uint8 (height, width, 3)."""
-        from PIL import Image
-
-        return np.asarray(self._image.resize(self.size, Image.Resampling.LANCZOS))
+        return np.asarray(self._image.reduce(_OVERSAMPLING))
 
 
 def _scaled(points: Sequence[Point]) -> list[Any]:

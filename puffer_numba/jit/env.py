@@ -64,7 +64,8 @@ class JitEnv(PufferEnv):
     check of actions.
 
     **State** fields are ``float`` (the environment's float type), ``int`` (int32), ``bool``, a NumPy scalar type, or
-    ``Array[type, size, ...]`` where sizes are numbers or expressions of the params, such as ``"2 * size + 1"``.
+    ``typing.Annotated[type, size, ...]``, where sizes are numbers or expressions of the params:
+    ``Annotated[np.uint8, "size", "2 * size + 1"]``.
     Every field of environment ``i`` is zero when ``reset_env`` is called.
 
     **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). `setup` may
@@ -100,6 +101,8 @@ class JitEnv(PufferEnv):
     """State fields shown to the user at each step: ``infos[0][name]`` is a view of the field's array."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
+    render_fps: ClassVar[int] = 30
+    """Pictures for each second, for it to look right."""
     train_config: ClassVar[dict[str, Any]] = {}
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -125,7 +126,7 @@ def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[An
         except TypeError:
             raise APIUsageError(
                 f"{cls.__name__}.State.{name} is {hint!r}; expected float, int, bool, a NumPy scalar type, "
-                "or Array[type, size, ...]."
+                "or Annotated[type, size, ...]."
             ) from None
         shape = tuple(evaluate_size(cls, f"State.{name}", size, params) for size in sizes)
         arrays.append(np.zeros((num_envs, *shape), dtype))
@@ -153,9 +154,9 @@ def count_agents(cls: Any, params: Any) -> int | None:
 
 
 def make_space(cls: type, name: str, params: Any) -> Space[Any]:
-    """A space, or what a function of the params makes of them."""
+    """A copy of a space, for its random generator is its owner's; or what a function of the params makes."""
     declared = getattr(cls, name)
-    return declared if isinstance(declared, Space) else declared(params)
+    return deepcopy(declared) if isinstance(declared, Space) else declared(params)
 
 
 def action_bounds(space: Any) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,0 +1,379 @@
+"""A JitEnv as a `gymnasium.Env`, and any PufferEnv as a `gymnasium.vector.VectorEnv`.
+
+Registered environments are in Gymnasium's registry, so that none of this needs to be imported::
+
+    env = gymnasium.make("puffer_numba:puffer_numba/CartPole-v1")
+    envs = gymnasium.make_vec("puffer_numba:puffer_numba/CartPole-v1", num_envs=4096)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import HumanRendering
+from numpy.typing import ArrayLike, NDArray
+
+from puffer_numba.emulation.common import (
+    check_render_mode,
+    check_single,
+    first_info,
+    info_views,
+    make_single,
+    render_metadata,
+    renders,
+)
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit import JitEnv, kernels
+from puffer_numba.jit.random import stream_starts
+from puffer_numba.registry import make, spec
+
+AnyArray = NDArray[Any]
+
+_MODES = {
+    kernels.SAME_STEP: AutoresetMode.SAME_STEP,
+    kernels.NEXT_STEP: AutoresetMode.NEXT_STEP,
+    kernels.DISABLED: AutoresetMode.DISABLED,
+}
+
+
+def make_env(name: str, render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env[AnyArray, Any]:
+    """One registered environment as a `gymnasium.Env`: what ``gymnasium.make`` calls.
+
+    Where Gymnasium's registry holds a time limit for the environment, Gymnasium's ``TimeLimit`` wrapper keeps it,
+    so that ``gymnasium.make(..., max_episode_steps=)`` may shorten or lengthen it; the environment itself then has
+    none.
+
+    Args:
+        name: as in `puffer_numba.make`.
+        render_mode: None; where the environment draws pictures, "rgb_array", or "human" for a window (pygame).
+        **kwargs: for the environment's class. Its ``seed`` is None, fresh entropy, unless given.
+
+    Raises:
+        APIUsageError: unknown name, an environment with several agents, or bad arguments.
+    """
+    registered = gymnasium.registry.get(spec(name).gym_id)
+    if registered is not None and registered.max_episode_steps is not None:
+        kwargs.setdefault("max_episode_steps", None)
+    puffer_env = make_single(name, "gymnasium.make", kwargs)
+    if render_mode == "human" and renders(puffer_env):
+        if find_spec("pygame") is None:
+            raise ImportError("render_mode='human' needs pygame: pip install 'puffer_numba[render]'")
+        return HumanRendering(JitGymnasiumEnv(puffer_env, "rgb_array"))
+    return JitGymnasiumEnv(puffer_env, render_mode)
+
+
+class JitGymnasiumEnv(gymnasium.Env[AnyArray, Any]):
+    """A `JitEnv` of one environment and one agent, as a `gymnasium.Env`.
+
+    It does not reset itself: ``step`` after the end of an episode raises. Observations and infos are copies, the
+    user's to keep. ``np_random`` is seeded as Gymnasium demands, but the environment draws from its own stream.
+
+    Args:
+        env: made with ``num_envs=1, autoreset="disabled"``. Its ``seed`` serves the first reset that has none.
+        render_mode: None, or "rgb_array" where the environment draws pictures.
+
+    Raises:
+        APIUsageError: ``env`` or ``render_mode`` is not such.
+    """
+
+    def __init__(self, env: JitEnv, render_mode: str | None = None) -> None:
+        check_single(env, "JitGymnasiumEnv")
+        if env.num_agents != 1:
+            raise APIUsageError(
+                f"JitGymnasiumEnv takes an environment of one agent; {type(env).__name__} has {env.num_agents}: "
+                "see puffer_numba.emulation.pettingzoo."
+            )
+        check_render_mode(env, render_mode, "For a window: gymnasium.make(..., render_mode='human').")
+        self.puffer_env = env
+        self.render_mode = render_mode
+        self.metadata = render_metadata(env)
+        if renders(env) and find_spec("pygame") is not None:
+            self.metadata["render_modes"].append("human")
+        # a class may declare one space for all of its objects; sampling needs a generator of one's own
+        self.observation_space = deepcopy(env.single_observation_space)
+        self.action_space = deepcopy(env.single_action_space)
+        self._info_views = info_views(env)
+        self._ended = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[AnyArray, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: starts the random stream anew; without one it goes on. Not negative.
+            options: ignored.
+
+        Returns:
+            ``(observation, info)``; the info has the State fields that the environment's class names in ``info``.
+        """
+        super().reset(seed=seed)
+        observations, _ = self.puffer_env.reset(seed)
+        self._ended = False
+        return observations[0].copy(), first_info(self._info_views)
+
+    def step(self, action: ArrayLike) -> tuple[AnyArray, float, bool, bool, dict[str, Any]]:
+        """One step.
+
+        Args:
+            action: an element of ``action_space``; any integer type for Discrete.
+
+        Returns:
+            ``(observation, reward, terminated, truncated, info)``: a copy, a float, two bools and a new dict.
+
+        Raises:
+            APIUsageError: the episode has ended or has not begun, or the action is not in the space.
+        """
+        if self._ended:
+            raise APIUsageError("step() was called after the end of the episode; call env.reset() first.")
+        observations, rewards, terminals, truncations, _ = self.puffer_env.step(np.asarray(action)[np.newaxis])
+        terminated, truncated = bool(terminals[0]), bool(truncations[0])
+        self._ended = terminated or truncated
+        return observations[0].copy(), float(rewards[0]), terminated, truncated, first_info(self._info_views)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The picture, uint8 (height, width, 3), with ``render_mode="rgb_array"``; else None."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
+            return None
+        return self.puffer_env.render()
+
+    def close(self) -> None:
+        """Release the arrays."""
+        self.puffer_env.close()
+
+
+def make_vector_env(
+    name: str,
+    num_envs: int = 1,
+    *,
+    autoreset_mode: str | AutoresetMode | None = None,
+    render_mode: str | None = None,
+    copy: bool = True,
+    episode_statistics: bool = False,
+    **kwargs: Any,
+) -> PufferVectorEnv:
+    """Copies of a registered environment as a `gymnasium.vector.VectorEnv`: what ``gymnasium.make_vec`` calls.
+
+    Args:
+        name, num_envs: as in `puffer_numba.make`.
+        autoreset_mode: a `gymnasium.vector.AutoresetMode` or its name; NEXT_STEP by default, as in Gymnasium's own
+            vector environments. ``autoreset`` is the same argument under the name it has in `JitEnv`.
+        render_mode, copy, episode_statistics: as in `PufferVectorEnv`.
+        **kwargs: for the environment's class. A JitEnv's ``seed`` is None, fresh entropy, unless given.
+
+    Raises:
+        APIUsageError: unknown name or bad arguments.
+    """
+    if "autoreset" in kwargs:
+        if autoreset_mode is not None:
+            raise APIUsageError("gymnasium.make_vec got both autoreset_mode and autoreset; give one of them.")
+        autoreset_mode = kwargs.pop("autoreset")
+    if issubclass(spec(name).env_class, JitEnv):
+        kwargs = {"seed": None, "autoreset": autoreset_mode or AutoresetMode.NEXT_STEP, **kwargs}
+    elif autoreset_mode not in (None, AutoresetMode.SAME_STEP, AutoresetMode.SAME_STEP.value):
+        raise APIUsageError(
+            f"gymnasium.make_vec: autoreset_mode is {autoreset_mode!r}, but {name!r} is not a JitEnv and has "
+            "SAME_STEP alone."
+        )
+    return PufferVectorEnv(make(name, num_envs, **kwargs), render_mode, copy, episode_statistics)
+
+
+class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
+    """A `PufferEnv` whose environments have one agent each, as a `gymnasium.vector.VectorEnv`.
+
+    **Infos** have the layout of Gymnasium's own vector environments: each key comes with a mask of the same name
+    after "_", bool (num_envs,).
+
+    - State fields that the environment's class names in ``info``: ``(num_envs, ...)``. With SAME_STEP autoreset,
+      rows of an ended episode are already those of the next one.
+    - In a step that ended an episode, ``final_obs`` (SAME_STEP only): objects, (num_envs,): the last observation
+      of each ended episode, None elsewhere.
+    - Likewise ``final_info``, in every mode, with ``episode``: ``{"r": return, "l": length, "t": seconds}``, each
+      (num_envs,), 0 where no episode ended, as `gymnasium.wrappers.vector.RecordEpisodeStatistics` makes it. That
+      wrapper refuses infos that have ``episode`` already, hence the place; see ``episode_statistics``.
+
+    Args:
+        env: a JitEnv in any of its three ``autoreset`` modes, or another PufferEnv: these reset themselves in the
+            same step.
+        render_mode: None, or "rgb_array" where the environment draws pictures.
+        copy: whether ``reset`` and ``step`` return copies, as Gymnasium's own vector environments do. With False
+            they return the arrays that the next step overwrites: faster, but code that keeps an observation while
+            it steps (a replay buffer, most examples) must copy it.
+        episode_statistics: put ``episode`` and ``_episode`` at the top of the infos also, which makes that wrapper
+            superfluous.
+
+    Raises:
+        APIUsageError: environments have several agents, or ``render_mode`` is not served.
+    """
+
+    def __init__(
+        self,
+        env: PufferEnv,
+        render_mode: str | None = None,
+        copy: bool = True,
+        episode_statistics: bool = False,
+    ) -> None:
+        if env.num_agents != env.num_envs:
+            raise APIUsageError(
+                f"PufferVectorEnv takes environments of one agent; {type(env).__name__} has {env.num_agents} "
+                f"agents in {env.num_envs} environments: see puffer_numba.emulation.pettingzoo."
+            )
+        check_render_mode(env, render_mode, "For a window: gymnasium.wrappers.vector.HumanRendering.")
+        self.puffer_env = env
+        self.render_mode = render_mode
+        self.copy = copy
+        self.episode_statistics = episode_statistics
+        self.num_envs = env.num_envs
+        self.autoreset_mode = _MODES[env.autoreset] if isinstance(env, JitEnv) else AutoresetMode.SAME_STEP
+        self.metadata = {**render_metadata(env), "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = deepcopy(env.single_observation_space)
+        self.single_action_space = deepcopy(env.single_action_space)
+        self.observation_space = env.observation_space
+        self.action_space = env.action_space
+        self._info_views = info_views(env)
+        self._ended = np.zeros(self.num_envs, np.bool_)
+        self._started = np.zeros(self.num_envs)
+        self._all = np.ones(self.num_envs, np.bool_)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[AnyArray, dict[str, Any]]:
+        """Start new episodes.
+
+        Args:
+            seed: an int: the stream of environment ``i`` depends on ``(seed, i)``. A sequence of ``num_envs``:
+                environment ``i`` runs as a single one does after ``reset(seed=seed[i])``; None goes on with its
+                stream. None: all go on; at first they start from the seed the environment was made with.
+            options: ``{"reset_mask": mask}``, bool (num_envs,), restarts those environments only.
+
+        Returns:
+            ``(observations, infos)``: ``(num_envs, *observation_shape)`` and a dict.
+
+        Raises:
+            APIUsageError: seeds or mask of the wrong length or type, or not served by this PufferEnv.
+        """
+        mask = (options or {}).get("reset_mask")
+        if seed is None or isinstance(seed, int | np.integer):
+            seed = None if seed is None else int(seed)
+            super().reset(seed=seed)
+            observations = self._restart(seed, mask)
+        else:
+            self._start_streams(seed, mask)
+            observations = self._restart(None, mask)
+        which = self._all if mask is None else np.asarray(mask)
+        self._ended[which] = False
+        self._started[which] = time.perf_counter()
+        return observations.copy() if self.copy else observations, self._infos(which)
+
+    def _restart(self, seed: int | None, mask: AnyArray | None) -> AnyArray:
+        if isinstance(self.puffer_env, JitEnv):
+            return self.puffer_env.reset(seed, mask)[0]
+        if mask is not None:
+            raise APIUsageError(
+                f"options['reset_mask'] needs a JitEnv; {type(self.puffer_env).__name__} resets itself."
+            )
+        return self.puffer_env.reset(seed)[0]
+
+    def _start_streams(self, seeds: Sequence[int | None], mask: AnyArray | None) -> None:
+        env = self.puffer_env
+        if not isinstance(env, JitEnv):
+            raise APIUsageError(f"reset(seed=[...]) needs a JitEnv; {type(env).__name__} takes one int.")
+        odd = [s for s in seeds if s is not None and (isinstance(s, bool) or not isinstance(s, int | np.integer))]
+        if odd or len(seeds) != self.num_envs:
+            got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
+            raise APIUsageError(f"reset(seed=[...]) takes {self.num_envs} seeds, each an int or None; got {got}.")
+        env.reset(mask=mask)  # the first reset also starts the streams that have no seed here
+        state = env.get_state()
+        for i, seed in enumerate(seeds):
+            if seed is not None and (mask is None or mask[i]):
+                state["streams"][i] = stream_starts(int(seed), 0, 1)[0]
+        env.set_state(state)
+
+    def step(self, actions: ArrayLike) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
+        """One step of every environment.
+
+        Args:
+            actions: ``(num_envs, *action_shape)``.
+
+        Returns:
+            ``(observations, rewards, terminations, truncations, infos)``: the space's dtype, float32, bool, bool.
+
+        Raises:
+            APIUsageError: bad actions, no reset yet, or, with autoreset disabled, an environment has ended.
+        """
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._check_none_ended()
+        elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            self._started[self._ended] = time.perf_counter()
+        *arrays, _ = self.puffer_env.step(actions)
+        observations, rewards, terminals, truncations = (a.copy() for a in arrays) if self.copy else arrays
+        infos = self._infos(self._all)
+        self._ended = terminals | truncations
+        rows = np.flatnonzero(self._ended)
+        if len(rows):
+            self._add_final(infos, rows)
+        return observations, rewards, terminals, truncations, infos
+
+    def _check_none_ended(self) -> None:
+        ended = np.flatnonzero(self._ended)
+        if len(ended):
+            raise APIUsageError(
+                f"environment {ended[0]} has ended (and {len(ended) - 1} more), and autoreset is disabled; before "
+                "the next step call reset(options={'reset_mask': terminations | truncations})."
+            )
+
+    def _infos(self, which: AnyArray) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        for name, view in self._info_views.items():
+            infos[name] = view.copy() if self.copy else view
+            infos[f"_{name}"] = which.copy()
+        return infos
+
+    def _add_final(self, infos: dict[str, Any], rows: AnyArray) -> None:
+        """What is known of the episodes that ended in this step: those of ``rows``."""
+        final_info = {}
+        if self.puffer_env.episode_returns is not None:
+            final_info = {"episode": self._episodes(rows), "_episode": self._ended.copy()}
+        if self.episode_statistics:
+            infos.update(final_info)
+        infos["final_info"] = final_info
+        infos["_final_info"] = self._ended.copy()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            infos["final_obs"] = self._final_observations(rows)
+            infos["_final_obs"] = self._ended.copy()
+            self._started[rows] = time.perf_counter()
+
+    def _episodes(self, rows: AnyArray) -> dict[str, AnyArray]:
+        returns, lengths, seconds = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs)
+        returns[rows] = self.puffer_env.episode_returns[rows]  # type: ignore[index]
+        lengths[rows] = self.puffer_env.episode_lengths[rows]  # type: ignore[index]
+        seconds[rows] = np.round(time.perf_counter() - self._started[rows], 6)
+        return {"r": returns, "l": lengths, "t": seconds}
+
+    def _final_observations(self, rows: AnyArray) -> AnyArray:
+        final = np.full(self.num_envs, None, dtype=object)
+        final[rows] = np.fromiter(self.puffer_env.final_observations[rows], object, len(rows))
+        return final
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of each environment, with ``render_mode="rgb_array"``; else None."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
+            return None
+        assert isinstance(self.puffer_env, JitEnv)
+        return tuple(self.puffer_env.render(i) for i in range(self.num_envs))  # type: ignore[misc]
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Release the arrays."""
+        self.puffer_env.close()

@@ -1,0 +1,272 @@
+"""What a training run can be told, as typed dataclasses; each docstring becomes the help of its option.
+
+A value comes from, in increasing precedence: the defaults here, the environment's own ``train_config``,
+and overrides from the caller or the command line. Overrides are dotted names: ``train.learning_rate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from puffer_numba.env import APIUsageError
+
+Optimizer = Literal["adam", "muon"]
+Advantage = Literal["gae", "vtrace"]
+Activation = Literal["relu", "tanh", "gelu"]
+
+
+@dataclass
+class TrainConfig:
+    """Proximal policy optimization, and the run around it."""
+
+    total_timesteps: int = 1_000_000
+    """Steps to train for, summed over all rows of the batch."""
+    horizon: int = 64
+    """Steps of each environment between two updates (CleanRL: num_steps)."""
+    learning_rate: float = 2e-3
+    """Step size of the optimizer at the start."""
+    anneal_lr: bool = True
+    """Lower the learning rate to zero, linearly over total_timesteps."""
+    gamma: float = 0.99
+    """Discount of the reward one step later."""
+    gae_lambda: float = 0.95
+    """Trade-off of bias (0) against variance (1) in the advantages."""
+    update_epochs: int = 3
+    """Passes over each rollout."""
+    num_minibatches: int = 8
+    """Optimizer steps in each pass."""
+    clip_coef: float = 0.2
+    """The policy's ratio is clipped to 1 - clip_coef .. 1 + clip_coef."""
+    clip_vloss: bool = False
+    """Clip the change of the value too. It helps only where returns are scaled to about 1."""
+    vf_clip_coef: float = 0.2
+    """How far the value may move from that of the rollout, where clip_vloss is on."""
+    ent_coef: float = 0.003
+    """Weight of the entropy bonus."""
+    vf_coef: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 1.0
+    """Gradients longer than this are scaled down to it; 0 turns clipping off."""
+    norm_adv: bool = True
+    """Normalize the advantages of each minibatch to mean 0 and standard deviation 1."""
+    target_kl: float | None = None
+    """Stop updating on a rollout once the policy has moved this far (approximate KL divergence)."""
+    optimizer: Optimizer = "adam"
+    """adam; or muon: Muon for the 2-D weights, and Adam for the rest."""
+    adam_beta1: float = 0.9
+    """Decay of Adam's running mean of the gradient."""
+    adam_beta2: float = 0.999
+    """Decay of Adam's running mean of the squared gradient."""
+    adam_eps: float = 1e-5
+    """Added to Adam's denominator."""
+    advantage: Advantage = "gae"
+    """gae; or vtrace: advantages computed anew for each epoch, with clipped importance ratios."""
+    vtrace_rho_clip: float = 1.0
+    """Largest importance ratio of a temporal difference, for vtrace."""
+    vtrace_c_clip: float = 1.0
+    """Largest importance ratio carried back one step, for vtrace."""
+    normalize_observations: bool = False
+    """Shift and scale observations by their running mean and standard deviation."""
+    normalize_returns: bool = True
+    """Divide rewards by the running standard deviation of the discounted return."""
+    target_return: float | None = None
+    """Stop as soon as the mean return of the last 100 episodes reaches this."""
+    seed: int = 1
+    """Seed of weights, action sampling, minibatches and environments."""
+    device: str = "cpu"
+    """Where the policy lives: cpu, cuda, cuda:1, mps."""
+    torch_threads: int = 1
+    """Threads of torch on the CPU. Small networks lose by more than one."""
+    checkpoint_interval: int = 0
+    """Save a checkpoint each so many steps; 0 saves only at the end and on Ctrl-C."""
+    data_dir: str = "runs"
+    """Folder of checkpoints and logs: data_dir/ENVIRONMENT/RUN."""
+    log_interval: float = 0.25
+    """Seconds between two updates of the dashboard and the logs."""
+    tensorboard: bool = True
+    """Write TensorBoard events into the run's folder, beside metrics.csv."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "train")
+        for name in ("total_timesteps", "horizon", "update_epochs", "num_minibatches", "torch_threads"):
+            _check(self, "train", name, "at least 1", lambda v: v >= 1)
+        for name in ("gamma", "gae_lambda"):
+            _check(self, "train", name, "0 to 1", lambda v: 0 <= v <= 1)
+        for name in ("adam_beta1", "adam_beta2"):
+            _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)
+        for name in ("learning_rate", "clip_coef", "vf_clip_coef", "adam_eps", "vtrace_rho_clip", "vtrace_c_clip"):
+            _check(self, "train", name, "above 0", lambda v: v > 0)
+        for name in ("ent_coef", "vf_coef", "max_grad_norm", "checkpoint_interval", "log_interval", "seed"):
+            _check(self, "train", name, "at least 0", lambda v: v >= 0)
+        _check(self, "train", "target_kl", "above 0, or None", lambda v: v is None or v > 0)
+
+
+@dataclass
+class EnvConfig:
+    """The environments to learn from."""
+
+    num_envs: int = 64
+    """Copies of the environment, stepped together."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the environment, by name."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "env")
+        _check(self, "env", "num_envs", "at least 1", lambda v: v >= 1)
+
+
+@dataclass
+class VecConfig:
+    """How the environments are stepped."""
+
+    num_threads: int | None = None
+    """Threads that step the environments; None: as many as Numba is set to use."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "vec")
+        _check(self, "vec", "num_threads", "at least 1, or None", lambda v: v is None or v >= 1)
+
+
+@dataclass
+class PolicyConfig:
+    """The network."""
+
+    hidden_size: int = 64
+    """Units of each hidden layer."""
+    num_layers: int = 2
+    """Hidden layers."""
+    shared: bool = True
+    """One trunk for policy and value, which is almost twice as fast as one for each."""
+    activation: Activation = "relu"
+    """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "policy")
+        for name in ("hidden_size", "num_layers"):
+            _check(self, "policy", name, "at least 1", lambda v: v >= 1)
+
+
+@dataclass
+class Config:
+    """A whole training run."""
+
+    env_name: str = ""
+    """Name of the environment in the registry."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The algorithm and the run."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environments."""
+    vec: VecConfig = field(default_factory=VecConfig)
+    """How they are stepped."""
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    """The network."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        for section in (self.train, self.env, self.vec, self.policy):
+            section.validate()
+
+    def update(self, overrides: Mapping[str, Any]) -> Config:
+        """Set dotted names (``train.gamma``, ``env.gravity``) in place, and return self.
+
+        Names under ``env.`` that are not fields of `EnvConfig` become parameters of the environment.
+
+        Raises:
+            APIUsageError: no such field; the message has close matches.
+        """
+        for name, value in overrides.items():
+            section_name, _, key = name.partition(".")
+            section = getattr(self, section_name, None) if key else None
+            if not dataclasses.is_dataclass(section):
+                raise APIUsageError(f"unknown setting {name!r}{_suggest(name, setting_names())}.")
+            if key in _field_names(section) and not (section_name == "env" and key == "params"):
+                setattr(section, key, value)
+            elif section_name == "env":
+                self.env.params[key] = value
+            else:
+                raise APIUsageError(f"unknown setting {name!r}{_suggest(name, setting_names())}.")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionaries, as JSON holds them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Config:
+        """The inverse of `to_dict`.
+
+        Raises:
+            APIUsageError: the data has a field that this version does not know, or lacks a section.
+        """
+        try:
+            return cls(
+                env_name=data["env_name"],
+                train=TrainConfig(**data["train"]),
+                env=EnvConfig(**data["env"]),
+                vec=VecConfig(**data["vec"]),
+                policy=PolicyConfig(**data["policy"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise APIUsageError(f"not a configuration of this version: {error}.") from error
+
+
+def setting_names() -> list[str]:
+    """Every dotted name that `Config.update` knows."""
+    config = Config()
+    return [
+        f"{section}.{name}"
+        for section in ("train", "env", "vec", "policy")
+        for name in _field_names(getattr(config, section))
+        if (section, name) != ("env", "params")
+    ]
+
+
+def _field_names(section: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(section)]
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+
+
+def _check(section: Any, prefix: str, name: str, allowed: str, test: Callable[[Any], bool]) -> None:
+    value = getattr(section, name)
+    if not test(value):
+        raise APIUsageError(f"{prefix}.{name} is {value!r}; allowed: {allowed}.")
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("an integer", lambda v: type(v) is int),
+    "float": (
+        "a finite number",
+        lambda v: type(v) in (int, float) and math.isfinite(v),
+    ),
+    "bool": ("True or False", lambda v: isinstance(v, bool)),
+    "str": ("a string", lambda v: isinstance(v, str)),
+    "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
+}
+_CHOICES = {"Optimizer": Optimizer, "Advantage": Advantage, "Activation": Activation}
+
+
+def _check_types(section: Any, prefix: str) -> None:
+    """Each field against its annotation; these are strings here, as the module postpones them."""
+    for f in dataclasses.fields(section):
+        annotation = str(f.type)
+        if annotation in _CHOICES:
+            choices = get_args(_CHOICES[annotation])
+            _check(section, prefix, f.name, " or ".join(choices), choices.__contains__)
+            continue
+        kind, _, optional = annotation.partition(" | ")
+        allowed, test = _KINDS[kind]
+        if not (optional and getattr(section, f.name) is None):
+            _check(section, prefix, f.name, allowed, test)

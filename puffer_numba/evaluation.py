@@ -1,0 +1,205 @@
+"""How well a trained policy does: returns and lengths of whole episodes, watched or recorded if wanted."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from puffer_numba import checkpoint as checkpoints
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.extras import require
+from puffer_numba.load import load_env
+from puffer_numba.models import RunningNormalizer, load_policy
+from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.resume import load_normalizer
+
+Frame = NDArray[np.uint8]
+ROWS = 64  # environments that are evaluated side by side
+
+
+@dataclass
+class Evaluation:
+    """Results of some episodes."""
+
+    checkpoint: Path
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean, standard deviation, minimum and maximum of "return" and "length"."""
+        return {
+            name: {
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                "min": float(values.min()),
+                "max": float(values.max()),
+            }
+            for name, values in (("return", self.returns), ("length", self.lengths))
+        }
+
+
+def evaluate(
+    env_name: str,
+    checkpoint: str | Path = "latest",
+    *,
+    episodes: int | None = None,
+    deterministic: bool = False,
+    render_mode: str | None = None,
+    gif: str | Path | None = None,
+    fps: int = 50,
+    seed: int = 0,
+    data_dir: str | Path = "runs",
+    overrides: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Run episodes with the policy of a checkpoint.
+
+    Args:
+        checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
+        episodes: how many; by default 100, or 1 where they are shown or recorded.
+        deterministic: take the likeliest action instead of drawing one.
+        render_mode: "human" shows a window.
+        gif: file to record the episodes to.
+        fps: frames for each second, shown and recorded.
+        seed: of environments and actions.
+        overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or does not fit.
+        APIUsageError: another environment's checkpoint; an environment that draws no pictures.
+        ImportError: pygame or imageio is not installed; the message names the extra that brings them.
+    """
+    if render_mode not in (None, "human"):
+        raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
+    if episodes is not None and episodes < 1:
+        raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
+    path = checkpoints.find(checkpoint, env_name, data_dir)
+    saved = checkpoints.load(path)
+    config = saved.config.update(overrides or {})
+    config.validate()
+    if config.env_name != env_name:
+        raise APIUsageError(f"checkpoint {path} is of {config.env_name!r}, not of {env_name!r}.")
+    watched = render_mode is not None or gif is not None
+    count = episodes or (1 if watched else 100)
+    with load_env(config, 1 if watched else min(count, ROWS)) as env, ExitStack() as stack:
+        policy = load_policy(config, env)
+        checkpoints.load_weights(policy, saved)
+        normalizer = None
+        if config.train.normalize_observations:
+            normalizer = RunningNormalizer(env.single_observation_space.shape)
+            load_normalizer(normalizer, saved, "normalizer")
+        screens: list[Callable[[Frame], None]] = []
+        if gif is not None:
+            screens.append(stack.enter_context(recorder(gif, fps)))
+        if render_mode == "human":
+            screens.append(stack.enter_context(window(env_name, fps)))
+        returns, lengths = run_episodes(
+            env, policy, count, normalizer=normalizer, deterministic=deterministic, seed=seed, screens=screens
+        )
+    return Evaluation(path, returns, lengths)
+
+
+@torch.inference_mode()
+def run_episodes(
+    env: PufferEnv,
+    policy: nn.Module,
+    episodes: int,
+    *,
+    normalizer: nn.Module | None = None,
+    deterministic: bool = False,
+    seed: int = 0,
+    screens: list[Callable[[Frame], None]] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Returns and lengths of ``episodes`` whole episodes.
+
+    Each row has its share of episodes fixed beforehand: the first to end, whichever row they are in, would
+    be the short ones.
+    """
+    rows, distribution, stream = env.num_agents, action_distribution(env.single_action_space), seed_stream(seed)
+    forward = getattr(policy, "forward_eval", policy)
+    quota = np.full(rows, episodes // rows)
+    quota[: episodes % rows] += 1
+    running_returns, running_lengths = np.zeros(rows), np.zeros(rows, np.int64)
+    returns: list[float] = []
+    lengths: list[int] = []
+    dtype = np.float32 if distribution.dtype.is_floating_point else np.int64
+    actions = np.zeros((rows, *distribution.shape), dtype)
+    log_probs = np.zeros(rows, np.float32)
+    env.reset(seed)
+    while quota.any():
+        for screen in screens or ():
+            screen(_picture(env))
+        acting = env.masks.copy()
+        observations = torch.from_numpy(env.observations)
+        params, _ = forward(normalizer(observations) if normalizer is not None else observations)
+        if deterministic:
+            actions[...] = distribution.mode(params)
+        else:
+            distribution.sample(params, stream, actions, log_probs)
+        _, rewards, terminals, truncations, _ = env.step(distribution.to_env(actions))
+        running_returns += np.where(acting, rewards, 0)
+        running_lengths += acting
+        for row in np.flatnonzero((terminals | truncations) & acting):
+            if quota[row]:
+                quota[row] -= 1
+                returns.append(float(running_returns[row]))
+                lengths.append(int(running_lengths[row]))
+            running_returns[row] = running_lengths[row] = 0
+    return np.array(returns), np.array(lengths)
+
+
+def _picture(env: PufferEnv) -> Frame:
+    frame = env.render()
+    if frame is None:
+        raise APIUsageError(f"{type(env).__name__} draws no pictures: its render() returns None.")
+    return np.asarray(frame, np.uint8)
+
+
+@contextmanager
+def recorder(path: str | Path, fps: int) -> Iterator[Callable[[Frame], None]]:
+    """A function that appends frames ``(height, width, 3)`` to a GIF."""
+    imageio = require("imageio.v2", "render", "recording a GIF")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with imageio.get_writer(path, format="GIF", duration=1000 / fps, loop=0) as writer:
+        yield writer.append_data
+
+
+@contextmanager
+def window(title: str, fps: int) -> Iterator[Callable[[Frame], None]]:
+    """A function that shows frames ``(height, width, 3)`` in a window, ``fps`` for each second.
+
+    Closing the window, or Escape, raises `KeyboardInterrupt`.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    pygame = require("pygame", "render", "showing a window")
+    pygame.display.init()
+    pygame.display.set_caption(title)
+    next_frame = time.perf_counter()
+
+    def show(frame: Frame) -> None:
+        nonlocal next_frame
+        size = (frame.shape[1], frame.shape[0])
+        screen = pygame.display.get_surface()
+        if screen is None or screen.get_size() != size:
+            screen = pygame.display.set_mode(size)
+        screen.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
+        pygame.display.flip()
+        for event in pygame.event.get():
+            if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
+                raise KeyboardInterrupt
+        next_frame = max(next_frame + 1 / fps, time.perf_counter())
+        time.sleep(max(0.0, next_frame - time.perf_counter()))
+
+    try:
+        yield show
+    finally:
+        pygame.display.quit()

@@ -1,0 +1,52 @@
+"""From a name and overrides to a configuration, and from that to environments. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+
+from puffer_numba import registry
+from puffer_numba.config import Config
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit.threads import MAX_THREADS
+
+
+def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Defaults, then what the environment's class recommends in ``train_config``, then ``overrides``.
+
+    Args:
+        env_name: a name in the registry.
+        overrides: dotted names, such as ``{"train.learning_rate": 1e-3, "env.gravity": 1.6}``.
+
+    Raises:
+        APIUsageError: no such environment or setting, or a value that is not allowed.
+    """
+    spec = registry.spec(env_name)
+    config = Config(env_name=spec.name)
+    config.update(getattr(spec.env_class, "train_config", {}))
+    config.update(overrides or {})
+    config.validate()
+    return config
+
+
+def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
+    """The environments of ``config``; ``num_envs`` of them, where given.
+
+    Raises:
+        APIUsageError: what the environment says of its parameters; more threads than Numba has.
+    """
+    threads = config.vec.num_threads
+    if threads is not None:
+        if threads > MAX_THREADS:
+            raise APIUsageError(
+                f"vec.num_threads is {threads}; Numba has {MAX_THREADS} "
+                "(the environment variable NUMBA_NUM_THREADS raises that)."
+            )
+        numba.set_num_threads(threads)
+    count = num_envs or config.env.num_envs
+    try:
+        return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **config.env.params)
+    except (TypeError, ValueError) as error:
+        raise APIUsageError(f"cannot make {config.env_name}: {error}") from error

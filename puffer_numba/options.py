@@ -1,0 +1,95 @@
+"""Command-line options of an environment's parameters, from its class; used by `puffer_numba.cli`."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+from typing import Annotated, Any
+
+import tyro
+
+from puffer_numba.config import EnvConfig
+from puffer_numba.jit import JitEnv
+from puffer_numba.registry import EnvSpec
+
+_RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env", "dtype"}
+
+
+def env_params(spec: EnvSpec) -> dict[str, Any]:
+    """Parameters that can be typed on a command line, with their defaults: numbers, booleans and strings."""
+    params: dict[str, Any] = {}
+    for name, parameter in inspect.signature(spec.env_class.__init__).parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            params[name] = parameter.default
+    if issubclass(spec.env_class, JitEnv):
+        params["max_episode_steps"] = spec.env_class.max_episode_steps
+        params.update(getattr(spec.env_class.Params, "_field_defaults", {}))
+    params.update(spec.defaults)
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in _RESERVED and isinstance(value, bool | int | float | str)
+    }
+
+
+def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
+    """A dataclass with an option for each parameter of the environment, at its value in ``config`` by default.
+
+    Args:
+        spec: the environment.
+        config: present values, which become the defaults; None gives options that default to None, without
+            ``num_envs``: for a command that otherwise takes its values from a checkpoint.
+    """
+    params = env_params(spec)
+    helps = _docstrings(getattr(spec.env_class, "Params", None))
+    fields: list[tuple[str, Any, Any]] = []
+    if config is not None:
+        number = "Copies of the environment, stepped together."
+        fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
+    for name, value in params.items():
+        kind = type(value)
+        text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."))
+        if config is None:
+            fields.append((name, _annotated(kind | None, text), None))
+        else:
+            fields.append((name, _annotated(kind, text), config.params.get(name, value)))
+    cls = dataclasses.make_dataclass(
+        "EnvOptions", [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
+    )
+    cls.__doc__ = f"Parameters of {spec.name}."
+    return cls
+
+
+def chosen_params(spec: EnvSpec, options: Any, config: EnvConfig | None) -> dict[str, Any]:
+    """The parameters that ``options`` set to something else than the environment does by itself.
+
+    Parameters of ``config`` that no option can express, such as arrays, are kept.
+    """
+    values = {name: getattr(options, name) for name in env_params(spec)}
+    if config is None:
+        return {name: value for name, value in values.items() if value is not None}
+    kept = {name: value for name, value in config.params.items() if name not in values}
+    return kept | {name: value for name, value in values.items() if value != env_params(spec)[name]}
+
+
+def _annotated(kind: Any, text: Any) -> Any:
+    return Annotated.__class_getitem__((kind, text))  # type: ignore[attr-defined]
+
+
+def _docstrings(cls: type | None) -> dict[str, str]:
+    """The string below each field of a class, by the field's name."""
+    try:
+        source = textwrap.dedent(inspect.getsource(cls)) if cls is not None else ""
+        body = ast.parse(source).body[0].body if source else []  # type: ignore[attr-defined]
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    found = {}
+    for field, text in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            value = getattr(text, "value", None) if isinstance(text, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found[field.target.id] = " ".join(value.value.split())
+    return found

@@ -1,0 +1,561 @@
+"""PuffeRL: proximal policy optimization, as in CleanRL's ``ppo.py``, over batched environments.
+
+One iteration is `PuffeRL.evaluate`, which collects a rollout, and `PuffeRL.train`, which learns from it::
+
+    config = load_config("cartpole", {"train.learning_rate": 1e-3})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    while not trainer.finished:
+        trainer.evaluate()
+        trainer.train()
+    trainer.close()
+
+The details follow "The 37 Implementation Details of Proximal Policy Optimization" (Huang et al., 2022). What
+differs: a truncated episode is bootstrapped with the value of its last observation; rows that are masked
+out take no part; and experience is stored time first, so that environments write into the storage themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from puffer_numba import checkpoint, resume
+from puffer_numba.advantage import discounted_returns, gae, vtrace
+from puffer_numba.config import Config
+from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.evaluation import evaluate as eval
+from puffer_numba.jit import JitEnv
+from puffer_numba.jit.kernels import SAME_STEP
+from puffer_numba.load import load_config, load_env
+from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
+from puffer_numba.models import RunningNormalizer, load_policy
+from puffer_numba.optimizer import make_optimizer, set_learning_rate
+from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
+from puffer_numba.pytorch import CategoricalActions, action_distribution, seed_stream
+from puffer_numba.rollout import EpisodeStatistics, Rollout
+
+__all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "train"]
+
+OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
+
+
+class PuffeRL:
+    """Trains ``policy`` on ``vecenv``.
+
+    Args:
+        config: from `load_config`, or made by hand.
+        vecenv: any `PufferEnv`. A `JitEnv` writes straight into the rollout storage; results of others are
+            copied there, as they may read their own last observations back.
+        policy: a torch module; see `puffer_numba.models` for what it takes and returns. Moved to
+            ``config.train.device``.
+        logger: receives the metrics of `mean_and_log`.
+        dashboard: shown while training; without one, `print_dashboard` prints a line.
+
+    Attributes:
+        global_step: steps done, summed over rows. epoch: rollouts done; total_epochs: rollouts to do.
+        finished: whether ``total_timesteps`` or ``target_return`` has been reached.
+        losses: means over the last call of `train`. statistics: `EpisodeStatistics` of the run.
+
+    Raises:
+        APIUsageError: a setting that cannot be used; a device that is not there; an environment that does not
+            reset itself in the step in which an episode ends.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        vecenv: PufferEnv,
+        policy: nn.Module,
+        logger: Logger | None = None,
+        dashboard: Dashboard | None = None,
+    ) -> None:
+        config.validate()
+        _check_autoreset(vecenv)
+        train = config.train
+        self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
+        torch.set_num_threads(train.torch_threads)
+        self.device = _device(train.device)
+        self.policy = policy.to(self.device)
+        self._forward_eval = getattr(policy, "forward_eval", policy)
+        self.distribution = action_distribution(vecenv.single_action_space)
+        self.optimizer = make_optimizer(policy, train, self.device)
+        shape = vecenv.single_observation_space.shape
+        self.normalizer = RunningNormalizer(shape, self.device) if train.normalize_observations else None
+        self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
+
+        self.rollout = Rollout(vecenv, self.distribution, train.horizon)
+        self.statistics = EpisodeStatistics(self.rollout)
+        self.discounted = np.zeros(self.rollout.rows, np.float32)
+        self._direct = isinstance(vecenv, JitEnv)
+        discrete = isinstance(self.distribution, CategoricalActions)
+        self._fast_loss = discrete and self.device.type == "cpu"
+        self._slots = self.rollout.slots(vecenv)
+        self._observation_slots = list(torch.from_numpy(self.rollout.observations))
+        self._value_slots = list(torch.from_numpy(self.rollout.values))
+
+        self.global_step = self.epoch = 0
+        self.losses: dict[str, float] = {}
+        self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
+        self.stream = seed_stream(train.seed)
+        self.generator = torch.Generator().manual_seed(train.seed)
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = 0
+        self._run_dir: Path | None = None
+        self.last_checkpoint: Path | None = None
+        self.snapshot: Snapshot | None = None
+        self.reset_done = False
+
+    # ------------------------------------------------------------------ experience
+
+    def evaluate(self) -> None:
+        """Collect one rollout: ``horizon`` steps of every row."""
+        if not self.reset_done:
+            self.vecenv.reset(self.config.train.seed)
+            self.reset_done = True
+        rollout, profile, clock = self.rollout, self.profile, time.perf_counter
+        np.copyto(rollout.observations[0], self.vecenv.observations)
+        np.copyto(rollout.masks[0], self.vecenv.masks)
+        truncated: list[tuple[int, np.ndarray, np.ndarray]] = []
+        with torch.inference_mode():
+            for t in range(rollout.horizon):
+                begin = clock()
+                params, values = self._act(self._observation_slots[t])
+                self.distribution.sample(params, self.stream, rollout.actions[t], rollout.log_probs[t])
+                self._value_slots[t].copy_(values)
+                middle = clock()
+                self._step(t)
+                if rollout.truncations[t].any():
+                    rows = np.flatnonzero(rollout.truncations[t] & ~rollout.terminals[t])
+                    truncated.append((t, rows, self.vecenv.final_observations[rows]))
+                profile["forward"] += middle - begin
+                profile["env"] += clock() - middle
+            self._bootstrap(truncated)
+        self.statistics.add(rollout)
+        self.global_step += int(np.count_nonzero(rollout.masks[:-1]))
+        self.epoch += 1
+
+    def _act(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Action parameters and values ``(rows,)`` of one step's observations."""
+        if self.device.type != "cpu":
+            observations = observations.to(self.device)
+        if self.normalizer is not None:
+            observations = self.normalizer(observations)
+        params, values = self._forward_eval(observations)
+        return params, values.reshape(-1)
+
+    def _step(self, t: int) -> None:
+        """Step the environments with the actions of slot ``t``; results end up in the rollout."""
+        env, slot = self.vecenv, self._slots[t]
+        actions = self.distribution.to_env(self.rollout.actions[t])
+        if self._direct:
+            env.bind(slot)
+            env.step(actions)
+            return
+        observations, rewards, terminals, truncations, _ = env.step(actions)
+        begin = time.perf_counter()
+        np.copyto(slot.observations, observations)
+        np.copyto(slot.rewards, rewards)
+        np.copyto(slot.terminals, terminals)
+        np.copyto(slot.truncations, truncations)
+        np.copyto(slot.masks, env.masks)
+        copied = time.perf_counter() - begin
+        self.profile["copy"] += copied
+        self.profile["env"] -= copied
+
+    def _bootstrap(self, truncated: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
+        """Values of what follows the rollout, and of the last observations of truncated episodes."""
+        begin = time.perf_counter()
+        _, values = self._act(self._observation_slots[-1])
+        self._value_slots[-1].copy_(values)
+        if truncated:
+            _, values = self._act(torch.from_numpy(np.concatenate([last for _, _, last in truncated])))
+            final_values = values.cpu().numpy()
+            for t, rows, _ in truncated:
+                self.rollout.final_values[t, rows], final_values = (
+                    final_values[: len(rows)],
+                    final_values[len(rows) :],
+                )
+        self.profile["forward"] += time.perf_counter() - begin
+
+    # ------------------------------------------------------------------ learning
+
+    def train(self) -> dict[str, float] | None:
+        """Learn from the rollout; then log, show and save where that is due.
+
+        Returns:
+            The metrics, where it was time to log them, as PufferLib does; else None.
+        """
+        begin = time.perf_counter()
+        config = self.config.train
+        if config.anneal_lr:
+            done = (self.global_step - self.rollout.masks[:-1].sum()) / config.total_timesteps
+            set_learning_rate(self.optimizer, config.learning_rate * max(0.0, 1.0 - float(done)))
+        self._scale_rewards()
+        batch = self._batch()
+        records: list[Tensor] = []
+        for epoch in range(config.update_epochs):
+            if epoch == 0 or config.advantage == "vtrace":
+                self._advantages(batch, epoch)
+            records += [self._update(batch, rows) for rows in self._minibatches()]
+            if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
+                break
+        if self.normalizer is not None:
+            valid = self.rollout.masks[:-1].reshape(-1)
+            self.normalizer.update(batch["observations"][torch.from_numpy(valid).to(self.device)])
+        if records:
+            means = torch.stack(records).mean(0).tolist()
+            self.losses = dict(zip(LOSS_NAMES, means, strict=True))
+        self.losses["learning_rate"] = self.optimizer[0].param_groups[0]["lr"]
+        self.profile["learn"] += time.perf_counter() - begin
+        return self._after_update()
+
+    def _scale_rewards(self) -> None:
+        """Divide the rollout's rewards by the deviation of the discounted return, as VecNormalize does."""
+        if self.return_scale is None:
+            return
+        rollout = self.rollout
+        valid = rollout.masks[:-1]
+        returns = np.empty_like(rollout.rewards)
+        ends = rollout.terminals | rollout.truncations
+        discounted_returns(rollout.rewards, ends, valid, self.config.train.gamma, self.discounted, returns)
+        self.return_scale.update(torch.from_numpy(returns[valid]))
+        rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
+        np.clip(rollout.rewards, -10, 10, out=rollout.rewards)
+
+    def _batch(self) -> dict[str, Tensor]:
+        """The rollout as flat tensors on the device: on the CPU, the very same memory."""
+        rollout, begin = self.rollout, time.perf_counter()
+        arrays = {
+            "observations": rollout.observations[:-1],
+            "actions": rollout.actions,
+            "old_log_probs": rollout.log_probs,
+            "old_values": rollout.values[:-1],
+        }
+        batch = {name: torch.from_numpy(array).flatten(0, 1).to(self.device) for name, array in arrays.items()}
+        copied = time.perf_counter() - begin
+        self.profile["copy"] += copied
+        self.profile["learn"] -= copied
+        return batch
+
+    def _advantages(self, batch: dict[str, Tensor], epoch: int) -> None:
+        """Advantages and value targets, by `gae` or `vtrace`, into ``batch``."""
+        rollout, config = self.rollout, self.config.train
+        values = rollout.values
+        ends = (rollout.terminals, rollout.truncations, rollout.final_values)
+        if config.advantage == "gae":
+            gae(rollout.rewards, values, *ends, config.gamma, config.gae_lambda, rollout.advantages)
+        else:
+            ratios = np.ones_like(rollout.rewards)
+            if epoch > 0:
+                values, ratios = self._current_values_and_ratios(batch)
+            clips = (config.vtrace_rho_clip, config.vtrace_c_clip)
+            vtrace(rollout.rewards, values, *ends, ratios, config.gamma, config.gae_lambda, *clips, rollout.advantages)
+        batch["advantages"] = torch.from_numpy(rollout.advantages).flatten().to(self.device)
+        batch["returns"] = batch["advantages"] + torch.from_numpy(values[:-1]).flatten().to(self.device)
+
+    @torch.no_grad()
+    def _current_values_and_ratios(self, batch: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Values ``(horizon + 1, rows)`` and importance ratios ``(horizon, rows)`` of the policy as it is now."""
+        rollout = self.rollout
+        values, ratios = np.empty_like(rollout.values), np.empty_like(rollout.log_probs)
+        for t, observations in enumerate(self._observation_slots):
+            params, value = self._act(observations)
+            values[t] = value.cpu().numpy()
+            if t < rollout.horizon:
+                rows = slice(t * rollout.rows, (t + 1) * rollout.rows)
+                log_probs, _ = self.distribution.log_prob_entropy(params, batch["actions"][rows])
+                ratios[t] = (log_probs - batch["old_log_probs"][rows]).exp().cpu().numpy()
+        return values, ratios
+
+    def _minibatches(self) -> Iterator[Tensor]:
+        """Indices into the flat batch, shuffled; masked rows are left out."""
+        masks = self.rollout.masks[:-1].reshape(-1)
+        valid = torch.from_numpy(np.flatnonzero(masks)) if not masks.all() else None
+        rows = torch.randperm(len(masks) if valid is None else len(valid), generator=self.generator)
+        if valid is not None:
+            rows = valid[rows]
+        for part in rows.to(self.device).tensor_split(self.config.train.num_minibatches):
+            if len(part):
+                yield part
+
+    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor:
+        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them."""
+        config = self.config.train
+        observations = batch["observations"][rows]
+        if self.normalizer is not None:
+            observations = self.normalizer(observations)
+        params, values = self.policy(observations)
+        for optimizer in self.optimizer:
+            optimizer.zero_grad(set_to_none=True)
+        if self._fast_loss and params.dtype == values.dtype == torch.float32:
+            record = discrete_backward(config, self.distribution, params, values, batch, rows)
+        else:
+            log_probs, entropy = self.distribution.log_prob_entropy(params, batch["actions"][rows])
+            old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
+            loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
+            loss.backward()
+        if config.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+        for optimizer in self.optimizer:
+            optimizer.step()
+        return record
+
+    # ------------------------------------------------------------------ the run
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has done its steps, or reached its target."""
+        return self.global_step >= self.config.train.total_timesteps or self.solved
+
+    @property
+    def solved(self) -> bool:
+        """Whether the mean return of the last 100 episodes has reached ``train.target_return``."""
+        target = self.config.train.target_return
+        return target is not None and self.statistics.episodes >= 100 and self.statistics.mean_return >= target
+
+    @property
+    def total_epochs(self) -> int:
+        """Rollouts in ``total_timesteps``, where no row is masked out."""
+        return -(-self.config.train.total_timesteps // (self.rollout.horizon * self.rollout.rows))
+
+    def learn(self, total_timesteps: int | None = None) -> PuffeRL:
+        """Train until `finished`: collect, learn, log, show and save. Returns self.
+
+        Args:
+            total_timesteps: in place of ``config.train.total_timesteps``.
+        """
+        if total_timesteps is not None:
+            self.config.update({"train.total_timesteps": total_timesteps})
+            self.config.train.validate()
+        self.start_clock()
+        while not self.finished:
+            self.evaluate()
+            self.train()
+        return self
+
+    def _after_update(self) -> dict[str, float] | None:
+        """Save and log where that is due."""
+        config = self.config.train
+        interval = config.checkpoint_interval
+        if interval and self.global_step - self._last_checkpoint_step >= interval:
+            self.save_checkpoint()
+        if not self.finished and time.perf_counter() - self._last_log < config.log_interval:
+            return None
+        metrics = self.mean_and_log()
+        if self.dashboard is not None:
+            self.print_dashboard()
+        return metrics
+
+    def mean_and_log(self) -> dict[str, float]:
+        """Metrics of the run as it is now, also passed to the logger.
+
+        Names are PufferLib's: SPS, global_step, uptime, epoch, ``environment/*``, ``losses/*``, ``performance/*``.
+        """
+        now = time.perf_counter()
+        speed = (self.global_step - self._last_log_step) / max(now - self._last_log, 1e-9)
+        self._last_log, self._last_log_step = now, self.global_step
+        statistics = self.statistics.summary()
+        own = {name: float(value) for name, value in self.vecenv.log().items() if name not in OWN_STATISTICS}
+        statistics.update(own)
+        if self.losses:
+            self.losses["explained_variance"] = self._explained_variance()
+        self.snapshot = Snapshot(
+            env_name=self.config.env_name or type(self.vecenv).__name__,
+            global_step=self.global_step,
+            total_timesteps=self.config.train.total_timesteps,
+            steps_per_second=speed,
+            uptime=now - self._started,
+            epoch=self.epoch,
+            description=self.describe(),
+            profile=dict(self.profile),
+            losses=dict(self.losses),
+            statistics=statistics,
+        )
+        metrics = {
+            "SPS": speed,
+            "global_step": float(self.global_step),
+            "uptime": self.snapshot.uptime,
+            "epoch": float(self.epoch),
+            **{f"environment/{name}": value for name, value in statistics.items()},
+            **{f"losses/{name}": value for name, value in self.losses.items()},
+            **{f"performance/{name}": share for name, share in self.snapshot.shares().items()},
+        }
+        if self.logger is not None:
+            self.logger.log(metrics, self.global_step)
+        return metrics
+
+    def _explained_variance(self) -> float:
+        """1: the values foretold the returns; 0: no better than a constant. NaN where all returns are equal."""
+        valid = self.rollout.masks[:-1]
+        advantages = self.rollout.advantages[valid]
+        variance = float(np.var(advantages + self.rollout.values[:-1][valid]))
+        return 1.0 - float(np.var(advantages)) / variance if variance > 0 else float("nan")
+
+    def describe(self) -> str:
+        """Sizes of the batch, the rollout storage and the network."""
+        rows, horizon = self.rollout.rows, self.rollout.horizon
+        parameters = sum(p.numel() for p in self.policy.parameters())
+        mebibytes = self.rollout.nbytes / 2**20
+        return (
+            f"{rows} rows x {horizon} steps, rollout storage {mebibytes:.1f} MiB, "
+            f"{parameters:,} parameters on {self.device}"
+        )
+
+    def print_dashboard(self) -> None:
+        """Show the run as of the last `mean_and_log`: on the dashboard, or as a line where there is none."""
+        if self.snapshot is None:
+            self.mean_and_log()
+        assert self.snapshot is not None
+        (self.dashboard or PlainDashboard()).update(self.snapshot)
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of this run: ``data_dir/env_name/run``; made when first asked for."""
+        if self._run_dir is None:
+            config = self.config
+            self._run_dir = new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
+        return self._run_dir
+
+    def save_checkpoint(self) -> Path:
+        """Save everything needed to evaluate and to go on; the folder's path. See `puffer_numba.checkpoint`."""
+        self._last_checkpoint_step = self.global_step
+        path = self.run_dir / f"checkpoint_{self.global_step:012d}"
+        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self))
+        return self.last_checkpoint
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
+        """
+        resume.restore_trainer(self, checkpoint.load(path))
+
+    def start_clock(self) -> None:
+        """Measure speed and time from now."""
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = self.global_step
+
+    def close(self) -> None:
+        """Close the environments, the logger and the dashboard."""
+        self.vecenv.close()
+        if self.logger is not None:
+            self.logger.close()
+        if self.dashboard is not None:
+            self.dashboard.close()
+
+
+def train(
+    env_name: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    config: Config | None = None,
+    resume_from: str | Path | None = None,
+    dashboard: Dashboard | None = None,
+    save: bool = True,
+) -> PuffeRL:
+    """Train a policy on a registered environment, with dashboard, logs and checkpoints.
+
+    Ctrl-C saves a checkpoint before the `KeyboardInterrupt` is passed on.
+
+    Args:
+        env_name: a name in the registry.
+        overrides: dotted settings, as for `load_config`.
+        config: in place of the environment's own; ``overrides`` then apply to it.
+        resume_from: a checkpoint's or run's folder, or "latest".
+        dashboard: by default a live table on a terminal, and plain lines elsewhere.
+        save: whether to write logs and checkpoints.
+
+    Returns:
+        The trainer, closed.
+
+    Raises:
+        APIUsageError: a name, setting or checkpoint that cannot be used.
+        ImportError: TensorBoard is wanted but not installed.
+    """
+    trainer = make_trainer(env_name, overrides, config=config, resume_from=resume_from, dashboard=dashboard)
+    return run(trainer, save=save)
+
+
+def make_trainer(
+    env_name: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    config: Config | None = None,
+    resume_from: str | Path | None = None,
+    dashboard: Dashboard | None = None,
+) -> PuffeRL:
+    """A trainer with environments, policy and dashboard, ready to `run`; arguments as for `train`."""
+    config = load_config(env_name, overrides) if config is None else config.update(overrides or {})
+    config.validate()
+    path = None
+    if resume_from is not None:
+        path = checkpoint.find(resume_from, env_name, config.train.data_dir)
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard or make_dashboard())
+    if path is not None:
+        trainer.load_checkpoint(path)
+    return trainer
+
+
+def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
+    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure."""
+    config = trainer.config
+    try:
+        if save:
+            trainer.logger = run_logger(trainer.run_dir, config.train.tensorboard)
+        trainer.learn()
+    finally:
+        if save and trainer.global_step > 0:
+            trainer.save_checkpoint()
+        trainer.close()
+    return trainer
+
+
+def run_logger(folder: Path, tensorboard: bool) -> Logger:
+    """metrics.csv in ``folder``, and TensorBoard events beside it where wanted."""
+    loggers: list[Logger] = [CSVLogger(folder / "metrics.csv")]
+    if tensorboard:
+        loggers.append(TensorBoardLogger(folder))
+    return MultiLogger(loggers)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise APIUsageError(f"train.device is {name!r}, which cannot be used here: {reason}") from error
+    return device
+
+
+def _check_autoreset(env: PufferEnv) -> None:
+    mode = getattr(env, "autoreset", SAME_STEP)
+    if mode != SAME_STEP:
+        raise APIUsageError(
+            "the trainer needs environments that reset in the step that ends an episode: autoreset='same-step'."
+        )
+
+
+def new_run_dir(parent: Path) -> Path:
+    """Make a folder named after the present moment in ``parent``."""
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ["", *(f"-{k}" for k in range(2, 1000))]:
+        path = parent / (stamp + suffix)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise APIUsageError(f"{parent} has a thousand runs of {stamp}.")

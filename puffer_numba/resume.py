@@ -1,0 +1,120 @@
+"""The whole state of a trainer as arrays and plain data, and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from puffer_numba.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_optimizers,
+    load_weights,
+    optimizer_arrays,
+    optimizer_names,
+)
+from puffer_numba.checkpoint import restore_array as restore
+
+if TYPE_CHECKING:
+    from puffer_numba.models import RunningNormalizer
+    from puffer_numba.pufferl import PuffeRL
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def trainer_state(trainer: PuffeRL) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays by dotted name, and data that JSON can hold, from which `restore_trainer` makes the same trainer."""
+    statistics = trainer.statistics
+    arrays: Arrays = {
+        "random.actions": trainer.stream,
+        "random.minibatches": trainer.generator.get_state().numpy(),
+        "random.torch": torch.get_rng_state().numpy(),
+        "rollout.observations": trainer.vecenv.observations,
+        "rollout.masks": trainer.vecenv.masks,
+        "rollout.discounted": trainer.discounted,
+        "statistics.running_returns": statistics.running_returns,
+        "statistics.running_lengths": statistics.running_lengths,
+        "statistics.recent_returns": np.array(statistics.recent_returns, np.float64),
+        "statistics.recent_lengths": np.array(statistics.recent_lengths, np.int64),
+    }
+    for name, array in optimizer_arrays(trainer.optimizer).items():
+        arrays[f"optimizer.{name}"] = array
+    for name, normalizer in _normalizers(trainer).items():
+        for key, tensor in normalizer.state_dict().items():
+            arrays[f"{name}.{key}"] = tensor.cpu().numpy()
+    if _can_save(trainer) and trainer.reset_done:
+        for name, array in trainer.vecenv.get_state().items():  # type: ignore[attr-defined]
+            arrays[f"env.{name}"] = np.asarray(array)
+    data = {
+        "config": trainer.config.to_dict(),
+        "optimizers": optimizer_names(trainer.optimizer),
+        "global_step": trainer.global_step,
+        "epoch": trainer.epoch,
+        "episodes": statistics.episodes,
+        "reset_done": trainer.reset_done,
+    }
+    return arrays, data
+
+
+def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
+    """Put ``trainer`` into the state that ``checkpoint`` holds.
+
+    Environments that cannot be saved start new episodes; a warning says so.
+
+    Raises:
+        CheckpointError: the checkpoint is of another policy, environment or optimizer.
+    """
+    load_weights(trainer.policy, checkpoint)
+    load_optimizers(trainer.optimizer, checkpoint)
+    for name, normalizer in _normalizers(trainer).items():
+        load_normalizer(normalizer, checkpoint, name)
+    arrays, data, statistics = checkpoint.arrays, checkpoint.data, trainer.statistics
+    restore(trainer.stream, arrays, "random.actions")
+    trainer.generator.set_state(torch.from_numpy(arrays["random.minibatches"].copy()))
+    torch.set_rng_state(torch.from_numpy(arrays["random.torch"].copy()))
+    statistics.recent_returns = deque(arrays["statistics.recent_returns"].tolist(), maxlen=100)
+    statistics.recent_lengths = deque(arrays["statistics.recent_lengths"].tolist(), maxlen=100)
+    statistics.episodes = data["episodes"]
+    trainer.global_step, trainer.epoch = data["global_step"], data["epoch"]
+    trainer.start_clock()
+    if not data["reset_done"]:
+        return
+    state = checkpoint.part("env")
+    if not (state and _can_save(trainer)):
+        warnings.warn("the environments' state was not saved; they start new episodes.", stacklevel=3)
+        return
+    restore(statistics.running_returns, arrays, "statistics.running_returns")
+    restore(statistics.running_lengths, arrays, "statistics.running_lengths")
+    restore(trainer.discounted, arrays, "rollout.discounted")
+    trainer.vecenv.reset()
+    trainer.vecenv.set_state(state)  # type: ignore[attr-defined]
+    restore(trainer.vecenv.observations, arrays, "rollout.observations")
+    restore(trainer.vecenv.masks, arrays, "rollout.masks")
+    trainer.reset_done = True
+
+
+def load_normalizer(normalizer: RunningNormalizer, checkpoint: Checkpoint, name: str) -> None:
+    """Put the statistics saved under ``name`` into ``normalizer``.
+
+    Raises:
+        CheckpointError: they are missing, or of another shape.
+    """
+    state = {key: torch.from_numpy(array.copy()) for key, array in checkpoint.part(name).items()}
+    try:
+        normalizer.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"checkpoint {checkpoint.path} does not fit this run's {name}: {error}.") from error
+
+
+def _normalizers(trainer: PuffeRL) -> dict[str, RunningNormalizer]:
+    both = {"normalizer": trainer.normalizer, "return_scale": trainer.return_scale}
+    return {name: normalizer for name, normalizer in both.items() if normalizer is not None}
+
+
+def _can_save(trainer: PuffeRL) -> bool:
+    return hasattr(trainer.vecenv, "get_state") and hasattr(trainer.vecenv, "set_state")

@@ -1,0 +1,33 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+Process = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., Process]:
+    """Runs Python code, or a file, in a process and folder of its own: ``run_python(code, VARIABLE="x")``.
+
+    Fails with what it printed, unless ``check=False``. A variable that is None is unset.
+    """
+
+    def run(script: str | Path, *, check: bool = True, **variables: str | None) -> Process:
+        command = [sys.executable, *([str(script)] if isinstance(script, Path) else ["-c", script])]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        env = {n: v for n, v in {**os.environ, "PYTHONPATH": path, **variables}.items() if v is not None}
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        if check and done.returncode != 0:
+            pytest.fail(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run

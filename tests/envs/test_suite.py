@@ -1,0 +1,52 @@
+"""What holds for every registered environment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import puffer_numba
+from puffer_numba import registry
+
+NAMES = sorted(registry._BUILT_IN)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=st.integers(-(2**70), 2**70), data=st.data())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_kernels_do_what_plain_python_does(name, seed, data):
+    """Two copies for 20 steps: whole numbers exactly, CartPole to 1e-4 of its float32."""
+    compiled, plain = (puffer_numba.make(name, 2, jit=jit) for jit in (True, False))
+    np.testing.assert_allclose(compiled.reset(seed)[0], plain.reset(seed)[0], rtol=0, atol=1e-7)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    tolerance = 1e-4 if name == "cartpole" else 0
+    for _ in range(20):
+        actions = rng.integers(plain.single_action_space.n, size=2)
+        results = zip(compiled.step(actions)[:4], plain.step(actions)[:4], strict=True)
+        for ours, expected in results:
+            np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
+    logs = compiled.log(), plain.log()
+    assert logs[0] == pytest.approx(logs[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstring_says_what_a_user_must_know(name):
+    text = registry.spec(name).env_class.__doc__
+    order = [text.find(heading) for heading in ("Observation:", "Action:", "Reward:", "Terminated:", "Source:")]
+    assert -1 not in order
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_observations_and_actions_are_in_their_spaces(name):
+    env = puffer_numba.make(name, 16, jit=False)
+    observations, _ = env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(30):
+        assert observations in env.observation_space
+        observations, rewards, terminals, truncations, _ = env.step(env.action_space.sample())
+        assert np.isfinite(rewards).all()
+        final = env.final_observations[terminals | truncations]
+        assert all(row in env.single_observation_space for row in final)
