@@ -102,7 +102,7 @@ class PuffeRL:
         self._observation_slots = list(torch.from_numpy(self.rollout.observations))
         self._value_slots = list(torch.from_numpy(self.rollout.values))
 
-        self.global_step = self.epoch = 0
+        self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
         self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
         self.stream = seed_stream(train.seed)
@@ -114,14 +114,19 @@ class PuffeRL:
         self.snapshot: Snapshot | None = None
         self.reset_done = False
 
-    # ------------------------------------------------------------------ experience
+    # -- experience ---------------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
-        """Collect one rollout: ``horizon`` steps of every row."""
+        """Collect one rollout: ``horizon`` steps of every row.
+
+        Raises:
+            APIUsageError: every row was masked out at every step.
+        """
         if not self.reset_done:
             self.vecenv.reset(self.config.train.seed)
             self.reset_done = True
         rollout, profile, clock = self.rollout, self.profile, time.perf_counter
+        self._rollout_start = self.global_step
         np.copyto(rollout.observations[0], self.vecenv.observations)
         np.copyto(rollout.masks[0], self.vecenv.masks)
         truncated: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -134,13 +139,17 @@ class PuffeRL:
                 middle = clock()
                 self._step(t)
                 if rollout.truncations[t].any():
-                    rows = np.flatnonzero(rollout.truncations[t] & ~rollout.terminals[t])
+                    # Their values are computed together, after the rollout.
+                    rows = np.flatnonzero(rollout.truncations[t])
                     truncated.append((t, rows, self.vecenv.final_observations[rows]))
                 profile["forward"] += middle - begin
                 profile["env"] += clock() - middle
             self._bootstrap(truncated)
+        steps = int(np.count_nonzero(rollout.masks[:-1]))
+        if steps == 0:
+            raise APIUsageError("no row acted in a whole rollout: the environment's masks are all False.")
         self.statistics.add(rollout)
-        self.global_step += int(np.count_nonzero(rollout.masks[:-1]))
+        self.global_step += steps
         self.epoch += 1
 
     def _act(self, observations: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,15 +187,13 @@ class PuffeRL:
         self._value_slots[-1].copy_(values)
         if truncated:
             _, values = self._act(torch.from_numpy(np.concatenate([last for _, _, last in truncated])))
-            final_values = values.cpu().numpy()
+            final_values, first = values.cpu().numpy(), 0
             for t, rows, _ in truncated:
-                self.rollout.final_values[t, rows], final_values = (
-                    final_values[: len(rows)],
-                    final_values[len(rows) :],
-                )
+                self.rollout.final_values[t, rows] = final_values[first : first + len(rows)]
+                first += len(rows)
         self.profile["forward"] += time.perf_counter() - begin
 
-    # ------------------------------------------------------------------ learning
+    # -- learning -----------------------------------------------------------------------------------------
 
     def train(self) -> dict[str, float] | None:
         """Learn from the rollout; then log, show and save where that is due.
@@ -197,8 +204,8 @@ class PuffeRL:
         begin = time.perf_counter()
         config = self.config.train
         if config.anneal_lr:
-            done = (self.global_step - self.rollout.masks[:-1].sum()) / config.total_timesteps
-            set_learning_rate(self.optimizer, config.learning_rate * max(0.0, 1.0 - float(done)))
+            left = max(0.0, 1.0 - self._rollout_start / config.total_timesteps)
+            set_learning_rate(self.optimizer, config.learning_rate * left)
         self._scale_rewards()
         batch = self._batch()
         records: list[Tensor] = []
@@ -309,7 +316,7 @@ class PuffeRL:
             optimizer.step()
         return record
 
-    # ------------------------------------------------------------------ the run
+    # -- the run ------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:

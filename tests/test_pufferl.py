@@ -40,10 +40,6 @@ def same_weights(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def run_episode_mean(trainer):
-    return float(np.mean(trainer.rollout.rewards))
-
-
 LEARN = {
     "train.total_timesteps": 64 * 16 * 60,
     "train.learning_rate": 5e-3,
@@ -77,7 +73,7 @@ def test_learns_continuous_actions(extra):
 )
 def test_learns_multidiscrete_actions(extra):
     trainer = make_trainer(Pairs(64), {**LEARN, **extra}).learn()
-    assert run_episode_mean(trainer) > 0.95
+    assert trainer.statistics.mean_return > 0.95
 
 
 def test_value_of_a_truncated_episode_is_that_of_going_on():

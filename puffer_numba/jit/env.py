@@ -283,8 +283,7 @@ class JitEnv(PufferEnv):
         return self.observations, self._infos
 
     def _reset_mask(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
-        if self.closed:
-            raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
+        self._check_open()
         if mask is None:
             return np.ones(self._num_envs, np.bool_)
         which = np.ascontiguousarray(mask)
@@ -365,8 +364,11 @@ class JitEnv(PufferEnv):
 
     def _convert(self, actions: Any) -> NDArray[Any]:
         """Actions in this environment's own buffer, if they can be taken without changing a value."""
-        array = np.asarray(actions)
         space, expected = self.single_action_space, self._action_shape
+        try:
+            array = np.asarray(actions)
+        except ValueError as error:  # ragged lists
+            raise APIUsageError(f"actions are not an array: {error}; expected shape {expected}.") from error
         if array.shape != expected:
             raise APIUsageError(
                 f"actions have shape {array.shape}; expected {expected}: {self.num_agents} rows of {space}."
@@ -377,7 +379,8 @@ class JitEnv(PufferEnv):
             raise APIUsageError(
                 f"actions have dtype {array.dtype}; {space} takes {kind}: convert them with actions.astype({wanted})."
             )
-        return np.ascontiguousarray(array, wanted)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused with its row, like all that is outside
+            return np.ascontiguousarray(array, wanted)
 
     def _check_none_ended(self) -> None:
         ended = np.flatnonzero(self._episodes.ended)
@@ -387,11 +390,15 @@ class JitEnv(PufferEnv):
                 "call reset(mask=env.terminals | env.truncations) before the next step."
             )
 
-    def _raise_not_ready(self) -> None:
-        name = type(self).__name__
+    def _check_open(self) -> None:
         if self.closed:
-            raise APIUsageError(f"{name} is closed; make a new one.")
-        raise APIUsageError(f"{name}.step() was called before reset(); call env.reset(seed=...) once first.")
+            raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
+
+    def _raise_not_ready(self) -> None:
+        self._check_open()
+        raise APIUsageError(
+            f"{type(self).__name__}.step() was called before reset(); call env.reset(seed=...) once first."
+        )
 
     def _raise_bad_action(self, actions: NDArray[Any]) -> None:
         rows = actions.reshape(self.num_agents, -1)
@@ -421,7 +428,8 @@ class JitEnv(PufferEnv):
         """Copies of all that determines the future, as plain arrays: state, random streams, episodes, observations."""
         if not self._ready:
             raise APIUsageError("get_state() was called before reset(); there is no state yet.")
-        return {name: array.copy() for name, array in self._all_state().items()}
+        state = {name: array.copy() for name, array in self._all_state().items()}
+        return {**state, "log": self._episodes.log.sum(axis=0)}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what `get_state` returned, here or in another object with the same parameters.
@@ -429,7 +437,8 @@ class JitEnv(PufferEnv):
         Raises:
             APIUsageError: an array is missing, unknown, or of another shape or dtype. Nothing has changed then.
         """
-        own = self._all_state()
+        self._check_open()
+        own = {**self._all_state(), "log": self._episodes.log[0]}
         if set(state) != set(own):
             odd = sorted(set(state) ^ set(own))
             raise APIUsageError(f"set_state() got other arrays than this environment has; they differ in {odd}.")
@@ -440,12 +449,13 @@ class JitEnv(PufferEnv):
                     f"set_state(): {name} is {given.dtype} of shape {given.shape}; "
                     f"expected {array.dtype} of shape {array.shape}."
                 )
+        self._episodes.log[:] = 0
         for name, array in own.items():
             array[...] = state[name]
         self._ready = self._seeded = True
 
     def _all_state(self) -> dict[str, NDArray[Any]]:
-        episodes = {n: a for n, a in self._episodes._asdict().items() if isinstance(a, np.ndarray)}
+        episodes = {n: a for n, a in self._episodes._asdict().items() if n not in ("log", "max_steps")}
         buffers = {n: getattr(self, n) for n in ("observations", "masks", "terminals", "truncations")}
         return {
             **{f"state.{name}": array for name, array in self.state._asdict().items()},

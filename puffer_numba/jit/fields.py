@@ -124,10 +124,12 @@ def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[An
         try:
             dtype = np.dtype(dtype)
         except TypeError:
+            dtype = np.dtype(object)
+        if dtype.kind not in "biuf":
             raise APIUsageError(
                 f"{cls.__name__}.State.{name} is {hint!r}; expected float, int, bool, a NumPy scalar type, "
                 "or Annotated[type, size, ...]."
-            ) from None
+            )
         shape = tuple(evaluate_size(cls, f"State.{name}", size, params) for size in sizes)
         arrays.append(np.zeros((num_envs, *shape), dtype))
     return tuple_class("State", cls.State._fields)(*arrays)

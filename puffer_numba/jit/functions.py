@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dis
 import hashlib
-import inspect
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +24,8 @@ from typing import Any
 import numba
 import numpy as np
 from numba.extending import overload
+
+from puffer_numba.env import APIUsageError
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}  # not True: that assumes there are no NaN
 JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
@@ -71,6 +72,7 @@ def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS
 
 
 _specialized: dict[str, KernelFunction] = {}
+_in_progress: list[str] = []
 
 
 def specialize(
@@ -84,22 +86,32 @@ def specialize(
     """
     function: types.FunctionType = _unwrap(wrapped)
     key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), sorted(jit_options))
+    if key in _in_progress:
+        raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
     if key not in _specialized:
-        py_func = types.FunctionType(
-            _with_float_literals(function.__code__, float_type),
-            {
-                **function.__globals__,
-                **{n: _specialize_value(v, float_type, jit_options) for n, v in _global_values(function)},
-            },
-            function.__name__,
-            function.__defaults__,
-            _specialized_closure(function, float_type, jit_options),
-        )
-        py_func.__kwdefaults__ = function.__kwdefaults__
-        py_func.__module__ = function.__module__
-        py_func.__qualname__ = function.__qualname__
-        _specialized[key] = KernelFunction(py_func, key, jit_options)
+        _in_progress.append(key)
+        try:
+            _specialized[key] = KernelFunction(_copy(function, float_type, jit_options), key, jit_options)
+        finally:
+            _in_progress.pop()
     return _specialized[key]
+
+
+def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
+    """The function, its float literals cast and its helpers specialised."""
+    values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
+    py_func = types.FunctionType(
+        _with_float_literals(function.__code__, float_type),
+        {**function.__globals__, **values},
+        function.__name__,
+        _cast_literal(function.__defaults__, float_type),
+        _specialized_closure(function, float_type, jit_options),
+    )
+    if function.__kwdefaults__:
+        py_func.__kwdefaults__ = {n: _cast_literal(v, float_type) for n, v in function.__kwdefaults__.items()}
+    py_func.__module__ = function.__module__
+    py_func.__qualname__ = function.__qualname__
+    return py_func
 
 
 def content_hash(function: Callable[..., Any]) -> str:
@@ -136,8 +148,10 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
     return float_type(value) if type(value) is float else value
 
 
-def _is_own(module: types.ModuleType) -> bool:
-    return module.__name__.partition(".")[0] not in _FOREIGN
+def _is_own(owner: types.ModuleType | type) -> bool:
+    """Whether a module or class is neither Python's, Numba's nor NumPy's."""
+    name = owner.__module__ if isinstance(owner, type) else owner.__name__
+    return name.partition(".")[0] not in _FOREIGN
 
 
 class _SpecializedModule(types.ModuleType):
@@ -172,6 +186,8 @@ def _with_float_literals(code: types.CodeType, float_type: type[np.floating[Any]
 def _cast_literal(value: Any, float_type: type[np.floating[Any]]) -> Any:
     if type(value) is float:
         return float_type(value)
+    if type(value) is tuple:
+        return tuple(_cast_literal(item, float_type) for item in value)
     if isinstance(value, types.CodeType):
         return _with_float_literals(value, float_type)
     return value
@@ -192,15 +208,24 @@ def _global_values(function: types.FunctionType) -> list[tuple[str, Any]]:
     return [(n, function.__globals__[n]) for n in names if n in function.__globals__]
 
 
-def _module_values(function: types.FunctionType) -> list[tuple[str, Any]]:
-    """Values reached as ``module.name``, for modules that are neither Numba's nor NumPy's."""
+def _cells(function: types.FunctionType) -> dict[str, Any]:
+    """Name and value of each variable of an enclosing function."""
+    closure = function.__closure__ or ()
+    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, closure, strict=True)}
+
+
+def _attribute_values(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """Values reached as ``module.name`` or ``Class.name``, but for those of Numba and NumPy."""
     found = []
+    cells = _cells(function)
     for code in _codes(function.__code__):
         owner: Any = None
         for instruction in dis.get_instructions(code):
             if instruction.opname == "LOAD_GLOBAL":
                 owner = function.__globals__.get(instruction.argval)
-            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(owner, types.ModuleType):
+            elif instruction.opname == "LOAD_DEREF":
+                owner = cells.get(instruction.argval)
+            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(owner, types.ModuleType | type):
                 value = getattr(owner, instruction.argval, None)
                 if _is_own(owner):
                     found.append((f"{owner.__name__}.{instruction.argval}", value))
@@ -214,20 +239,18 @@ def _hash_function(function: Any, seen: set[int]) -> str:
     if id(function) in seen:  # recursion
         return function.__qualname__
     seen.add(id(function))
-    cells = [
-        (n, c.cell_contents) for n, c in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    ]
-    values = [*_global_values(function), *cells, *_module_values(function)]
+    values = [*_global_values(function), *_cells(function).items(), *_attribute_values(function)]
     return _digest(
         _hash_code(function.__code__),
-        repr(function.__defaults__),
+        _hash_value(function.__defaults__, seen),
+        *(f"{name}={_hash_value(value, seen)}" for name, value in sorted((function.__kwdefaults__ or {}).items())),
         *(f"{name}={_hash_value(value, seen)}" for name, value in values),
     )
 
 
 def _hash_code(code: types.CodeType) -> str:
-    consts = [_hash_code(c) if isinstance(c, types.CodeType) else f"{type(c)}{c!r}" for c in code.co_consts[:]]
-    if code.co_consts and inspect.cleandoc(str(code.co_consts[0])) and isinstance(code.co_consts[0], str):
+    consts = [_hash_code(c) if isinstance(c, types.CodeType) else f"{type(c)}{c!r}" for c in code.co_consts]
+    if code.co_consts and isinstance(code.co_consts[0], str):
         consts[0] = "docstring"
     return _digest(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, code.co_argcount, *consts)
 
@@ -237,6 +260,8 @@ def _hash_value(value: Any, seen: set[int]) -> str:
         return str(getattr(value, OVERLOADED))
     if _is_helper(value) or isinstance(value, KernelFunction | numba.core.dispatcher.Dispatcher):
         return _hash_function(_unwrap(value), seen)
+    if isinstance(value, tuple | list):
+        return _digest(type(value).__name__, *(_hash_value(item, seen) for item in value))
     if isinstance(value, np.ndarray):
         return _digest(value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes().hex())
     if isinstance(value, type | types.ModuleType | types.FunctionType | types.BuiltinFunctionType):

@@ -72,11 +72,14 @@ def categorical(rng: Any, weights: Any) -> Any:
     for k in range(len(weights)):
         total += weights[k]
     left = random(rng) * total
-    for k in range(len(weights) - 1):
-        left -= weights[k]
-        if left < 0.0:
-            return k
-    return len(weights) - 1
+    chosen = 0
+    for k in range(len(weights)):
+        if weights[k] > 0.0:  # rounding may leave a rest at the end; it never goes to a weight of 0
+            chosen = k
+            left -= weights[k]
+            if left < 0.0:
+                break
+    return chosen
 
 
 def choice(rng: Any, n: Any, out: Any) -> None:

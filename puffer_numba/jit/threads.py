@@ -25,7 +25,10 @@ _forked_omp = False
 def _after_fork_in_child() -> None:
     global _forked_omp, _lock
     _lock = threading.Lock()  # the old one may be held by a thread that does not exist here
-    _forked_omp = _layer == "omp"
+    try:
+        _forked_omp = numba.threading_layer() == "omp"  # type: ignore[attr-defined]
+    except ValueError:  # no parallel code has run in this process, ours or anybody's
+        _forked_omp = False
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

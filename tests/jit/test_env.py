@@ -970,6 +970,14 @@ def test_agents_that_wait_for_their_turn_are_masked_but_not_dead():
         np.testing.assert_array_equal(env.episode_returns, [2, 6, 6] * 2)
 
 
+def test_a_new_episode_forgets_who_was_dead_also_of_those_who_never_had_a_turn():
+    env = Team(num_envs=2, lifetimes=np.full(3, 99), turns=True, length=2)
+    env.reset(seed=0)
+    _, terminals, *_ = play(env, np.ones(6, int), 6)
+    np.testing.assert_array_equal(terminals[1::2], True)
+    assert not terminals[::2].any()
+
+
 @pytest.mark.parametrize("mode", MODES[1:])
 def test_team_waits_for_its_reset_where_that_is_not_in_the_same_step(mode):
     env = Team(num_envs=2, lifetimes=LIFETIMES, autoreset=mode)
