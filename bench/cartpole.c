@@ -62,7 +62,7 @@ void reset(CartPole *e, int n) {
     }
 }
 
-int step(CartPole *e, const int64_t *restrict actions, int n) {
+int step(CartPole *e, const int32_t *restrict actions, int n) {
     int bad = 0;
     for (int i = 0; i < n; i++) bad += (actions[i] < 0) | (actions[i] > 1);
     if (bad) return bad;

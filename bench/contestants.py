@@ -1,6 +1,6 @@
 """CartPole as several libraries run it, each behind a function that makes a ``step()`` of ``num_envs`` environments.
 
-All step with random actions, drawn beforehand, and reset ended episodes themselves.
+All step with random actions, drawn beforehand in int32 (Gymnasium: int64, its own), and reset ended episodes themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class NotHere(Exception):
     """This contestant needs something that this machine lacks."""
 
 
-def _actions(num_envs: int, dtype: type = np.int64) -> cycle[np.ndarray]:
+def _actions(num_envs: int, dtype: type = np.int32) -> cycle[np.ndarray]:
     generator = np.random.default_rng(0)
     return cycle([generator.integers(0, 2, num_envs).astype(dtype) for _ in range(16)])
 
@@ -43,7 +43,7 @@ def gymnasium_vector(num_envs: int) -> Step:
 
     env = gymnasium.make_vec("CartPole-v1", num_envs, vectorization_mode="vector_entry_point")
     env.reset(seed=0)
-    actions = _actions(num_envs)
+    actions = _actions(num_envs, np.int64)
     return lambda: env.step(next(actions))
 
 
@@ -53,7 +53,7 @@ def gymnasium_sync(num_envs: int) -> Step:
 
     env = gymnasium.make_vec("CartPole-v1", num_envs, vectorization_mode="sync")
     env.reset(seed=0)
-    actions = _actions(num_envs)
+    actions = _actions(num_envs, np.int64)
     return lambda: env.step(next(actions))
 
 
@@ -65,7 +65,7 @@ def envpool(num_envs: int) -> Step:
         raise NotHere('EnvPool is missing: pip install -c constraints.txt -e ".[bench]"') from error
     env = envpool.make_gymnasium("CartPole-v1", num_envs=num_envs, seed=0)
     env.reset()
-    actions = _actions(num_envs, np.int32)
+    actions = _actions(num_envs)
     return lambda: env.step(next(actions))
 
 

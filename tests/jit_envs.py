@@ -174,10 +174,13 @@ class Team(JitEnv):
         length: int = 100
         revive_at: int = -1
         turns: bool = False
+        waiting: bool = False  # all but the first, at the start
 
     @kernel
-    def reset_env(s, p, i, rng):
+    def reset_env(s, p, i, rng, team):
         s.start[i] = integer(rng, 100)
+        for a in range(p.players):
+            team.alive[i, a] = a == 0 or not p.waiting
 
     @kernel
     def step_env(s, p, i, action, rng, team):

@@ -75,9 +75,9 @@ class JitEnv(PufferEnv):
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
-    ``num_envs * agents``, ``action`` and ``obs[i]`` have an axis of agents first, and
-    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns
-    whether the episode is over for all. See `puffer_numba.jit.tuples.Agents`.
+    ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first. ``step_env(s, p, i, action, rng, team)``
+    writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns whether the episode is over for all;
+    ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See `puffer_numba.jit.tuples.Agents`.
 
     Args:
         num_envs: number of environments.
@@ -210,7 +210,7 @@ class JitEnv(PufferEnv):
         """Write the next steps into ``buffers``, which must be as `make_buffers` makes them.
 
         The first time costs some 20 microseconds, from then on it is a look-up: a trainer binds the slots of
-        its rollout storage in turn.
+        its rollout storage in turn. All buffers that were ever bound are kept until the environment is closed.
         """
         super().bind(buffers)
         known = self._simulations.get(id(buffers))
@@ -476,3 +476,4 @@ class JitEnv(PufferEnv):
         """Release the arrays. Calling it again does nothing."""
         super().close()
         self._ready = False
+        self._simulations.clear()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,6 +74,7 @@ def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS
 
 _specialized: dict[str, KernelFunction] = {}
 _in_progress: list[str] = []
+_lock = threading.RLock()
 
 
 def specialize(
@@ -86,15 +88,16 @@ def specialize(
     """
     function: types.FunctionType = _unwrap(wrapped)
     key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), sorted(jit_options))
-    if key in _in_progress:
-        raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
-    if key not in _specialized:
-        _in_progress.append(key)
-        try:
-            _specialized[key] = KernelFunction(_copy(function, float_type, jit_options), key, jit_options)
-        finally:
-            _in_progress.pop()
-    return _specialized[key]
+    with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
+        if key in _in_progress:
+            raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
+        if key not in _specialized:
+            _in_progress.append(key)
+            try:
+                _specialized[key] = KernelFunction(_copy(function, float_type, jit_options), key, jit_options)
+            finally:
+                _in_progress.pop()
+        return _specialized[key]
 
 
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
@@ -241,24 +244,28 @@ def _hash_function(function: Any, seen: set[int]) -> str:
     seen.add(id(function))
     values = [*_global_values(function), *_cells(function).items(), *_attribute_values(function)]
     return _digest(
-        _hash_code(function.__code__),
+        _hash_code(function.__code__, function.__doc__),
         _hash_value(function.__defaults__, seen),
         *(f"{name}={_hash_value(value, seen)}" for name, value in sorted((function.__kwdefaults__ or {}).items())),
         *(f"{name}={_hash_value(value, seen)}" for name, value in values),
     )
 
 
-def _hash_code(code: types.CodeType) -> str:
-    consts = [_hash_code(c) if isinstance(c, types.CodeType) else f"{type(c)}{c!r}" for c in code.co_consts]
-    if code.co_consts and isinstance(code.co_consts[0], str):
-        consts[0] = "docstring"
+def _hash_code(code: types.CodeType, docstring: str | None = None) -> str:
+    consts = [
+        _hash_code(c) if isinstance(c, types.CodeType) else f"{type(c)}{c!r}"
+        for c in code.co_consts
+        if c is not docstring
+    ]
     return _digest(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, code.co_argcount, *consts)
 
 
 def _hash_value(value: Any, seen: set[int]) -> str:
     if hasattr(value, OVERLOADED):
         return str(getattr(value, OVERLOADED))
-    if _is_helper(value) or isinstance(value, KernelFunction | numba.core.dispatcher.Dispatcher):
+    if isinstance(value, numba.core.dispatcher.Dispatcher):
+        return _digest(_hash_function(value.py_func, seen), sorted(value.targetoptions.items(), key=str))
+    if _is_helper(value) or isinstance(value, KernelFunction):
         return _hash_function(_unwrap(value), seen)
     if isinstance(value, tuple | list):
         return _digest(type(value).__name__, *(_hash_value(item, seen) for item in value))

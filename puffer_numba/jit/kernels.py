@@ -192,8 +192,11 @@ def _restart(reset_env: Callable[..., None], team: bool) -> Callable[..., None]:
         if team:
             episodes.alive[i] = True
             episodes.gone[i] = False
-            buffers.masks[i] = True
-        reset_env(s, p, i, Stream(streams, i))
+            reset_env(s, p, i, Stream(streams, i), Agents(buffers.rewards, buffers.terminals, episodes.alive))
+            for a in range(episodes.alive.shape[1]):
+                buffers.masks[i, a] = episodes.alive[i, a]
+        else:
+            reset_env(s, p, i, Stream(streams, i))
 
     return restart
 
@@ -233,7 +236,7 @@ def _finish_block(
         returns, lengths, log = episodes.returns, episodes.lengths, episodes.log[chunk]
         for j in range(start, stop):
             i = np.uintp(j)
-            if terminals[i] or truncations[i]:
+            if terminals[i] | truncations[i]:
                 log[0] += 1
                 log[1] += returns[i]
                 log[2] += lengths[i]
@@ -327,7 +330,7 @@ def _update_agents(agents: int) -> Callable[..., tuple[int, int]]:
         remaining = 0
         for a in range(agents):
             if episodes.alive[i, a]:
-                episodes.gone[i, a] = False  # the author may bring an agent back
+                episodes.gone[i, a] = False  # the author may have brought it back
             playing = not episodes.gone[i, a]  # also when it only waits for its turn
             terminated = playing and (over or buffers.terminals[i, a])
             truncated = playing and timeout

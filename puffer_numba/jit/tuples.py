@@ -50,7 +50,8 @@ class Agents(namedtuple("Agents", ["reward", "terminated", "alive"])):
 
     ``reward[i, a]`` and ``terminated[i, a]`` are zero when ``step_env`` is called. ``alive[i, a]``: whether the
     agent acts on its next observation; an agent that terminated stops being alive, and all are alive
-    again when the episode restarts. Setting it by hand skips a turn, or brings an agent back.
+    again when the episode restarts. Set it by hand to skip a turn, or to bring an agent back; returns and lengths
+    count from the start of the team's episode.
     """
 
     __slots__ = ()

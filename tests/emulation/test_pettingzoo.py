@@ -43,7 +43,7 @@ class Pushers(JitEnv):
         place: Annotated[float, 2]
 
     @kernel
-    def reset_env(s, p, i, rng):
+    def reset_env(s, p, i, rng, team):
         pass
 
     @kernel

@@ -945,6 +945,12 @@ def test_time_limit_truncates_the_living_agents_of_a_team_only():
     np.testing.assert_array_equal(env.episode_lengths, [2, 3, 4])
 
 
+def test_agents_can_wait_for_their_turn_from_the_start():
+    env = Team(num_envs=2, lifetimes=LIFETIMES, waiting=True)
+    env.reset(seed=0)
+    assert env.masks.tolist() == [True, False, False] * 2
+
+
 def test_dead_agents_can_be_brought_back_and_die_again():
     env = Team(num_envs=1, lifetimes=LIFETIMES, revive_at=4)
     env.reset(seed=0)
