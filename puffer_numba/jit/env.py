@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +25,7 @@ _AUTORESET = {
     "disabled": kernels.DISABLED,
 }
 _NO_LIMIT = 2**31 - 1
-_CALIBRATION_STEPS = 8
+_CALIBRATION_STEPS = 40
 _LONGEST_PAUSE = 8192  # steps
 _WORTH_A_SECOND_THREAD = 8e-6  # seconds for one step; waking a thread costs about 3e-6
 
@@ -75,8 +76,8 @@ class JitEnv(PufferEnv):
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
-    ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first. ``step_env(s, p, i, action, rng, team)``
-    writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns whether the episode is over for all;
+    ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first.
+    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns whether the episode is over for all;
     ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See `puffer_numba.jit.tuples.Agents`.
 
     Args:
@@ -150,7 +151,8 @@ class JitEnv(PufferEnv):
         self._allocate()
         self._kernels = self._make_kernels()
         self._run = self._calibrate if jit else self._run_plain
-        self._timings: list[float] = []  # of the first steps, on one thread; in the end only the best
+        self._timings: list[float] = []  # of the first steps, on one thread
+        self._alone = 0.0  # what a step takes on one thread
         self._steps_alone, self._pause = 0, 1
         self._simulations: dict[int, tuple[Buffers, Any, StepResult]] = {}
         self._ready = self._seeded = False
@@ -328,31 +330,34 @@ class JitEnv(PufferEnv):
 
     def _calibrate(self, simulation: Any, actions: NDArray[Any]) -> int:
         """The first steps, timed, to learn whether a step is worth more than one thread."""
-        started = time.perf_counter()
-        bad = self._kernels.step(simulation, actions)
-        self._timings.append(time.perf_counter() - started)
+        bad, seconds = self._timed(self._kernels.step, simulation, actions)
+        self._timings.append(seconds)
         if len(self._timings) == _CALIBRATION_STEPS:
-            self._timings = [min(self._timings)]
-            worth_it = self._timings[0] > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
+            self._alone = statistics.median(self._timings[_CALIBRATION_STEPS // 2 :])
+            worth_it = self._alone > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
             self._run = self._run_threaded if worth_it else self._kernels.step
         return bad
 
     def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
         """On all threads; after a step that was slower so, as when other cores are busy, on this one for a while."""
-        if self._steps_alone > 0:
-            self._steps_alone -= 1
-            return self._kernels.step(simulation, actions)
         chunks = min(threads.num_threads(), len(self._episodes.log))
         if chunks == 1:
             return self._kernels.step(simulation, actions)
-        started = time.perf_counter()
-        bad = threads.call_parallel(self._kernels.step_parallel, simulation, actions, chunks)
-        if time.perf_counter() - started < self._timings[0]:
-            self._pause = 1
-        else:
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-            self._steps_alone = self._pause
+        if self._steps_alone > 0:
+            self._steps_alone -= 1
+            bad, seconds = self._timed(self._kernels.step, simulation, actions)
+            self._alone += 0.1 * (seconds - self._alone)
+            return bad
+        bad, seconds = self._timed(threads.call_parallel, self._kernels.step_parallel, simulation, actions, chunks)
+        self._pause = 1 if seconds < self._alone else min(2 * self._pause, _LONGEST_PAUSE)
+        self._steps_alone = 0 if seconds < self._alone else self._pause
         return bad
+
+    @staticmethod
+    def _timed(run: Callable[..., int], *args: Any) -> tuple[int, float]:
+        started = time.perf_counter()
+        bad = run(*args)
+        return bad, time.perf_counter() - started
 
     def _run_plain(self, simulation: Any, actions: NDArray[Any]) -> int:
         with self._plain_arithmetic():
