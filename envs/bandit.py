@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -19,13 +19,10 @@ class Bandit(JitEnv):
     - Reward: ``reward_scale`` for the right arm, 0 for the others; plus noise of standard deviation ``reward_noise``.
     - Terminated: at every step.
 
-    Params: ``num_actions`` (4), ``reward_scale`` (1), ``reward_noise`` (0), and ``arm_seed`` (42), which chooses the
-    arm that pays. It stands apart from ``seed``, because a bandit is only worth learning if its arms stay
-    the same.
-
     Source: PufferLib 3, Ocean's ``bandit``. There the noise is scaled twice; here it is what its name says.
     """
 
+    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000, "train.target_return": 0.99}
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
 
@@ -34,10 +31,15 @@ class Bandit(JitEnv):
 
     class Params(NamedTuple):
         num_actions: int = 4
+        """number of arms"""
         reward_scale: float = 1.0
+        """reward of the arm that pays"""
         reward_noise: float = 0.0
+        """standard deviation of the noise on every reward"""
+        arm: int = -1
+        """the arm that pays; chosen by arm_seed where negative"""
         arm_seed: int = 42
-        arm: int = -1  # the one that pays; chosen by arm_seed where negative
+        """apart from the environment's seed: a bandit is only worth learning if its arms stay the same"""
 
     @staticmethod
     def single_action_space(p: Any) -> Discrete:

@@ -25,14 +25,25 @@ class CartPole(JitEnv):
     - Truncated: after 500 steps. Solved: a mean return of 475.
     - Start: all four uniform on [-``reset_bound``, ``reset_bound``).
 
-    Params: ``gravity`` (9.8 m/s^2), ``mass_cart`` (1 kg), ``mass_pole`` (0.1 kg), ``half_length`` of the pole (0.5 m),
-    ``force`` (10 N), ``tau``, the time of a step (0.02 s, explicit Euler), ``theta_limit`` (12 degrees, in rad),
-    ``x_limit`` (2.4 m), ``reset_bound`` (0.05).
-
     Source: Barto, Sutton & Anderson (1983), as in Gymnasium's CartPole-v1, whose trajectories it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "policy.hidden_size": 32,
+        "policy.num_layers": 2,
+        "train.total_timesteps": 200_000,
+        "train.target_return": 475.0,
+        "train.horizon": 64,
+        "train.num_minibatches": 8,
+        "train.update_epochs": 3,
+        "train.learning_rate": 4e-3,
+        "train.gae_lambda": 0.95,
+        "train.clip_coef": 0.3,
+        "train.target_kl": 0.02,
+        "train.ent_coef": 0.001,
+        "train.vf_coef": 0.25,
+    }
     render_fps = 50
     max_episode_steps = 500
     single_action_space = Discrete(2)
@@ -45,14 +56,23 @@ class CartPole(JitEnv):
 
     class Params(NamedTuple):
         gravity: float = 9.8
+        """m/s^2"""
         mass_cart: float = 1.0
+        """kg"""
         mass_pole: float = 0.1
+        """kg"""
         half_length: float = 0.5
+        """of the pole, m"""
         force: float = 10.0
+        """of a push, N"""
         tau: float = 0.02
+        """time of a step, s; explicit Euler"""
         theta_limit: float = math.radians(12)
+        """lean of the pole that ends the episode, rad"""
         x_limit: float = 2.4
+        """distance of the cart from the middle that ends the episode, m"""
         reset_bound: float = 0.05
+        """all four state variables start uniform on [-reset_bound, reset_bound)"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -22,12 +22,11 @@ class Memory(JitEnv):
     - Reward: 1 for each digit recalled rightly: a perfect episode returns ``mem_length``, guessing half of it.
     - Terminated: after the last digit, at step ``2 * mem_length + mem_delay``.
 
-    Params: ``mem_length`` (1), ``mem_delay`` (0).
-
     Source: PufferLib 3, Ocean's ``memory``. There, observations after the sequence are 0, which is also a digit, the
     last digit is never asked for, and saying 0 while the sequence is shown is rewarded; this one has none of the three.
     """
 
+    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000}
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)
@@ -40,7 +39,9 @@ class Memory(JitEnv):
 
     class Params(NamedTuple):
         mem_length: int = 1
+        """digits in the sequence"""
         mem_delay: int = 0
+        """steps between the last digit shown and the first one asked for"""
 
     @classmethod
     def setup(cls, params: Any) -> Any:

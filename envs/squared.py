@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -24,11 +24,25 @@ class Squared(JitEnv):
     - Terminated: with either reward. An episode has at most ``3 * size + 2`` steps.
     - Start: agent in the middle, target uniform over the other cells.
 
-    Params: ``size``, cells along a side (11).
-
     Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
     """
 
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 128,
+        "policy.hidden_size": 128,
+        "policy.num_layers": 2,
+        "train.total_timesteps": 4_000_000,
+        "train.target_return": 0.9,
+        "train.horizon": 64,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 1,
+        "train.learning_rate": 2e-3,
+        "train.gae_lambda": 0.9,
+        "train.ent_coef": 0.05,
+        "train.vf_coef": 1.0,
+        "train.normalize_returns": False,
+        "train.normalize_observations": True,
+    }
     metrics = ("solved",)
     single_action_space = Discrete(5)
 
@@ -41,6 +55,7 @@ class Squared(JitEnv):
 
     class Params(NamedTuple):
         size: int = 11
+        """cells along a side"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

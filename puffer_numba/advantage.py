@@ -8,14 +8,15 @@ observation promised: ``final_values[t, n]``.
 
 from __future__ import annotations
 
-from numba import njit
 from numpy.typing import NDArray
+
+from puffer_numba.jit.announce import trainer_kernel
 
 FloatArray = NDArray  # float32 or float64, all of a call alike
 BoolArray = NDArray
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def _step_delta(
     rewards: FloatArray,
     values: FloatArray,
@@ -37,7 +38,7 @@ def _step_delta(
     return rewards[t, n] + gamma * next_value - values[t, n], goes_on
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def gae(
     rewards: FloatArray,
     values: FloatArray,
@@ -68,7 +69,7 @@ def gae(
             advantages[t, n] = delta
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def vtrace(
     rewards: FloatArray,
     values: FloatArray,
@@ -104,7 +105,7 @@ def vtrace(
             advantages[t, n] = delta
 
 
-@njit(cache=True, nogil=True)
+@trainer_kernel
 def discounted_returns(
     rewards: FloatArray, ends: BoolArray, masks: BoolArray, gamma: float, running: FloatArray, returns: FloatArray
 ) -> None:
@@ -128,7 +129,7 @@ def discounted_returns(
                 running[n] = 0
 
 
-@njit(cache=True, nogil=True)
+@trainer_kernel
 def finished_episodes(
     rewards: FloatArray,
     terminals: BoolArray,

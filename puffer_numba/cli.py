@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -59,9 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (APIUsageError, MissingExtra, OSError) as error:
         print(f"puffer: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("puffer: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Everything is saved and closed. Python would spend most of a second on taking torch and Numba down.
+        os._exit(130)
 
 
 def _parse(cls: type[Parsed], prog: str, args: Sequence[str]) -> Parsed:
@@ -150,8 +154,7 @@ def _train(args: list[str]) -> int:
     except KeyboardInterrupt:
         saved = trainer.last_checkpoint
         message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
-        print(f"puffer: interrupted; {message}", file=sys.stderr)
-        return 130
+        raise KeyboardInterrupt(message) from None
     print(f"saved {trainer.last_checkpoint}")
     return 0
 
@@ -210,7 +213,7 @@ class _Eval:
     render_mode: Literal["human"] | None = None
     """human: show a window."""
     gif: Path | None = None
-    """Record the episodes to this file."""
+    """Record the first episode to this file."""
     fps: int = 50
     """Frames for each second, shown and recorded."""
     seed: int = 0
@@ -285,12 +288,11 @@ def _check(args: list[str]) -> int:
     if not _wants_help(args):
         _take_name("check", args)
     options = _parse(_Check, "puffer check", args)
-    from puffer_numba.jit.check import check
+    from puffer_numba.jit.check import check, print_findings
 
     with registry.make(options.name, num_envs=1) as env:
         findings = check(env)  # type: ignore[arg-type]  # it says so itself where this is no JitEnv
-    for finding in findings:
-        print(f"{finding.level:8} {finding.name}" + (f": {finding.message}" if finding.message else ""))
+    print_findings(options.name, findings)
     problems = sum(finding.level == "problem" for finding in findings)
     print(f"{options.name}: {problems} problem{'s' * (problems != 1)} in {len(findings)} checks")
     return 1 if problems else 0

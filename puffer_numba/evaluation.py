@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from puffer_numba import checkpoint as checkpoints
+from puffer_numba.checkpoint import Checkpoint
+from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import require
 from puffer_numba.load import load_env
@@ -24,6 +26,7 @@ from puffer_numba.pytorch import action_distribution, seed_stream
 from puffer_numba.resume import load_normalizer
 
 Frame = NDArray[np.uint8]
+Screen = Callable[[Frame], None]
 ROWS = 64  # environments that are evaluated side by side
 
 
@@ -68,7 +71,7 @@ def evaluate(
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the likeliest action instead of drawing one.
         render_mode: "human" shows a window.
-        gif: file to record the episodes to.
+        gif: file to record the first episode to.
         fps: frames for each second, shown and recorded.
         seed: of environments and actions.
         overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
@@ -90,22 +93,33 @@ def evaluate(
         raise APIUsageError(f"checkpoint {path} is of {config.env_name!r}, not of {env_name!r}.")
     watched = render_mode is not None or gif is not None
     count = episodes or (1 if watched else 100)
-    with load_env(config, 1 if watched else min(count, ROWS)) as env, ExitStack() as stack:
-        policy = load_policy(config, env)
-        checkpoints.load_weights(policy, saved)
-        normalizer = None
-        if config.train.normalize_observations:
-            normalizer = RunningNormalizer(env.single_observation_space.shape)
-            load_normalizer(normalizer, saved, "normalizer")
-        screens: list[Callable[[Frame], None]] = []
+    shown = count if render_mode is not None else 1 if gif is not None else 0
+    with ExitStack() as stack:
+        screens: list[Screen] = []
         if gif is not None:
             screens.append(stack.enter_context(recorder(gif, fps)))
         if render_mode == "human":
             screens.append(stack.enter_context(window(env_name, fps)))
-        returns, lengths = run_episodes(
-            env, policy, count, normalizer=normalizer, deterministic=deterministic, seed=seed, screens=screens
-        )
+        parts = []
+        for episodes_, rows, watchers in ((shown, 1, screens), (count - shown, ROWS, [])):
+            if episodes_:
+                env = stack.enter_context(load_env(config, min(episodes_, rows)))
+                policy, normalizer = _load(saved, config, env)
+                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
+                seed += 1  # the others' episodes differ from those that were shown
+    returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(path, returns, lengths)
+
+
+def _load(saved: Checkpoint, config: Config, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:
+    """The policy of a checkpoint, and what normalizes its observations."""
+    policy = load_policy(config, env)
+    checkpoints.load_weights(policy, saved)
+    if not config.train.normalize_observations:
+        return policy, None
+    normalizer = RunningNormalizer(env.single_observation_space.shape)
+    load_normalizer(normalizer, saved, "normalizer")
+    return policy, normalizer
 
 
 @torch.inference_mode()
@@ -113,11 +127,10 @@ def run_episodes(
     env: PufferEnv,
     policy: nn.Module,
     episodes: int,
-    *,
     normalizer: nn.Module | None = None,
     deterministic: bool = False,
     seed: int = 0,
-    screens: list[Callable[[Frame], None]] | None = None,
+    screens: Sequence[Screen] = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns and lengths of ``episodes`` whole episodes.
 
@@ -136,7 +149,7 @@ def run_episodes(
     log_probs = np.zeros(rows, np.float32)
     env.reset(seed)
     while quota.any():
-        for screen in screens or ():
+        for screen in screens:
             screen(_picture(env))
         acting = env.masks.copy()
         observations = torch.from_numpy(env.observations)

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_numba.config import TrainConfig
+from puffer_numba.jit.announce import trainer_kernel
 from puffer_numba.pytorch import ActionDistribution, CategoricalActions
 
 LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
@@ -108,7 +108,7 @@ def discrete_backward(
     return record
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def _mean_std(x: NDArray[np.float32], rows: NDArray[np.int64]) -> tuple[float, float]:
     mean = 0.0
     for row in rows:
@@ -120,7 +120,7 @@ def _mean_std(x: NDArray[np.float32], rows: NDArray[np.int64]) -> tuple[float, f
     return mean, math.sqrt(square / (len(rows) - 1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def discrete_ppo_gradients(
     logits: NDArray[np.float32],
     values: NDArray[np.float32],
@@ -164,7 +164,7 @@ def discrete_ppo_gradients(
         log_prob = np.float32(0)
         first = 0
         for c in range(len(sizes)):
-            log_norms[c] = _softmax(logits[b], first, sizes[c], logit_gradients[b])
+            log_norms[c] = _softmax(logits, b, first, sizes[c], logit_gradients)
             log_prob += logits[b, first + actions[row, c]] - log_norms[c]
             first += sizes[c]
 
@@ -208,16 +208,18 @@ def discrete_ppo_gradients(
     record[4] = clipped / count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _softmax(logits: NDArray[np.float32], first: int, size: int, probabilities: NDArray[np.float32]) -> np.float32:
-    """Softmax of ``logits[first : first + size]`` into the same places; the logarithm of its denominator."""
-    top = logits[first]
+@trainer_kernel
+def _softmax(
+    logits: NDArray[np.float32], row: int, first: int, size: int, probabilities: NDArray[np.float32]
+) -> np.float32:
+    """Softmax of ``logits[row, first : first + size]`` into the same places; the logarithm of its denominator."""
+    top = logits[row, first]
     for k in range(first + 1, first + size):
-        top = max(top, logits[k])
+        top = max(top, logits[row, k])
     total = np.float32(0)
     for k in range(first, first + size):
-        probabilities[k] = math.exp(logits[k] - top)
-        total += probabilities[k]
+        probabilities[row, k] = math.exp(logits[row, k] - top)
+        total += probabilities[row, k]
     for k in range(first, first + size):
-        probabilities[k] /= total
+        probabilities[row, k] /= total
     return top + math.log(total)

@@ -10,25 +10,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX2 = np.uint64(0x94D049BB133111EB)
+from puffer_numba.jit.announce import trainer_kernel
+from puffer_numba.jit.functions import kernel_function
+from puffer_numba.jit.random import GAMMA, mix
+
+_mix = kernel_function(mix)
 _LOG_SQRT_2PI = np.float32(0.5 * math.log(2 * math.pi))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def _uniform(counter: np.uint64) -> np.float32:
     """Uniform in (0, 1), from the top 24 bits of SplitMix64 (Steele, Lea & Flood, 2014)."""
-    z = (counter ^ (counter >> np.uint64(30))) * _MIX1
-    z = (z ^ (z >> np.uint64(27))) * _MIX2
-    z = z ^ (z >> np.uint64(31))
-    return (np.float32(z >> np.uint64(40)) + np.float32(0.5)) * np.float32(2**-24)
+    return (np.float32(_mix(counter) >> np.uint64(40)) + np.float32(0.5)) * np.float32(2**-24)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def sample_categorical(
     logits: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -57,7 +55,7 @@ def sample_categorical(
             norm = np.float32(0)
             for k in range(size):
                 norm += math.exp(logits[row, first + k] - top)
-            counter += _GOLDEN
+            counter += GAMMA
             left = _uniform(counter) * norm
             choice = 0
             for k in range(size):
@@ -74,7 +72,7 @@ def sample_categorical(
     stream[0] = counter
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@trainer_kernel
 def sample_gaussian(
     params: NDArray[np.float32],
     stream: NDArray[np.uint64],
@@ -94,8 +92,8 @@ def sample_gaussian(
     for row in range(params.shape[0]):
         total = np.float32(0)
         for k in range(size):
-            radius = math.sqrt(np.float32(-2) * math.log(_uniform(counter + _GOLDEN)))
-            counter += _GOLDEN + _GOLDEN
+            radius = math.sqrt(np.float32(-2) * math.log(_uniform(counter + GAMMA)))
+            counter += GAMMA + GAMMA
             noise = radius * math.cos(np.float32(2 * math.pi) * _uniform(counter))
             log_std = params[row, size + k]
             actions[row, k] = params[row, k] + math.exp(log_std) * noise

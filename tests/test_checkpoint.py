@@ -25,6 +25,8 @@ BASE = {
     "train.num_minibatches": 2,
     "train.total_timesteps": 8 * STEPS,
     "train.tensorboard": False,
+    "policy.hidden_size": 64,
+    "policy.shared": False,
 }
 VARIANTS = [
     ("cartpole", {}),

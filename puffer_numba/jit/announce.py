@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import numba
 from numba.core import event
 
 _PATIENCE = 0.5  # seconds
@@ -18,6 +20,12 @@ def announce(dispatcher: Any, name: str) -> Any:
     """Say "compiling NAME (first run only)" on stderr, once, if ``dispatcher`` compiles for half a second or more."""
     _names[dispatcher] = name
     return dispatcher
+
+
+def trainer_kernel(function: Callable[..., Any]) -> Any:
+    """A decorator: compile a kernel of the trainer, cached on disk, announced like an environment."""
+    options: Any = {"cache": True, "nogil": True, "error_model": "numpy"}
+    return announce(numba.njit(function, **options), "the trainer's kernels")
 
 
 def _say(name: str) -> None:

@@ -77,8 +77,9 @@ class JitEnv(PufferEnv):
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
     ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first.
-    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns whether the episode is over for all;
-    ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See `puffer_numba.jit.tuples.Agents`.
+    ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns
+    whether the episode is over for all; ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See
+    `puffer_numba.jit.tuples.Agents`.
 
     Args:
         num_envs: number of environments.

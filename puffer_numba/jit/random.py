@@ -17,7 +17,8 @@ import numpy as np
 
 from puffer_numba.jit.math import cos, log
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""By how much a stream's state grows with each draw."""
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _27, _30, _31, _32, _40 = (np.uint64(n) for n in (27, 30, 31, 32, 40))
@@ -33,14 +34,14 @@ def mix(z: Any) -> Any:
 def stream_starts(seed: int, first: int, count: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Starting states of the streams ``first .. first + count - 1`` of this seed: uint64 ``(count,)``."""
     with np.errstate(over="ignore"):
-        base = mix(np.array([seed % 2**64], np.uint64) + _GAMMA)
+        base = mix(np.array([seed % 2**64], np.uint64) + GAMMA)
         index = np.arange(first + 1, first + count + 1, dtype=np.uint64)
-        return np.asarray(mix(base ^ mix(index * _GAMMA)))
+        return np.asarray(mix(base ^ mix(index * GAMMA)))
 
 
 def bits(rng: Any) -> Any:
     """64 random bits: uint64."""
-    z = rng.state[rng.i] + _GAMMA
+    z = rng.state[rng.i] + GAMMA
     rng.state[rng.i] = z
     return mix(z)
 
