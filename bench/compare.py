@@ -60,13 +60,17 @@ def duel(what: str, num_envs: int, other: Callable[[int], Step], threads: int, t
 
 def scaling(num_envs: int, target: str) -> Row:
     """All threads against one."""
-    step, pairs = ours(num_envs), []
+    everything, steps = numba.config.NUMBA_NUM_THREADS, {}
+    for threads in (1, everything):  # an environment learns in its first steps how many threads it has
+        numba.set_num_threads(threads)
+        steps[threads] = ours(num_envs)
+        rate(steps[threads], num_envs)
+    pairs = []
     for _ in range(ROUNDS + 1):
-        rates = []
-        for threads in (numba.config.NUMBA_NUM_THREADS, 1):
-            numba.set_num_threads(threads)
-            rates.append(rate(step, num_envs))
-        pairs.append((rates[0], rates[1]))
+        numba.set_num_threads(everything)
+        fast = rate(steps[everything], num_envs)
+        numba.set_num_threads(1)
+        pairs.append((fast, rate(steps[1], num_envs)))
     return _row(f"all threads / one thread, {num_envs} envs", pairs[1:], target)
 
 

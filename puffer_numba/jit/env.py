@@ -154,6 +154,7 @@ class JitEnv(PufferEnv):
         self._run = self._calibrate if jit else self._run_plain
         self._timings: list[float] = []  # of the first steps, on one thread
         self._alone = 0.0  # what a step takes on one thread
+        self._threads_started = False
         self._steps_alone, self._pause = 0, 1
         self._simulations: dict[int, tuple[Buffers, Any, StepResult]] = {}
         self._ready = self._seeded = False
@@ -341,17 +342,25 @@ class JitEnv(PufferEnv):
 
     def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
         """On all threads; after a step that was slower so, as when other cores are busy, on this one for a while."""
-        chunks = min(threads.num_threads(), len(self._episodes.log))
-        if chunks == 1:
-            return self._kernels.step(simulation, actions)
+        # Asked until they have started only: Numba takes as long to answer as a hundred environments to step. From
+        # then on Numba deals out the chunks, to as many threads as are allowed at the time.
+        if not self._threads_started or threads.forked_omp:
+            if threads.num_threads() == 1:
+                return self._kernels.step(simulation, actions)
+            self._threads_started = True
         if self._steps_alone > 0:
             self._steps_alone -= 1
             bad, seconds = self._timed(self._kernels.step, simulation, actions)
             self._alone += 0.1 * (seconds - self._alone)
             return bad
-        bad, seconds = self._timed(threads.call_parallel, self._kernels.step_parallel, simulation, actions, chunks)
-        self._pause = 1 if seconds < self._alone else min(2 * self._pause, _LONGEST_PAUSE)
-        self._steps_alone = 0 if seconds < self._alone else self._pause
+        bad, seconds = self._timed(
+            threads.call_parallel, self._kernels.step_parallel, simulation, actions, len(self._episodes.log)
+        )
+        if seconds < self._alone:
+            self._pause = 1
+        else:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._steps_alone = self._pause
         return bad
 
     @staticmethod

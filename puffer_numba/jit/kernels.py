@@ -93,7 +93,7 @@ class Kernels(NamedTuple):
     step: Callable[..., int]
     """``(sim, actions)``, on this thread. Returns the number of bad actions; steps only if there are none."""
     step_parallel: Callable[..., int]
-    """``(sim, actions, chunks)``, on all threads; likewise."""
+    """``(sim, actions, chunks)``, on ``numba.get_num_threads()`` threads, which share the chunks; likewise."""
     reset: Callable[..., None]
     """``(sim, which)``: restart the environments where ``which``, bool (num_envs,)."""
 

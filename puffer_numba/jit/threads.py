@@ -19,16 +19,17 @@ MAX_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 _lock = threading.Lock()
 _layer: str | None = None  # known once a parallel kernel has run
-_forked_omp = False
+forked_omp = False
+"""Whether entering a parallel kernel would abort this process: forked after OpenMP had started."""
 
 
 def _after_fork_in_child() -> None:
-    global _forked_omp, _lock
+    global forked_omp, _lock
     _lock = threading.Lock()  # the old one may be held by a thread that does not exist here
     try:
-        _forked_omp = numba.threading_layer() == "omp"  # type: ignore[attr-defined]
+        forked_omp = numba.threading_layer() == "omp"  # type: ignore[attr-defined]
     except ValueError:  # no parallel code has run in this process, ours or anybody's
-        _forked_omp = False
+        forked_omp = False
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -36,7 +37,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 def num_threads() -> int:
     """Threads a kernel may use: ``numba.get_num_threads()``, or 1 where only that is safe."""
-    if _forked_omp:
+    if forked_omp:
         _warn_of_fork()
         return 1
     return numba.get_num_threads()
