@@ -1,6 +1,6 @@
 """CartPole as several libraries run it, each behind a function that makes a ``step()`` of ``num_envs`` environments.
 
-All step with random actions, drawn beforehand in int32 (Gymnasium: int64, its own), and reset ended episodes themselves.
+All step with random actions, drawn beforehand (int32; Gymnasium's own int64), and reset ended episodes themselves.
 """
 
 from __future__ import annotations

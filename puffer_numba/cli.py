@@ -21,7 +21,7 @@ import tyro
 
 from puffer_numba import registry
 from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
-from puffer_numba.env import APIUsageError
+from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import MissingExtra, require
 from puffer_numba.load import load_config
 from puffer_numba.options import chosen_params, env_options
@@ -103,6 +103,8 @@ def _take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[st
     """The environment that the first argument names, and the other arguments."""
     if not args or args[0].startswith("-"):
         raise APIUsageError(f"puffer {command} needs the name of an environment: {', '.join(registry.list_envs())}.")
+    if ":" in args[0] and command in ("train", "eval"):  # one for `puffer_numba.vector`, which checks it
+        return registry.EnvSpec(args[0], PufferEnv), args[1:]
     return registry.spec(args[0]), args[1:]
 
 
@@ -155,6 +157,8 @@ def _train(args: list[str]) -> int:
         saved = trainer.last_checkpoint
         message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
         raise KeyboardInterrupt(message) from None
+    if trainer.solved:
+        print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
     return 0
 

@@ -128,11 +128,14 @@ class VecConfig:
 
     num_threads: int | None = None
     """Threads that step the environments; None: as many as Numba is set to use."""
+    num_workers: int | None = None
+    """Processes that step environments which are not compiled; None: as many as there are cores."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
         _check_types(self, "vec")
         _check(self, "vec", "num_threads", "at least 1, or None", lambda v: v is None or v >= 1)
+        _check(self, "vec", "num_workers", "at least 1, or None", lambda v: v is None or v >= 1)
 
 
 @dataclass

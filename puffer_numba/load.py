@@ -7,7 +7,7 @@ from typing import Any
 
 import numba
 
-from puffer_numba import registry
+from puffer_numba import registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.threads import MAX_THREADS
@@ -17,15 +17,15 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
     """Defaults, then what the environment's class recommends in ``train_config``, then ``overrides``.
 
     Args:
-        env_name: a name in the registry.
+        env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
         overrides: dotted names, such as ``{"train.learning_rate": 1e-3, "env.gravity": 1.6}``.
 
     Raises:
         APIUsageError: no such environment or setting, or a value that is not allowed.
     """
-    spec = registry.spec(env_name)
-    config = Config(env_name=spec.name)
-    config.update(getattr(spec.env_class, "train_config", {}))
+    config = Config(env_name=env_name)
+    if ":" not in env_name:
+        config.update(getattr(registry.spec(env_name).env_class, "train_config", {}))
     config.update(overrides or {})
     config.validate()
     return config
@@ -47,6 +47,15 @@ def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
         numba.set_num_threads(threads)
     count = num_envs or config.env.num_envs
     try:
+        if ":" in config.env_name:
+            workers = config.vec.num_workers or "auto"
+            return vector.make(
+                config.env_name,
+                env_kwargs=config.env.params,
+                num_envs=count,
+                seed=config.train.seed,
+                num_workers=min(workers, count) if isinstance(workers, int) else workers,
+            )
         return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **config.env.params)
     except (TypeError, ValueError) as error:
         raise APIUsageError(f"cannot make {config.env_name}: {error}") from error

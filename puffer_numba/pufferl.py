@@ -470,12 +470,12 @@ def train(
     dashboard: Dashboard | None = None,
     save: bool = True,
 ) -> PuffeRL:
-    """Train a policy on a registered environment, with dashboard, logs and checkpoints.
+    """Train a policy, with dashboard, logs and checkpoints.
 
     Ctrl-C saves a checkpoint before the `KeyboardInterrupt` is passed on.
 
     Args:
-        env_name: a name in the registry.
+        env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
         overrides: dotted settings, as for `load_config`.
         config: in place of the environment's own; ``overrides`` then apply to it.
         resume_from: a checkpoint's or run's folder, or "latest".

@@ -294,3 +294,16 @@ def test_the_optimum_is_not_reached_before_learning():
     with torch.no_grad():
         means = policy(torch.linspace(-1, 1, 21)[:, None])[0][:, 0]
     assert (means - 0.5 * torch.linspace(-1, 1, 21)).abs().mean() > 0.2
+
+
+def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
+    overrides = {
+        "train.total_timesteps": 60_000,
+        "train.target_return": 100.0,
+        "train.data_dir": str(tmp_path),
+        "train.tensorboard": False,
+        "env.num_envs": 32,
+        "vec.num_workers": 2,
+    }
+    trainer = pufferl.train("gym:CartPole-v1", overrides)
+    assert trainer.solved

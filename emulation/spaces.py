@@ -1,0 +1,422 @@
+"""Structured observation spaces as one flat array, and back without a copy.
+
+Any nesting of Gymnasium spaces of fixed size becomes a NumPy structured dtype in which each leaf keeps its own
+dtype and alignment. The flat space that a policy sees is a Box: of the leaves' dtype where they share one, else of
+bytes. ``array.view(layout.dtype)`` is the structured view of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
+from numpy.typing import NDArray
+
+from puffer_numba.env import APIUsageError
+
+AnyArray = NDArray[Any]
+Write = Callable[[Any], None]
+
+# What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
+_MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of a structured observation."""
+
+    path: str
+    """As it would be written in Python: ``observation['camera'][0]``."""
+    space: Space[Any]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+    """In bytes, from the start of the flat observation."""
+    optional: bool = False
+    """Whether it is a part of a OneOf, and all zeros where another part was chosen."""
+
+
+class ObservationLayout:
+    """How observations of ``space`` lie in memory.
+
+    Attributes:
+        space: the structured space: any nesting of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple and
+            OneOf.
+        dtype: for a lone array its own dtype, else a structured dtype with aligned fields, named after the keys of a
+            Dict, ``f0, f1, ...`` in a Tuple, and ``index, f0, f1, ...`` in a OneOf.
+        flat_space: Box. A lone array keeps its shape, except that a scalar gets the shape ``(1,)``. Leaves of one
+            dtype: ``(elements,)`` of that dtype, with the leaves' bounds. Others: ``(bytes,)`` uint8.
+        leaves: all arrays, in their order in memory.
+
+    Raises:
+        APIUsageError: a leaf has no fixed size, no elements, or a name that cannot be a field's. The message has its
+            path.
+    """
+
+    def __init__(self, space: Space[Any], name: str = "observation") -> None:
+        self.space, self.name = space, name
+        self.dtype = _space_dtype(space, name)
+        self.is_structured = self.dtype.fields is not None
+        self.leaves = list(_leaves(space, self.dtype, name, 0))
+        self.flat_space = self._flat_space()
+
+    def _flat_space(self) -> Box:
+        dtypes = {leaf.dtype for leaf in self.leaves}
+        if len(dtypes) > 1:
+            return Box(0, 255, (self.dtype.itemsize,), np.uint8)
+        (dtype,) = dtypes
+        bounds = [_flat_bounds(leaf) for leaf in self.leaves]
+        if self.is_structured:
+            low, high = (np.concatenate([np.ravel(pair[side]) for pair in bounds]) for side in (0, 1))
+        else:
+            (pair,) = bounds
+            low, high = (np.asarray(side).reshape(self.leaves[0].shape or (1,)) for side in pair)
+        return Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of one observation."""
+        return int(np.prod(self.flat_space.shape)) * np.dtype(self.flat_space.dtype).itemsize
+
+    def view(self, flat: AnyArray) -> AnyArray:
+        """The structured view of ``flat (..., *flat_space.shape)``, without a copy: ``(...)`` records.
+
+        Where the space is a lone array, ``flat`` itself.
+        """
+        return flat.view(self.dtype)[..., 0] if self.is_structured else flat
+
+    def writer(self, row: AnyArray) -> Write:
+        """A function that writes an observation into ``row``, one flat observation, with one copy for each leaf.
+
+        It raises `APIUsageError` where a key is missing or a shape is wrong, and converts lists and numbers.
+        """
+        target = self._record(row)
+        write_fast, shape = _writer(self.space, target), target.shape
+
+        def write_array(value: Any) -> None:  # the same as below for a lone array, without a second call
+            try:
+                if value.shape != shape:
+                    raise ValueError
+                target[...] = value
+            except _MISFIT:
+                target[...] = self.check(value, values=False)
+
+        def write(observation: Any) -> None:
+            try:
+                write_fast(observation)
+            except _MISFIT:
+                write_fast(self.check(observation, values=False))
+
+        return write_array if isinstance(self.space, Box) else write
+
+    def check(self, observation: Any, values: bool = True) -> Any:
+        """The observation with every leaf as an array of its own dtype.
+
+        Args:
+            values: whether dtypes, bounds, NaNs and superfluous keys matter, or keys and shapes alone.
+
+        Raises:
+            APIUsageError: it does not fit the space; the message has the leaf's path, what was expected, and what
+                was found.
+        """
+        return _check(self.space, observation, self.name, values)
+
+    def unflatten(self, row: AnyArray) -> Any:
+        """One flat observation as the space's own kind of object; arrays are views of ``row``."""
+        return _unflatten(self.space, self._record(row))
+
+    def _record(self, row: AnyArray) -> AnyArray:
+        """One flat observation as a structured array without axes, or as the lone leaf's array."""
+        return row.view(self.dtype).reshape(()) if self.is_structured else row.reshape(self.leaves[0].shape)
+
+
+def children(space: Any, path: str) -> list[tuple[Any, str, Space[Any], str]]:
+    """``(key, field name, subspace, path)`` for each part of a Dict, Tuple or OneOf."""
+    if isinstance(space, Dict):
+        return [(key, str(key), sub, f"{path}[{key!r}]") for key, sub in space.spaces.items()]
+    return [(k, f"f{k}", sub, f"{path}[{k}]") for k, sub in enumerate(space.spaces)]
+
+
+def is_container(space: Any) -> bool:
+    """Whether a space is made of others."""
+    return isinstance(space, Dict | Tuple | OneOf)
+
+
+def leaf_bounds(space: Any) -> tuple[AnyArray, AnyArray]:
+    """Smallest and largest value of each element of a space that is one array."""
+    if isinstance(space, Box):
+        return space.low, space.high
+    if isinstance(space, Discrete):
+        return np.asarray(space.start), np.asarray(space.start + space.n - 1)
+    if isinstance(space, MultiDiscrete):
+        return space.start, space.start + space.nvec - 1
+    if isinstance(space, MultiBinary):
+        return np.zeros(space.shape, np.int8), np.ones(space.shape, np.int8)
+    letters = np.zeros(space.max_length, np.int64)
+    return letters, letters + len(space.character_list)
+
+
+def _flat_bounds(leaf: Leaf) -> tuple[AnyArray, AnyArray]:
+    low, high = leaf_bounds(leaf.space)
+    return (np.minimum(low, 0), np.maximum(high, 0)) if leaf.optional else (low, high)
+
+
+def _space_dtype(space: Space[Any], path: str) -> np.dtype[Any]:
+    """The dtype of a container; of a lone array its scalar dtype, as the shape is the array's own."""
+    if not is_container(space):
+        return _leaf_layout(space, path)[0]
+    fields: list[Any] = [("index", np.int64)] if isinstance(space, OneOf) else []
+    for _, field, sub, sub_path in children(space, path):
+        if not field or field in [name for name, *_ in fields]:
+            raise APIUsageError(
+                f"{sub_path}: a Dict's keys must be distinct as strings and not empty; rename this one."
+            )
+        if is_container(sub):
+            fields.append((field, _space_dtype(sub, sub_path)))
+        else:
+            fields.append((field, *_leaf_layout(sub, sub_path)))
+    if not fields:
+        raise APIUsageError(f"{path} is an empty {type(space).__name__}; remove it from the space.")
+    return np.dtype(fields, align=True)
+
+
+def _leaf_layout(space: Any, path: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    if isinstance(space, Text):
+        letters = len(space.character_list)  # one more value stands for "past the end"
+        return np.dtype(np.uint8 if letters < 256 else np.int32), (space.max_length,)
+    if not isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary):
+        raise APIUsageError(
+            f"{path} is {space!r}, whose values have no fixed size; expected Box, Discrete, MultiDiscrete, "
+            "MultiBinary, Text, OneOf, or a Dict or Tuple of these. Turn it into one with "
+            "gymnasium.wrappers.TransformObservation (pad it to a largest size with a mask, say), or leave it out "
+            "with FilterObservation."
+        )
+    shape = tuple(space.shape or ())
+    if 0 in shape:
+        raise APIUsageError(f"{path} is {space!r}, which has no elements; remove it from the space.")
+    return np.dtype(space.dtype), shape
+
+
+def _leaves(space: Space[Any], dtype: np.dtype[Any], path: str, offset: int, optional: bool = False) -> Iterator[Leaf]:
+    if not is_container(space):
+        yield Leaf(path, space, *_leaf_layout(space, path), offset, optional)
+        return
+    fields: Any = dtype.fields
+    if isinstance(space, OneOf):
+        yield Leaf(f"{path}.index", Discrete(len(space.spaces)), np.dtype(np.int64), (), offset, optional)
+        optional = True
+    for _, field, sub, sub_path in children(space, path):
+        sub_dtype, sub_offset, *_ = fields[field]
+        yield from _leaves(sub, sub_dtype, sub_path, offset + sub_offset, optional)
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def _writer(space: Any, target: Any) -> Write:
+    """A function that writes a value of ``space`` to ``target``: a record, or the array of a leaf."""
+    if isinstance(space, Dict | Tuple):
+        return _container_writer(space, target)
+    if isinstance(space, OneOf):
+        return _one_of_writer(space, target)
+    if isinstance(space, Text):
+        return _text_writer(space, target)
+    if isinstance(space, Discrete):
+        number = target.reshape(1)
+
+        def write_number(value: Any) -> None:
+            number[0] = index(value)
+
+        return write_number
+    shape = target.shape
+
+    def write_array(value: Any) -> None:
+        if value.shape != shape:
+            raise ValueError
+        target[...] = value
+
+    return write_array
+
+
+def _container_writer(space: Dict | Tuple, record: Any) -> Write:
+    """The fast path: no calls for arrays and numbers, which are most leaves."""
+    arrays: list[tuple[Any, AnyArray, tuple[int, ...]]] = []
+    numbers: list[tuple[Any, AnyArray]] = []
+    others: list[tuple[Any, Write]] = []
+    for key, field, sub, _ in children(space, ""):
+        target = record[field]
+        if isinstance(sub, Discrete):
+            numbers.append((key, target.reshape(1)))
+        elif isinstance(sub, Box | MultiDiscrete | MultiBinary):
+            arrays.append((key, target, target.shape))
+        else:
+            others.append((key, _writer(sub, target)))
+
+    def write(value: Any) -> None:
+        for key, target, shape in arrays:
+            array = value[key]
+            if array.shape != shape:
+                raise ValueError
+            target[...] = array
+        for key, target in numbers:
+            target[0] = index(value[key])
+        for key, write_part in others:
+            write_part(value[key])
+
+    return write
+
+
+def _one_of_writer(space: OneOf, record: Any) -> Write:
+    which = record["index"].reshape(1)
+    targets = [record[f"f{k}"] for k in range(len(space.spaces))]
+    writers = [_writer(sub, target) for sub, target in zip(space.spaces, targets, strict=True)]
+    nothing = [np.zeros((), target.dtype) for target in targets]
+
+    def write(value: Any) -> None:
+        chosen, part = value
+        which[0] = chosen
+        for target, zero in zip(targets, nothing, strict=True):
+            target[...] = zero
+        writers[chosen](part)
+
+    return write
+
+
+def _text_writer(space: Text, target: AnyArray) -> Write:
+    numbers = {letter: k for k, letter in enumerate(space.character_list)}
+    end = len(numbers)
+
+    def write(text: Any) -> None:
+        length = len(text)
+        target[:length] = [numbers[letter] for letter in text]
+        target[length:] = end
+
+    return write
+
+
+# ---------------------------------------------------------------------- checking
+
+
+def _check(space: Any, value: Any, path: str, values: bool) -> Any:
+    if isinstance(space, Dict):
+        return _check_dict(space, value, path, values)
+    if isinstance(space, Tuple):
+        if not isinstance(value, tuple | list) or len(value) != len(space.spaces):
+            got = f"{len(value)} of them" if isinstance(value, tuple | list) else type(value).__name__
+            raise _misfit(path, f"a tuple of {len(space.spaces)} parts", got)
+        return tuple(_check(sub, value[k], sub_path, values) for k, _, sub, sub_path in children(space, path))
+    if isinstance(space, OneOf):
+        return _check_one_of(space, value, path, values)
+    if isinstance(space, Text):
+        return _check_text(space, value, path)
+    array = _as_array(space, value, path, values)
+    if values:
+        _check_values(space, array, path)
+    return array.astype(space.dtype, copy=False)
+
+
+def _check_dict(space: Dict, value: Any, path: str, values: bool) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise _misfit(path, f"a dict with the keys {list(space.spaces)}", type(value).__name__)
+    missing = [key for key in space.spaces if key not in value]
+    if missing:
+        raise _misfit(f"{path}[{missing[0]!r}]", repr(space.spaces[missing[0]]), f"only the keys {list(value)}")
+    extra = [key for key in value if key not in space.spaces]
+    if values and extra:
+        raise _bad_value(path, f"the keys {list(space.spaces)}", f"also {extra[0]!r}")
+    return {key: _check(sub, value[key], sub_path, values) for key, _, sub, sub_path in children(space, path)}
+
+
+def _check_one_of(space: OneOf, value: Any, path: str, values: bool) -> tuple[int, Any]:
+    options = len(space.spaces)
+    try:
+        chosen, part = value
+        chosen = index(chosen)
+    except (TypeError, ValueError):
+        raise _misfit(path, f"(index below {options}, value)", repr(value)) from None
+    if not 0 <= chosen < options:
+        raise _misfit(path, f"an index below {options}", str(chosen))
+    return chosen, _check(space.spaces[chosen], part, f"{path}[{chosen}]", values)
+
+
+def _check_text(space: Text, value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise _misfit(path, f"a string of at most {space.max_length} letters", type(value).__name__)
+    if len(value) > space.max_length:
+        raise _misfit(path, f"at most {space.max_length} letters", f"{len(value)}: {value[:60]!r}")
+    odd = sorted(set(value) - space.character_set)
+    if odd:
+        raise _misfit(path, f"letters of {space.characters!r}", repr(odd[0]))
+    return value
+
+
+def _as_array(space: Any, value: Any, path: str, values: bool) -> AnyArray:
+    """The leaf as an array of the space's shape, and with ``values`` of a dtype that fits the space's."""
+    given = isinstance(value, np.ndarray | np.generic)
+    try:
+        if value is None:  # which NumPy takes for NaN
+            raise TypeError
+        array = np.asarray(value) if given or isinstance(space, Discrete) else np.asarray(value, space.dtype)
+    except (TypeError, ValueError, OverflowError):
+        raise _misfit(path, repr(space), f"{type(value).__name__}: {str(value)[:60]}") from None
+    if array.shape != space.shape:
+        raise _misfit(path, f"shape {space.shape}: {space!r}", f"shape {array.shape}")
+    if array.dtype.kind not in ("iub" if isinstance(space, Discrete) else "iubf"):
+        raise _misfit(path, repr(space), f"dtype {array.dtype}")
+    discrete = isinstance(space, Discrete | MultiDiscrete | MultiBinary)
+    fits = array.dtype.kind in "iub" if discrete else np.can_cast(array.dtype, space.dtype)
+    if values and not fits:
+        raise _bad_value(path, f"dtype {np.dtype(space.dtype)}", f"{array.dtype}")
+    return array
+
+
+def _check_values(space: Any, array: AnyArray, path: str) -> None:
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise _bad_value(path, "numbers", f"NaN at index {_first(np.isnan(array))}")
+    low, high = leaf_bounds(space)
+    outside = (array < low) | (array > high)
+    if outside.any():
+        at = _first(outside)
+        bounds = f"values from {np.broadcast_to(low, array.shape)[at]} to {np.broadcast_to(high, array.shape)[at]}"
+        raise _bad_value(path, bounds, f"{array[at]}" + (f" at index {at}" if at else ""))
+
+
+def _first(where: AnyArray) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.argwhere(where)[0])
+
+
+def _misfit(path: str, expected: str, got: str) -> APIUsageError:
+    return APIUsageError(
+        f"{path}: the environment's observation is not in its observation_space: expected {expected}, got {got}."
+    )
+
+
+def _bad_value(path: str, expected: str, got: str) -> APIUsageError:
+    """What could be written all the same."""
+    mend = "Mend the environment or its space; checked_steps=0 turns such checks off."
+    return APIUsageError(f"{_misfit(path, expected, got)} {mend}")
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def _unflatten(space: Any, target: Any) -> Any:
+    if isinstance(space, Dict):
+        return {key: _unflatten(sub, target[field]) for key, field, sub, _ in children(space, "")}
+    if isinstance(space, Tuple):
+        return tuple(_unflatten(sub, target[field]) for _, field, sub, _ in children(space, ""))
+    if isinstance(space, OneOf):
+        chosen = target["index"][()]
+        return chosen, _unflatten(space.spaces[chosen], target[f"f{chosen}"])
+    if isinstance(space, Text):
+        letters = space.character_list
+        return "".join(letters[k] for k in target if k < len(letters))
+    if isinstance(space, Discrete):
+        return target.reshape(1)[0]
+    return target

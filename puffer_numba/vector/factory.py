@@ -1,0 +1,200 @@
+"""`make`: its arguments, the rules between them, and what it leaves to the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.vector.creators import FORMS, Creator, EnvJob, cores, env_creator, is_jit
+from puffer_numba.vector.processes import Multiprocessing
+from puffer_numba.vector.serial import Serial
+
+_BACKENDS = {"multiprocessing": Multiprocessing, "serial": Serial, "native": PufferEnv}
+_CONTEXTS = ("forkserver", "spawn")
+_OPTIONS = (
+    "env_args",
+    "env_kwargs",
+    "backend",
+    "num_envs",
+    "seed",
+    "num_workers",
+    "batch_size",
+    "zero_copy",
+    "timeout",
+)
+
+
+def make(
+    env_creator_or_creators: str | Creator | Sequence[str | Creator],
+    env_args: Sequence[Any] | None = None,
+    env_kwargs: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    backend: str | type[PufferEnv] | None = None,
+    num_envs: int = 1,
+    seed: int | None = 0,
+    num_workers: int | str | None = "auto",
+    batch_size: int | None = None,
+    zero_copy: bool = True,
+    timeout: float | None = 60.0,
+    context: str = "forkserver",
+    **unknown: Any,
+) -> PufferEnv:
+    """Many copies of an environment, or several environments of equal spaces, as one `PufferEnv`.
+
+    ::
+
+        make("gym:LunarLander-v3", num_envs=8, num_workers=2)
+        make(lambda: gymnasium.make("CartPole-v1"), num_envs=8)
+        make(MyPufferEnv, env_kwargs={"size": 10}, num_envs=4, backend="serial")
+        make("cartpole", num_envs=4096)
+
+    The environment with number ``i`` is reset with ``seed + i`` (a JitEnv continues the streams of those before it):
+    the same trajectories whatever the backend and the number of workers. The main script is not imported by workers,
+    so it needs no ``if __name__ == "__main__":``.
+
+    Args:
+        env_creator_or_creators: a name, as for `env_creator`; a function or class that returns a `gymnasium.Env`, a
+            PettingZoo environment, or a `PufferEnv`; or a list of ``num_envs`` of these. Parameters of the function
+            that are called ``buf`` and ``seed`` are given arrays to write into, and ``seed + i``.
+        env_args, env_kwargs: what it is called with; for a list of creators, a list of as many.
+        backend: `Multiprocessing`; `Serial`: in this process; "native", for a JitEnv's class: one object of
+            ``num_envs`` environments, on threads. Names in lower case do, too. None: native for a JitEnv's class,
+            else Multiprocessing.
+        num_envs: how many times to call the creator.
+        seed: for the first reset, unless that has its own. None: fresh entropy.
+        num_workers: processes. "auto" or None: as many as there are cores, or fewer where they would not divide
+            ``num_envs`` and ``batch_size`` evenly. Serial and native do without.
+        batch_size: environments that `Multiprocessing.recv` waits for; by default all.
+        zero_copy: return the shared memory itself, for which a batch is always of the same workers. False: a batch is
+            of the workers that are ready first, and is copied, where it is of several workers but not of all.
+        timeout: seconds to wait for a worker before `WorkerError`; None: for ever.
+        context: "forkserver", or "spawn", which starts more slowly.
+
+    Raises:
+        APIUsageError: a rule between these is broken, and no process has been started; or spaces that cannot be
+            flattened; or environments of different spaces.
+        WorkerError: an environment failed in its constructor, in a worker. (It is made in this process first.)
+    """
+    if unknown:
+        name = next(iter(unknown))
+        close = get_close_matches(name, _OPTIONS, 1)
+        hint = f"did you mean {close[0]}?" if close else "an environment's own arguments go into env_kwargs."
+        raise APIUsageError(f"vector.make has no option {name!r}; {hint}")
+    _check_count("num_envs", num_envs)
+    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs)
+    chosen = _backend(backend, jobs)
+    seed = _seed(seed)
+    if chosen is PufferEnv:
+        return _native(jobs, num_envs, seed)
+    size = num_envs if batch_size is None else batch_size
+    _check_count("batch_size", size)
+    if size > num_envs:
+        raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
+    if chosen is Serial:
+        if size != num_envs:
+            raise APIUsageError(f"Serial steps all {num_envs} environments; batch_size {size} needs Multiprocessing.")
+        return Serial(jobs, seed)
+    workers = _workers(num_workers, num_envs, size)
+    if zero_copy and num_envs % size:
+        raise APIUsageError(
+            f"num_envs is {num_envs}, not a multiple of batch_size, {size}, as zero_copy needs; choose another "
+            "batch_size, or zero_copy=False."
+        )
+    if timeout is not None and not timeout > 0:
+        raise APIUsageError(f"timeout is {timeout!r}; expected seconds above 0, or None to wait for ever.")
+    if context not in _CONTEXTS:
+        raise APIUsageError(f"context is {context!r}; expected {' or '.join(map(repr, _CONTEXTS))}.")
+    return Multiprocessing(jobs, seed, workers, size, zero_copy, timeout, context)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise APIUsageError(f"{name} is {value!r}; expected a whole number, at least 1.")
+
+
+def _seed(seed: Any) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise APIUsageError(f"seed is {seed!r}; expected an integer, or None.")
+    return int(seed)
+
+
+def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int) -> list[EnvJob]:
+    if isinstance(creators, str) or callable(creators):
+        creator = _creator(creators)
+        if args is not None and (isinstance(args, str) or not isinstance(args, Sequence)):
+            raise APIUsageError(f"env_args is {args!r}; expected a list of the creator's positional arguments.")
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise APIUsageError(f"env_kwargs is {kwargs!r}; expected a dict of the creator's keyword arguments.")
+        return [EnvJob(creator, tuple(args or ()), dict(kwargs or {}))] * num_envs
+    if not isinstance(creators, Sequence):
+        raise APIUsageError(f"vector.make takes a name, a function or class, or a list of these; got {creators!r}.")
+    each_args = [()] * num_envs if args is None else args
+    each_kwargs = [{}] * num_envs if kwargs is None else kwargs
+    for name, values in (("creators", creators), ("env_args", each_args), ("env_kwargs", each_kwargs)):
+        if len(values) != num_envs:
+            raise APIUsageError(
+                f"{name} is a list of {len(values)}, but num_envs is {num_envs}; expected one for each."
+            )
+    triples = zip(creators, each_args, each_kwargs, strict=True)
+    return [EnvJob(_creator(creator), tuple(args), dict(kwargs)) for creator, args, kwargs in triples]
+
+
+def _creator(creator: Any) -> Creator:
+    if isinstance(creator, str):
+        return env_creator(creator)
+    if not callable(creator):
+        raise APIUsageError(
+            f"vector.make needs something that makes environments, not {creator!r}: a function, a class, or a name: "
+            f"{FORMS}. In place of an environment, pass lambda: the expression that made it."
+        )
+    return creator
+
+
+def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
+    if backend is None:
+        return (
+            PufferEnv if all(is_jit(job.creator) for job in jobs) and len(set(map(id, jobs))) == 1 else Multiprocessing
+        )
+    found = _BACKENDS.get(backend.lower()) if isinstance(backend, str) else backend
+    if found not in _BACKENDS.values():
+        raise APIUsageError(f"backend is {backend!r}; expected {', '.join(map(repr, _BACKENDS))}, or a class of these.")
+    return found  # type: ignore[return-value]
+
+
+def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:
+    job = jobs[0]
+    if not is_jit(job.creator) or any(other is not job for other in jobs):
+        raise APIUsageError(
+            f"backend 'native' takes one JitEnv class, not {job.creator!r}; for others there are 'multiprocessing' and "
+            "'serial'."
+        )
+    return job.creator(*job.args, **{"num_envs": num_envs, "seed": seed, **job.kwargs})
+
+
+def _workers(num_workers: Any, num_envs: int, batch_size: int) -> int:
+    if num_workers is None or num_workers == "auto":
+        return max(w for w in range(1, min(cores(), num_envs) + 1) if _divides(w, num_envs, batch_size))
+    _check_count("num_workers", num_workers)
+    if num_workers > num_envs:
+        raise APIUsageError(
+            f"num_workers is {num_workers}, more than the {num_envs} environments; expected at most that."
+        )
+    if num_envs % num_workers:
+        raise APIUsageError(
+            f"num_envs is {num_envs}, not a multiple of num_workers, {num_workers}; change one of them."
+        )
+    if not _divides(num_workers, num_envs, batch_size):
+        raise APIUsageError(
+            f"batch_size is {batch_size}, not a multiple of the {num_envs // num_workers} environments of each of "
+            f"{num_workers} workers; change one of them."
+        )
+    return int(num_workers)
+
+
+def _divides(workers: int, num_envs: int, batch_size: int) -> bool:
+    return num_envs % workers == 0 and batch_size % (num_envs // workers) == 0

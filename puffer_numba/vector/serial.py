@@ -1,0 +1,147 @@
+"""What all vector backends share, and `Serial`: environments one after the other in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from puffer_numba.emulation.actions import ActionChecker
+from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult, make_buffers
+from puffer_numba.vector.creators import EnvGroup, EnvJob, EpisodeArrays, Signature, create
+
+
+class VectorEnv(PufferEnv):
+    """Environments behind one object, over one set of buffers.
+
+    The environment with number ``i`` is seeded with ``seed + i``, as in Gymnasium, and a `JitEnv` by
+    ``(seed, its position among all)``: the same trajectories whatever backend and number of workers.
+
+    Args:
+        jobs: one for each environment.
+        seed: for the first reset, unless that has its own.
+        driver_env: an environment of this process.
+        buffers: rows of all environments.
+        episodes: ``(episode_returns, episode_lengths)``; None where environments keep none.
+
+    Attributes:
+        driver_env: one environment of this process, to ask for spaces and other attributes.
+        emulated: how a flat observation is taken apart, as in `GymnasiumPufferEnv`; None where it need not be.
+        agents_per_batch: rows that `recv` returns.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[EnvJob],
+        seed: int,
+        driver_env: PufferEnv,
+        buffers: Buffers,
+        episodes: EpisodeArrays | None,
+    ) -> None:
+        self.driver_env = driver_env
+        self.single_observation_space = driver_env.single_observation_space
+        self.single_action_space = driver_env.single_action_space
+        self.num_agents = self.agents_per_batch = len(jobs) * driver_env.num_agents
+        self.emulated = getattr(driver_env, "emulated", None)
+        self._num_envs = len(jobs) * driver_env.num_envs
+        self._seed: int | None = seed
+        super().__init__(buffers)
+        if episodes is not None:
+            self.episode_returns, self.episode_lengths = episodes
+
+    @property
+    def num_envs(self) -> int:
+        """Number of environments, each of those behind one PufferEnv counted."""
+        return self._num_envs
+
+    def _first_seed(self, seed: int | None) -> int | None:
+        """The seed for a reset: at first that of `make`, unless there is another."""
+        if self.closed:
+            self._raise_closed()
+        if seed is None:
+            seed = self._seed
+        elif isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise APIUsageError(f"reset: seed is {seed!r}; expected an integer or None.")
+        self._seed = None
+        return seed
+
+    def _raise_closed(self) -> None:
+        raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
+
+
+class Serial(VectorEnv):
+    """Environments stepped one after the other in this process: for debugging, and where there are few.
+
+    Made by `puffer_numba.vector.make`. An error in an environment is raised as it is.
+    """
+
+    def __init__(self, jobs: Sequence[EnvJob], seed: int = 0, buf: Buffers | None = None) -> None:
+        with create(jobs[0], 0, seed) as probe:
+            signature, counts = Signature.of(probe), probe.episode_returns is not None
+        rows = len(jobs) * signature.num_agents
+        buffers = make_buffers(signature.observation_space, signature.action_space, rows, buf)
+        episodes = (np.zeros(rows, np.float32), np.zeros(rows, np.int32)) if counts else None
+        self._group = EnvGroup(jobs, 0, signature, buffers, episodes, seed)
+        self._group.make()
+        super().__init__(jobs, seed, self._group.envs[0], buffers, episodes)
+        self._check_actions = ActionChecker(self.single_action_space, self.num_agents)
+        self._ready = False
+
+    @property
+    def envs(self) -> list[PufferEnv]:
+        """The environments."""
+        return self._group.envs
+
+    def bind(self, buffers: Buffers) -> None:
+        """Write the next steps into ``buffers``, which must be as `make_buffers` makes them.
+
+        Costs some microseconds for each environment.
+        """
+        if hasattr(self, "buffers"):
+            self._group.bind(buffers)
+        super().bind(buffers)
+
+    def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
+        """Start every environment anew; with a seed, also every random stream.
+
+        Returns:
+            ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
+        """
+        infos = self._group.reset(self._first_seed(seed))
+        self._ready = True
+        self._pending = None
+        return self.observations, infos
+
+    def step(self, actions: ArrayLike) -> StepResult:
+        """One step of every environment.
+
+        Args:
+            actions: ``(num_agents, *action_shape)``.
+
+        Raises:
+            APIUsageError: no reset yet, or a bad action; nothing has changed then. Whatever an environment raises.
+        """
+        if not self._ready:
+            if self.closed:
+                self._raise_closed()
+            raise APIUsageError("step() was called before reset(); call env.reset(seed=...) once first.")
+        self.actions[...] = self._check_actions(actions)
+        infos = self._group.step()
+        return self.observations, self.rewards, self.terminals, self.truncations, infos
+
+    def log(self) -> dict[str, float]:
+        """Statistics of the episodes that ended since the last call, over all environments."""
+        return self._group.log()
+
+    def render(self) -> Any:
+        """A picture of the first environment, as its own ``render`` gives it."""
+        return self._group.render()
+
+    def close(self) -> None:
+        """Close all environments. Calling it again does nothing."""
+        if not self.closed:
+            self._group.close()
+        super().close()
+        self._ready = False

@@ -1,0 +1,149 @@
+"""What a worker process of `Multiprocessing` does, and how the two talk.
+
+Commands and answers are one byte for each worker in shared memory. A worker waits at its own semaphore; when it has
+done what it was told, it posts the one that the parent waits at. Actions and results lie in shared memory; only infos,
+calls and errors are pickled, and go through a pipe.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+import numba
+
+from puffer_numba.env import APIUsageError, Buffers
+from puffer_numba.vector.creators import EnvGroup, Signature, buffers_of_rows
+from puffer_numba.vector.memory import SharedArrays
+
+STEP, CALL, CLOSE = range(3)  # commands
+RUNNING, DONE, MESSAGE, FAILED = range(4)  # answers, at first RUNNING; the last two have something in the pipe
+
+_SPIN = 50e-6  # seconds
+
+
+@dataclass
+class WorkerSetup:
+    """All that a worker is told when it starts, besides what is shared."""
+
+    number: int
+    jobs: bytes
+    """Pickled by cloudpickle, as functions of the main script cannot be imported in another process."""
+    first: int
+    """Number of its first environment."""
+    environments: int
+    signature: bytes
+    """Pickled `Signature`."""
+    counts_episodes: bool
+    seed: int
+    spins: bool
+    """Whether to try for a while before it blocks; only where there are cores to spare."""
+    environ: dict[str, str]
+
+
+@dataclass
+class Failure:
+    """What went wrong in a worker."""
+
+    environment: int
+    error: str
+    traceback: str
+    is_usage_error: bool
+
+
+def buffers_of(arrays: dict[str, Any]) -> Buffers:
+    """The buffers among the shared arrays."""
+    return Buffers._make(arrays[name] for name in Buffers._fields)
+
+
+def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: Any, done: Any) -> None:
+    """Make environments and do what the parent says, until it says `CLOSE` or is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    os.environ.clear()  # a server that workers are forked from has the variables of when it was started
+    os.environ.update(setup.environ)
+    _use_one_thread()
+    arrays = memory.arrays()
+    answers, commands, number = arrays["answers"], arrays["commands"], setup.number
+
+    def answer(kind: int, content: Any = None) -> None:
+        answers[number] = kind
+        done.release()
+        if kind != DONE:  # after the post, so that the parent reads: a pipe holds only so much
+            pickled = _dumps(content)
+            with suppress(OSError):  # the parent is closing
+                pipe.send_bytes(pickled)
+
+    group: EnvGroup | None = None
+    try:
+        group = _make_group(setup, arrays)
+        group.make()
+        answer(DONE)
+        while True:
+            if not (setup.spins and try_for_a_while(go)):
+                go.acquire()
+            command = commands[number]
+            if command == STEP:
+                infos = group.step()
+                answer(MESSAGE if infos else DONE, infos)
+            elif command == CALL:
+                method, *arguments = pipe.recv()
+                answer(MESSAGE, getattr(group, method)(*arguments))
+            else:
+                group.close()
+                return
+    except BaseException as error:  # an environment may also call sys.exit
+        at_work = setup.first if group is None else group.at_work
+        text = f"{type(error).__name__}: {error}"
+        answer(FAILED, Failure(at_work, text, traceback.format_exc(), isinstance(error, APIUsageError)))
+
+
+def try_for_a_while(semaphore: Any) -> bool:
+    """Whether a semaphore could be had within some 50 microseconds; blocking and being woken costs about 10."""
+    until = time.perf_counter() + _SPIN
+    while time.perf_counter() < until:
+        if semaphore.acquire(False):
+            return True
+    return False
+
+
+def _make_group(setup: WorkerSetup, arrays: dict[str, Any]) -> EnvGroup:
+    signature: Signature = pickle.loads(setup.signature)
+    rows = slice(setup.first * signature.num_agents, (setup.first + setup.environments) * signature.num_agents)
+    buffers = buffers_of_rows(buffers_of(arrays), rows)
+    episodes = None
+    if setup.counts_episodes:
+        episodes = (arrays["episode_returns"][rows], arrays["episode_lengths"][rows])
+    return EnvGroup(pickle.loads(setup.jobs), setup.first, signature, buffers, episodes, setup.seed)
+
+
+def _exit_with_parent() -> None:
+    """End this process when the parent has, however that came about, also in the middle of a step."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _use_one_thread() -> None:
+    """Numba, and what is still to be imported: workers are as many as there are cores."""
+    os.environ["NUMBA_NUM_THREADS"] = "1"
+    numba.config.reload_config()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _dumps(content: Any) -> bytes:
+    try:
+        return pickle.dumps(content)
+    except Exception:  # what the main script defines, which cannot be imported here
+        return cloudpickle.dumps(content)

@@ -1,0 +1,97 @@
+"""Small environments that worker processes import, some of which fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.env import PufferEnv
+
+
+class Counter(gymnasium.Env[Any, Any]):
+    """Observes ``[seed of the reset, steps since, random number]``; ends after ``length`` steps.
+
+    At step ``fail_at`` of the episode it does what ``fail`` says.
+    """
+
+    def __init__(
+        self, length: int = 5, fail: str = "", fail_at: int = 3, sleep: float = 0.0, infos: int = 0, fail_seed: int = -1
+    ) -> None:
+        self.observation_space = Box(-np.inf, np.inf, (3,), np.float32)
+        self.action_space = Discrete(2)
+        self.length, self.fail, self.fail_at, self.sleep, self.infos = length, fail, fail_at, sleep, infos
+        self.fail_seed = fail_seed
+        self.seed = 0
+        if fail == "constructor":
+            raise ValueError("no such level")
+
+    def observe(self) -> Any:
+        return np.array([self.seed, self.time, self.np_random.random()], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.seed = self.seed if seed is None else seed
+        self.time = 0
+        return self.observe(), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        time.sleep(self.sleep)
+        if self.time == self.fail_at and self.fail_seed in (-1, self.seed):
+            self.break_down()
+        info = {"big": b"x" * self.infos} if self.infos else {}
+        return self.observe(), float(action), self.time == self.length, False, info
+
+    def break_down(self) -> None:
+        if self.fail == "raise":
+            raise ValueError("the wheel came off")
+        if self.fail == "wrong shape":
+            self.observe = lambda: np.zeros(4, np.float32)  # type: ignore[method-assign]
+        if self.fail == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fail == "hang":
+            time.sleep(1000)
+        if self.fail == "_exit":
+            os._exit(3)
+        if self.fail == "exit":
+            sys.exit("done")
+
+    def render(self) -> Any:
+        return np.full((2, 2, 3), os.getpid() % 256, np.uint8)
+
+
+class Rows(PufferEnv):
+    """A PufferEnv of ``num_envs`` rows that observe the seed; keeps a statistic of its own."""
+
+    def __init__(self, num_envs: int = 2, seed: int = 0, buf: Any = None, size: int = 1) -> None:
+        self.single_observation_space = Box(-99, 99, (size,), np.float32)
+        self.single_action_space = Discrete(2)
+        self.num_agents = num_envs
+        self.made_with = seed
+        super().__init__(buf)
+
+    def reset(self, seed: int | None = None) -> Any:
+        self.observations[:] = self.made_with * 10 + (seed or 0)
+        return self.observations, [{"made": self.made_with}]
+
+    def step(self, actions: Any) -> Any:
+        self.rewards[:] = actions
+        return self.observations, self.rewards, self.terminals, self.truncations, []
+
+    def log(self) -> dict[str, float]:
+        return {"speed": float(self.made_with)}
+
+
+def make_counter(**kwargs: Any) -> Counter:
+    """A `Counter`."""
+    return Counter(**kwargs)
+
+
+not_callable = 3
