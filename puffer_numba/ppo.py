@@ -18,6 +18,7 @@ from torch import Tensor
 
 from puffer_numba.config import TrainConfig
 from puffer_numba.jit.announce import trainer_kernel
+from puffer_numba.jit.math import exp, log
 from puffer_numba.pytorch import ActionDistribution, CategoricalActions
 
 LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
@@ -109,15 +110,27 @@ def discrete_backward(
 
 
 @trainer_kernel
-def _mean_std(x: NDArray[np.float32], rows: NDArray[np.int64]) -> tuple[float, float]:
+def _gather(x: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``x[rows]``. In a loop of its own, cache misses overlap; amid arithmetic, each is waited for."""
+    chosen = np.empty(len(rows), x.dtype)
+    for b in range(len(rows)):
+        chosen[b] = x[rows[b]]
+    return chosen
+
+
+@trainer_kernel
+def _normalize(x: NDArray[np.float32]) -> None:
+    """Shift and scale to mean 0 and standard deviation 1, in place."""
     mean = 0.0
-    for row in rows:
-        mean += x[row]
-    mean /= len(rows)
+    for value in x:
+        mean += value
+    mean /= len(x)
     square = 0.0
-    for row in rows:
-        square += (x[row] - mean) ** 2
-    return mean, math.sqrt(square / (len(rows) - 1))
+    for value in x:
+        square += (value - mean) ** 2
+    shift, scale = np.float32(mean), np.float32(1 / (math.sqrt(square / (len(x) - 1)) + 1e-8))
+    for b in range(len(x)):
+        x[b] = (x[b] - shift) * scale
 
 
 @trainer_kernel
@@ -152,11 +165,13 @@ def discrete_ppo_gradients(
         record: ``(5,)``, the means that `LOSS_NAMES` lists.
     """
     count = len(rows)
-    shift, scale = 0.0, 1.0
+    advantages, returns = _gather(advantages, rows), _gather(returns, rows)
+    old_log_probs, old_values = _gather(old_log_probs, rows), _gather(old_values, rows)
     if norm_adv and count > 1:
-        shift, std = _mean_std(advantages, rows)
-        scale = 1.0 / (std + 1e-8)
-    low, high = 1.0 - clip_coef, 1.0 + clip_coef
+        _normalize(advantages)
+    one, per_row = np.float32(1), np.float32(1 / count)
+    low, high, clip = np.float32(1 - clip_coef), np.float32(1 + clip_coef), np.float32(clip_coef)
+    vf_clip, vf_weight, ent_weight = np.float32(vf_clip_coef), np.float32(vf_coef / count), np.float32(ent_coef / count)
     log_norms = np.empty(len(sizes), np.float32)
     policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
     for b in range(count):
@@ -168,15 +183,15 @@ def discrete_ppo_gradients(
             log_prob += logits[b, first + actions[row, c]] - log_norms[c]
             first += sizes[c]
 
-        log_ratio = log_prob - old_log_probs[row]
-        ratio = math.exp(log_ratio)
-        advantage = (advantages[row] - shift) * scale
+        log_ratio = log_prob - old_log_probs[b]
+        ratio = exp(log_ratio)
+        advantage = advantages[b]
         unclipped_loss, clipped_loss = -advantage * ratio, -advantage * min(max(ratio, low), high)
         policy_loss += max(unclipped_loss, clipped_loss)
-        kl += ratio - 1 - log_ratio
-        clipped += abs(ratio - 1) > clip_coef
+        kl += ratio - one - log_ratio
+        clipped += abs(ratio - one) > clip
         # The clipped term is a constant: where it is the larger, the policy is left alone.
-        log_prob_gradient = unclipped_loss / count if unclipped_loss >= clipped_loss else np.float32(0)
+        log_prob_gradient = unclipped_loss * per_row if unclipped_loss >= clipped_loss else np.float32(0)
 
         first = 0
         for c in range(len(sizes)):
@@ -189,18 +204,18 @@ def discrete_ppo_gradients(
                 p = logit_gradients[b, k]
                 chosen = np.float32(k == first + actions[row, c])
                 by_entropy = p * (logits[b, k] - log_norms[c] + entropy)
-                logit_gradients[b, k] = log_prob_gradient * (chosen - p) + ent_coef / count * by_entropy
+                logit_gradients[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
             first = last
 
-        change = values[b] - old_values[row]
-        error = values[b] - returns[row]
+        change = values[b] - old_values[b]
+        error = values[b] - returns[b]
         gradient = error
-        if clip_vloss and abs(change) > vf_clip_coef:
-            near = old_values[row] + math.copysign(vf_clip_coef, change) - returns[row]
+        if clip_vloss and abs(change) > vf_clip:
+            near = old_values[b] + (vf_clip if change > 0 else -vf_clip) - returns[b]
             if near * near > error * error:
-                error, gradient = np.float32(near), np.float32(0)
+                error, gradient = near, np.float32(0)
         value_loss += 0.5 * error * error
-        value_gradients[b] = vf_coef / count * gradient
+        value_gradients[b] = vf_weight * gradient
     record[0] = policy_loss / count
     record[1] = value_loss / count
     record[2] = entropy_sum / count
@@ -218,8 +233,8 @@ def _softmax(
         top = max(top, logits[row, k])
     total = np.float32(0)
     for k in range(first, first + size):
-        probabilities[row, k] = math.exp(logits[row, k] - top)
+        probabilities[row, k] = exp(logits[row, k] - top)
         total += probabilities[row, k]
     for k in range(first, first + size):
         probabilities[row, k] /= total
-    return top + math.log(total)
+    return top + log(total)
