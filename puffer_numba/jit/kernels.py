@@ -35,6 +35,9 @@ from puffer_numba.jit.tuples import Agents, Stream
 BLOCK = 512
 """Environments that go through the three passes together, so that they are still in the L1 cache."""
 
+MANY = 32768
+"""Environments from which on the check of their actions is worth a round of all threads."""
+
 LOG_FIELDS = ("episodes", "episode_return", "episode_length")
 """First columns of the log: a count and two sums. The environment's own metrics follow."""
 
@@ -145,9 +148,15 @@ def make_kernels(
         return bad
 
     def step_parallel(sim, actions, chunks):
-        bad = count_bad(actions, sim.action_low, sim.action_high)
+        n = len(sim.streams)
+        bad = 0
+        if n < MANY:
+            bad = count_bad(actions, sim.action_low, sim.action_high)
+        else:
+            for chunk in prange(chunks):
+                part = actions[n * chunk // chunks : n * (chunk + 1) // chunks]
+                bad += count_bad(part, sim.action_low, sim.action_high)
         if bad == 0:
-            n = len(sim.streams)
             for chunk in prange(chunks):
                 step_chunk(sim, actions, n * chunk // chunks, n * (chunk + 1) // chunks, chunk)
         return bad
