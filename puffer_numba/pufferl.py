@@ -45,6 +45,8 @@ from puffer_numba.rollout import EpisodeStatistics, Rollout
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "train"]
 
+LARGE = 2**17  # rows of a rollout
+NEIGHBOURS = 16
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
 
 
@@ -287,7 +289,12 @@ class PuffeRL:
         """Indices into the flat batch, shuffled; masked rows are left out."""
         masks = self.rollout.masks[:-1].reshape(-1)
         valid = torch.from_numpy(np.flatnonzero(masks)) if not masks.all() else None
-        rows = torch.randperm(len(masks) if valid is None else len(valid), generator=self.generator)
+        count = len(masks) if valid is None else len(valid)
+        # Neighbours are other environments at the same step, as good as strangers. Where the rollout is larger than
+        # the caches, those that share a cache line stay together; gathered one by one, each would be a miss.
+        block = NEIGHBOURS if count >= LARGE and count % NEIGHBOURS == 0 else 1
+        blocks = torch.randperm(count // block, generator=self.generator)
+        rows = blocks if block == 1 else (blocks[:, None] * block + torch.arange(block)).flatten()
         if valid is not None:
             rows = valid[rows]
         for part in rows.to(self.device).tensor_split(self.config.train.num_minibatches):

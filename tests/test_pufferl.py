@@ -307,3 +307,14 @@ def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
     }
     trainer = pufferl.train("gym:CartPole-v1", overrides)
     assert trainer.solved
+
+
+@pytest.mark.parametrize("large", [2**17, 64], ids=["one by one", "neighbours together"])
+def test_minibatches_hold_every_row_once(monkeypatch, large):
+    monkeypatch.setattr(pufferl, "LARGE", large)
+    trainer = make_trainer(registry.make("cartpole", num_envs=64))
+    first, second = (torch.cat(list(trainer._minibatches())).tolist() for _ in range(2))
+    assert sorted(first) == sorted(second) == list(range(64 * 16))
+    assert first != second
+    together = sum(b == a + 1 for a, b in zip(first, first[1:], strict=False))
+    assert (together > 900) == (large == 64)
