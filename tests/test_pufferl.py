@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -316,5 +318,5 @@ def test_minibatches_hold_every_row_once(monkeypatch, large):
     first, second = (torch.cat(list(trainer._minibatches())).tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(64 * 16))
     assert first != second
-    together = sum(b == a + 1 for a, b in zip(first, first[1:], strict=False))
+    together = sum(b == a + 1 for a, b in itertools.pairwise(first))
     assert (together > 900) == (large == 64)
