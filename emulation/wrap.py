@@ -126,7 +126,7 @@ class EmulatedEnv(PufferEnv):
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement step_in_place()")
 
     def step(self, actions: ArrayLike) -> StepResult:
         """One step.
