@@ -290,9 +290,10 @@ class PuffeRL:
         masks = self.rollout.masks[:-1].reshape(-1)
         valid = torch.from_numpy(np.flatnonzero(masks)) if not masks.all() else None
         count = len(masks) if valid is None else len(valid)
-        # Neighbours are other environments at the same step, as good as strangers. Where the rollout is larger than
-        # the caches, those that share a cache line stay together; gathered one by one, each would be a miss.
-        block = NEIGHBOURS if count >= LARGE and count % NEIGHBOURS == 0 else 1
+        # Neighbours are other rows at the same step, nearly as good as strangers. Where the rollout is larger than
+        # the caches, those that share a cache line stay together; gathered one by one, each would be a miss. Not
+        # where masks or few rows would let a block reach from one step into the next.
+        block = NEIGHBOURS if valid is None and count >= LARGE and self.rollout.rows % NEIGHBOURS == 0 else 1
         blocks = torch.randperm(count // block, generator=self.generator)
         rows = blocks if block == 1 else (blocks[:, None] * block + torch.arange(block)).flatten()
         if valid is not None:

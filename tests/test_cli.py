@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from puffer_numba.cli import main
 
@@ -138,13 +139,32 @@ def test_eval_in_other_circumstances(trained, capsys):
 
 
 def test_eval_records_a_gif(trained, capsys):
-    from PIL import Image
-
     assert main(["eval", "cartpole", "--gif", "out/cartpole.gif"]) == 0
     assert "recorded" in capsys.readouterr().out
     with Image.open(trained / "out" / "cartpole.gif") as picture:
         assert picture.n_frames > 5
         assert picture.info["duration"] == 20
+
+
+def test_only_the_first_of_many_episodes_is_recorded(trained, capsys):
+    assert main(["eval", "cartpole", "--episodes", "5", "--gif", "one.gif"]) == 0
+    output = capsys.readouterr().out
+    assert "5 episodes" in output
+    longest = float(output.split("length")[1].split()[3])
+    with Image.open(trained / "one.gif") as picture:
+        assert 1 < picture.n_frames <= longest
+
+
+def test_a_gymnasium_environment_is_trained_and_evaluated(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "gym:CartPole-v1", *QUICK, "--vec.num-workers", "1"]) == 0
+    assert main(["eval", "gym:CartPole-v1", "--episodes", "3"]) == 0
+    assert "gym:CartPole-v1: 3 episodes" in capsys.readouterr().out
+
+
+def test_an_unknown_gymnasium_environment_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "Did you mean" in fails(capsys, "train", "gym:Carpole-v1")
 
 
 def test_eval_shows_a_window(trained):
