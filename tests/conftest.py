@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,3 +32,9 @@ def run_python(tmp_path: Path) -> Callable[..., Process]:
         return done
 
     return run
+
+
+# Some shells and CI runners start their background jobs with Ctrl-C ignored, and children inherit that; those of the
+# tests that interrupt a process would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
