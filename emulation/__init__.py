@@ -4,23 +4,29 @@ Theirs as ours:
 
 - `GymnasiumPufferEnv`, `PettingZooPufferEnv`: an existing environment as a `PufferEnv`; `puffer_numba.vector.make`
   does this for many at once
+- `HybridSpace`: flat actions of which some are whole numbers and some are real
 
 Ours as theirs:
 
-- `make_env`, `JitGymnasiumEnv`: one environment as a `gymnasium.Env`
-- `make_vector_env`, `PufferVectorEnv`: many as a `gymnasium.vector.VectorEnv`
-- `make_parallel_env`, `JitParallelEnv`: one environment of several agents as a PettingZoo `ParallelEnv`
+- `make_env`, `JitGymnasiumEnv`: one JitEnv as a `gymnasium.Env`
+- `make_vector_env`, `PufferVectorEnv`: any PufferEnv or vector backend as a `gymnasium.vector.VectorEnv`
+- `make_parallel_env`, `JitParallelEnv`, `PufferParallelEnv`: one environment of several agents as a PettingZoo
+  `ParallelEnv`
+- `puffer_numba.emulation.sb3.SB3VecEnv`: any PufferEnv or vector backend as a Stable-Baselines3 `VecEnv`
 """
 
+from puffer_numba.emulation.actions import HybridSpace
 from puffer_numba.emulation.gymnasium import JitGymnasiumEnv, PufferVectorEnv, make_env, make_vector_env
-from puffer_numba.emulation.pettingzoo import JitParallelEnv, make_parallel_env
+from puffer_numba.emulation.pettingzoo import JitParallelEnv, PufferParallelEnv, make_parallel_env
 from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
 
 __all__ = [
     "GymnasiumPufferEnv",
+    "HybridSpace",
     "JitGymnasiumEnv",
     "JitParallelEnv",
     "PettingZooPufferEnv",
+    "PufferParallelEnv",
     "PufferVectorEnv",
     "make_env",
     "make_parallel_env",

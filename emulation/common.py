@@ -1,18 +1,57 @@
-"""What the Gymnasium and PettingZoo views of a `JitEnv` share."""
+"""What the views of a `PufferEnv` as an environment of Gymnasium, PettingZoo or Stable-Baselines3 share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+import puffer_numba.wrappers as wrappers  # not its names, as it imports from this package
+from puffer_numba.emulation.actions import ActionLayout
+from puffer_numba.emulation.spaces import ObservationLayout
+from puffer_numba.emulation.wrap import EmulatedEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import DISABLED
 from puffer_numba.registry import make, spec
 
 DEFAULT_FPS = 30
+
+
+def unwrap(env: PufferEnv) -> PufferEnv:
+    """The environment within its wrappers."""
+    while isinstance(env, wrappers.Wrapper):
+        env = env.env
+    return env
+
+
+def is_backend(env: PufferEnv) -> bool:
+    """Whether ``env`` is one of `puffer_numba.vector`: others behind one object."""
+    return "driver_env" in vars(env)
+
+
+def source_env(env: PufferEnv) -> PufferEnv:
+    """One of the environments themselves: within wrappers, and the first one behind a vector backend."""
+    env = unwrap(env)
+    return source_env(env.driver_env) if is_backend(env) else env  # type: ignore[attr-defined]
+
+
+def own_layouts(env: PufferEnv) -> tuple[ObservationLayout | None, ActionLayout | None]:
+    """How observations and actions of wrapped environments lie in flat ones.
+
+    None where ``env`` shows them as they are: nothing is wrapped, or a wrapper has changed the space.
+    """
+    emulated = getattr(env, "emulated", None)
+    if emulated is None:
+        return None, None
+    observations, actions = ObservationLayout(emulated.observation_space), ActionLayout(emulated.action_space)
+    return (
+        observations if observations.flat_space == env.single_observation_space else None,
+        actions if actions.flat_space == env.single_action_space else None,
+    )
 
 
 def make_single(name: str, view: str, kwargs: dict[str, Any]) -> JitEnv:
@@ -38,7 +77,7 @@ def make_single(name: str, view: str, kwargs: dict[str, Any]) -> JitEnv:
     return env
 
 
-def check_single(env: JitEnv, view: str) -> None:
+def check_single(env: PufferEnv, view: str) -> None:
     """Raise unless ``env`` is one environment that waits for a reset when its episode has ended."""
     if not isinstance(env, JitEnv):
         raise APIUsageError(f"{view} takes a JitEnv, not a {type(env).__name__}.")
@@ -55,8 +94,26 @@ def renders(env: PufferEnv) -> bool:
 
 def render_metadata(env: PufferEnv) -> dict[str, Any]:
     """``render_modes`` and ``render_fps``; the latter is the environment's own, where it declares one."""
+    env = source_env(env)
+    if isinstance(env, EmulatedEnv):
+        return dict(env.env.metadata)
     modes = ["rgb_array"] if renders(env) else []
     return {"render_modes": modes, "render_fps": getattr(env, "render_fps", DEFAULT_FPS)}
+
+
+def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str | None:
+    """The render mode of a view of ``env``: Gymnasium's and PettingZoo's environments have theirs from the start."""
+    source = source_env(env)
+    if not isinstance(source, EmulatedEnv):
+        check_render_mode(source, render_mode, mend)
+        return render_mode
+    own: str | None = getattr(source.env, "render_mode", None)
+    if render_mode not in (None, own):
+        raise APIUsageError(
+            f"render_mode is {render_mode!r}, but {source.env} was made with {own!r}; make it with "
+            f"render_mode={render_mode!r}."
+        )
+    return own
 
 
 def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> None:
@@ -85,3 +142,99 @@ def bounded_zeros(space: Any) -> NDArray[Any]:
     if hasattr(space, "low"):
         return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
     return np.zeros(space.shape, np.int64) + space.start
+
+
+def check_seeds(seeds: Sequence[Any], count: int) -> list[int | None]:
+    """The seeds as a list, one for each of ``count`` environments.
+
+    Raises:
+        APIUsageError: there are more or fewer, or one is neither an int nor None.
+    """
+    odd = [s for s in seeds if s is not None and (isinstance(s, bool) or not isinstance(s, int | np.integer))]
+    if odd or len(seeds) != count:
+        got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
+        raise APIUsageError(f"reset(seed=[...]) takes {count} seeds, each an int or None; got {got}.")
+    return [None if seed is None else int(seed) for seed in seeds]
+
+
+def check_one_agent_each(env: PufferEnv, view: str) -> None:
+    """Raise unless each environment has one agent, and all are stepped at once."""
+    if env.num_agents != env.num_envs:
+        raise APIUsageError(
+            f"{view} takes environments of one agent; {type(env).__name__} has {env.num_agents} agents in "
+            f"{env.num_envs} environments: see puffer_numba.emulation.pettingzoo."
+        )
+    check_synchronous(env, view)
+
+
+def check_synchronous(env: PufferEnv, view: str) -> None:
+    """Raise unless all environments are stepped at once."""
+    if getattr(unwrap(env), "agents_per_batch", env.num_agents) != env.num_agents:
+        raise APIUsageError(f"{view} steps all environments at once; make them without batch_size and overlap.")
+
+
+def attribute_of(env: PufferEnv, name: str) -> Any:
+    """Of a wrapped environment or a wrapper around it; else of ``env`` itself."""
+    wrapped = env.env if isinstance(env, EmulatedEnv) else env
+    return wrapped.get_wrapper_attr(name) if isinstance(wrapped, gymnasium.Env) else getattr(wrapped, name)
+
+
+def set_attribute(env: PufferEnv, name: str, value: Any) -> None:
+    """Of a wrapped environment, or of a wrapper around it that has it; else of ``env`` itself."""
+    wrapped = env.env if isinstance(env, EmulatedEnv) else env
+    if isinstance(wrapped, gymnasium.Env):
+        wrapped.set_wrapper_attr(name, value)
+    else:
+        setattr(wrapped, name, value)
+
+
+def get_attributes(env: PufferEnv, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+    """An attribute of each environment, or of those with these numbers; where they are one object, of that."""
+    if _are_objects(env):
+        return unwrap(env).get_attr(name, numbers)  # type: ignore[attr-defined]
+    return [attribute_of(source_env(env), name)] * _count(env, numbers)
+
+
+def call_each(
+    env: PufferEnv, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], numbers: Sequence[int] | None = None
+) -> list[Any]:
+    """As `get_attributes`, or where it is a method, what that returns; called once where they are one object."""
+    if _are_objects(env):
+        return unwrap(env).call(name, *args, numbers=numbers, **kwargs)  # type: ignore[attr-defined]
+    return [call_if_method(attribute_of(source_env(env), name), args, kwargs)] * _count(env, numbers)
+
+
+def call_if_method(found: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What ``found`` returns, or itself where it cannot be called."""
+    return found(*args, **kwargs) if callable(found) else found
+
+
+def set_attributes(env: PufferEnv, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+    """Set an attribute of each environment, or of those with these numbers.
+
+    Args:
+        values: a list or tuple with one for each, or one for all.
+
+    Raises:
+        APIUsageError: they are not so many; or environments are one object.
+    """
+    source = source_env(env)
+    if _are_objects(env):
+        unwrap(env).set_attr(name, values, numbers)  # type: ignore[attr-defined]
+    elif isinstance(source, EmulatedEnv):
+        set_attribute(source, name, values[0] if isinstance(values, list | tuple) else values)
+    else:
+        raise APIUsageError(
+            f"set_attr({name!r}): the environments of a {type(source).__name__} are one object, which has no attribute "
+            "for each; make it with other parameters."
+        )
+
+
+def _are_objects(env: PufferEnv) -> bool:
+    """Whether each environment is an object of its own, behind a vector backend."""
+    env = unwrap(env)
+    return is_backend(env) and env.driver_env.num_envs == 1  # type: ignore[attr-defined]
+
+
+def _count(env: PufferEnv, numbers: Sequence[int] | None) -> int:
+    return env.num_envs if numbers is None else len(numbers)

@@ -17,18 +17,29 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import HumanRendering
 from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.common import (
+    call_each,
+    check_one_agent_each,
     check_render_mode,
+    check_seeds,
     check_single,
+    find_render_mode,
     first_info,
     info_views,
+    is_backend,
     make_single,
+    own_layouts,
     render_metadata,
     renders,
+    set_attributes,
+    source_env,
+    unwrap,
 )
+from puffer_numba.emulation.wrap import EmulatedEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv, kernels
 from puffer_numba.jit.random import stream_starts
@@ -186,32 +197,43 @@ def make_vector_env(
     return PufferVectorEnv(make(name, num_envs, **kwargs), render_mode, copy, episode_statistics)
 
 
-class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
+class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
     """A `PufferEnv` whose environments have one agent each, as a `gymnasium.vector.VectorEnv`.
+
+    ::
+
+        envs = PufferVectorEnv(puffer_numba.vector.make("gym:LunarLander-v3", num_envs=8))
+
+    **Spaces** are those of the wrapped environments, also where a PufferEnv flattens them: observations are then Dicts
+    or Tuples of arrays, views of the flat ones; actions likewise.
 
     **Infos** have the layout of Gymnasium's own vector environments: each key comes with a mask of the same name
     after "_", bool (num_envs,).
 
-    - State fields that the environment's class names in ``info``: ``(num_envs, ...)``. With SAME_STEP autoreset,
-      rows of an ended episode are already those of the next one.
+    - What the infos of wrapped environments hold; or of a JitEnv, the State fields that its class names in ``info``:
+      ``(num_envs, ...)``. With SAME_STEP autoreset, rows of an ended episode are already those of the next one.
     - In a step that ended an episode, ``final_obs`` (SAME_STEP only): objects, (num_envs,): the last observation
       of each ended episode, None elsewhere.
-    - Likewise ``final_info``, in every mode, with ``episode``: ``{"r": return, "l": length, "t": seconds}``, each
-      (num_envs,), 0 where no episode ended, as `gymnasium.wrappers.vector.RecordEpisodeStatistics` makes it. That
-      wrapper refuses infos that have ``episode`` already, hence the place; see ``episode_statistics``.
+    - Likewise ``final_info``, in every mode: what the infos of wrapped environments held at the end; and unless that
+      has one, ``episode``: ``{"r": return, "l": length, "t": seconds}``, each (num_envs,), 0 where no episode ended, as
+      `gymnasium.wrappers.vector.RecordEpisodeStatistics` makes it. That wrapper refuses infos that have ``episode``
+      already, hence the place; see ``episode_statistics``.
+
+    Infos of other PufferEnvs do not say which environment they are from: they are in ``puffer_infos`` alone.
 
     Args:
         env: a JitEnv in any of its three ``autoreset`` modes, or another PufferEnv: these reset themselves in the
-            same step.
-        render_mode: None, or "rgb_array" where the environment draws pictures.
+            same step. A vector backend must not be asynchronous.
+        render_mode: None, or "rgb_array" where the environment draws pictures. Wrapped environments keep their own.
         copy: whether ``reset`` and ``step`` return copies, as Gymnasium's own vector environments do. With False
             they return the arrays that the next step overwrites: faster, but code that keeps an observation while
             it steps (a replay buffer, most examples) must copy it.
         episode_statistics: put ``episode`` and ``_episode`` at the top of the infos also, which makes that wrapper
             superfluous.
+        flat: keep the flat spaces of the PufferEnv.
 
     Raises:
-        APIUsageError: environments have several agents, or ``render_mode`` is not served.
+        APIUsageError: environments have several agents, the backend is asynchronous, or ``render_mode`` is not served.
     """
 
     def __init__(
@@ -220,25 +242,25 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
         render_mode: str | None = None,
         copy: bool = True,
         episode_statistics: bool = False,
+        flat: bool = False,
     ) -> None:
-        if env.num_agents != env.num_envs:
-            raise APIUsageError(
-                f"PufferVectorEnv takes environments of one agent; {type(env).__name__} has {env.num_agents} "
-                f"agents in {env.num_envs} environments: see puffer_numba.emulation.pettingzoo."
-            )
-        check_render_mode(env, render_mode, "For a window: gymnasium.wrappers.vector.HumanRendering.")
+        check_one_agent_each(env, "PufferVectorEnv")
         self.puffer_env = env
-        self.render_mode = render_mode
+        self.render_mode = find_render_mode(env, render_mode, "For a window: gymnasium.wrappers.vector.HumanRendering.")
         self.copy = copy
         self.episode_statistics = episode_statistics
         self.num_envs = env.num_envs
         self.autoreset_mode = _MODES[env.autoreset] if isinstance(env, JitEnv) else AutoresetMode.SAME_STEP
         self.metadata = {**render_metadata(env), "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = deepcopy(env.single_observation_space)
-        self.single_action_space = deepcopy(env.single_action_space)
-        self.observation_space = env.observation_space
-        self.action_space = env.action_space
-        self._info_views = info_views(env)
+        self.puffer_infos: list[dict[str, Any]] = []
+        self._source = source_env(env)
+        self._layout, self._action_layout = (None, None) if flat else own_layouts(env)
+        single_spaces = (
+            self._layout.space if self._layout else env.single_observation_space,
+            self._action_layout.space if self._action_layout else env.single_action_space,
+        )
+        self.single_observation_space, self.single_action_space = deepcopy(single_spaces)
+        self.observation_space, self.action_space = (batch_space(space, self.num_envs) for space in single_spaces)
         self._ended = np.zeros(self.num_envs, np.bool_)
         self._started = np.zeros(self.num_envs)
         self._all = np.ones(self.num_envs, np.bool_)
@@ -248,14 +270,16 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[AnyArray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start new episodes.
 
         Args:
-            seed: an int: the stream of environment ``i`` depends on ``(seed, i)``. A sequence of ``num_envs``:
-                environment ``i`` runs as a single one does after ``reset(seed=seed[i])``; None goes on with its
-                stream. None: all go on; at first they start from the seed the environment was made with.
-            options: ``{"reset_mask": mask}``, bool (num_envs,), restarts those environments only.
+            seed: an int: the stream of environment ``i`` of a JitEnv depends on ``(seed, i)``; a wrapped one is reset
+                with ``seed + i``. A sequence of ``num_envs``: environment ``i`` runs as a single one does after
+                ``reset(seed=seed[i])``; None goes on with its stream. None: all go on; at first they start from the
+                seed the environment was made with.
+            options: for wrapped environments. For a JitEnv, ``{"reset_mask": mask}``, bool (num_envs,), restarts those
+                environments only.
 
         Returns:
             ``(observations, infos)``: ``(num_envs, *observation_shape)`` and a dict.
@@ -267,47 +291,55 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
         if seed is None or isinstance(seed, int | np.integer):
             seed = None if seed is None else int(seed)
             super().reset(seed=seed)
-            observations = self._restart(seed, mask)
+            self._restart(seed, mask, options)
         else:
-            self._start_streams(seed, mask)
-            observations = self._restart(None, mask)
+            seeds = check_seeds(seed, self.num_envs)
+            if isinstance(self.puffer_env, JitEnv):
+                self._start_streams(seeds, mask)
+                self._restart(None, mask, options)
+            else:
+                self._restart(seeds, mask, options)
         which = self._all if mask is None else np.asarray(mask)
         self._ended[which] = False
         self._started[which] = time.perf_counter()
-        return observations.copy() if self.copy else observations, self._infos(which)
+        observations = self.puffer_env.observations
+        return self._observe(observations.copy() if self.copy else observations), self._infos(which, {})
 
-    def _restart(self, seed: int | None, mask: AnyArray | None) -> AnyArray:
-        if isinstance(self.puffer_env, JitEnv):
-            return self.puffer_env.reset(seed, mask)[0]
+    def _restart(
+        self, seed: int | list[int | None] | None, mask: AnyArray | None, options: dict[str, Any] | None
+    ) -> None:
+        env, name = self.puffer_env, type(self.puffer_env).__name__
+        if isinstance(env, JitEnv):
+            assert not isinstance(seed, list)
+            _, self.puffer_infos = env.reset(seed, mask)
+            return
         if mask is not None:
-            raise APIUsageError(
-                f"options['reset_mask'] needs a JitEnv; {type(self.puffer_env).__name__} resets itself."
-            )
-        return self.puffer_env.reset(seed)[0]
+            raise APIUsageError(f"options['reset_mask'] needs a JitEnv; {name} resets itself.")
+        if isinstance(seed, list) and not is_backend(unwrap(env)):
+            if not isinstance(self._source, EmulatedEnv):
+                raise APIUsageError(f"reset(seed=[...]) needs a JitEnv or wrapped environments; {name} takes one int.")
+            (seed,) = seed
+        arguments = {"options": options} if options and isinstance(self._source, EmulatedEnv) else {}
+        _, self.puffer_infos = env.reset(seed, **arguments)  # type: ignore[arg-type]
 
-    def _start_streams(self, seeds: Sequence[int | None], mask: AnyArray | None) -> None:
+    def _start_streams(self, seeds: list[int | None], mask: AnyArray | None) -> None:
         env = self.puffer_env
-        if not isinstance(env, JitEnv):
-            raise APIUsageError(f"reset(seed=[...]) needs a JitEnv; {type(env).__name__} takes one int.")
-        odd = [s for s in seeds if s is not None and (isinstance(s, bool) or not isinstance(s, int | np.integer))]
-        if odd or len(seeds) != self.num_envs:
-            got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
-            raise APIUsageError(f"reset(seed=[...]) takes {self.num_envs} seeds, each an int or None; got {got}.")
+        assert isinstance(env, JitEnv)
         env.reset(mask=mask)  # the first reset also starts the streams that have no seed here
         state = env.get_state()
         for i, seed in enumerate(seeds):
             if seed is not None and (mask is None or mask[i]):
-                state["streams"][i] = stream_starts(int(seed), 0, 1)[0]
+                state["streams"][i] = stream_starts(seed, 0, 1)[0]
         env.set_state(state)
 
-    def step(self, actions: ArrayLike) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
         """One step of every environment.
 
         Args:
-            actions: ``(num_envs, *action_shape)``.
+            actions: ``(num_envs, *action_shape)``, or where the action space is a Dict or Tuple, one of such arrays.
 
         Returns:
-            ``(observations, rewards, terminations, truncations, infos)``: the space's dtype, float32, bool, bool.
+            ``(observations, rewards, terminations, truncations, infos)``: as the space has it, float32, bool, bool.
 
         Raises:
             APIUsageError: bad actions, no reset yet, or, with autoreset disabled, an environment has ended.
@@ -316,14 +348,17 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
             self._check_none_ended()
         elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
             self._started[self._ended] = time.perf_counter()
-        *arrays, _ = self.puffer_env.step(actions)
+        if self._action_layout is not None:
+            actions = self._action_layout.flatten_batch(actions, self.num_envs)
+        *arrays, self.puffer_infos = self.puffer_env.step(actions)
         observations, rewards, terminals, truncations = (a.copy() for a in arrays) if self.copy else arrays
-        infos = self._infos(self._all)
         self._ended = terminals | truncations
+        final_info: dict[str, Any] = {}
+        infos = self._infos(self._all, final_info)
         rows = np.flatnonzero(self._ended)
         if len(rows):
-            self._add_final(infos, rows)
-        return observations, rewards, terminals, truncations, infos
+            self._add_final(infos, final_info, rows)
+        return self._observe(observations), rewards, terminals, truncations, infos
 
     def _check_none_ended(self) -> None:
         ended = np.flatnonzero(self._ended)
@@ -333,20 +368,39 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
                 "the next step call reset(options={'reset_mask': terminations | truncations})."
             )
 
-    def _infos(self, which: AnyArray) -> dict[str, Any]:
+    def _observe(self, observations: AnyArray) -> Any:
+        return observations if self._layout is None else self._layout.unflatten_batch(observations)
+
+    def _infos(self, which: AnyArray, final_info: dict[str, Any]) -> dict[str, Any]:
+        """The infos of all environments; those of episodes that have just ended are added to ``final_info``."""
         infos: dict[str, Any] = {}
-        for name, view in self._info_views.items():
-            infos[name] = view.copy() if self.copy else view
-            infos[f"_{name}"] = which.copy()
+        if isinstance(self._source, JitEnv):
+            for name in self._source.info:
+                infos[name] = self._field([part[name] for part in self.puffer_infos])
+                infos[f"_{name}"] = which.copy()
+            return infos
+        if not isinstance(self._source, EmulatedEnv):
+            return infos
+        numbers = getattr(self.puffer_infos, "numbers", [0])  # one environment says nothing of its number
+        for number, info in zip(numbers, self.puffer_infos, strict=False):
+            if self._ended[number]:
+                last, info = info, info.get("reset_info", {})
+                self._add_info(final_info, {key: last[key] for key in last if key != "reset_info"}, number)
+            self._add_info(infos, info, number)
         return infos
 
-    def _add_final(self, infos: dict[str, Any], rows: AnyArray) -> None:
+    def _field(self, parts: list[AnyArray]) -> AnyArray:
+        """A State field, over all objects that hold environments."""
+        if len(parts) > 1:
+            return np.concatenate(parts)
+        return parts[0].copy() if self.copy else parts[0]
+
+    def _add_final(self, infos: dict[str, Any], final_info: dict[str, Any], rows: AnyArray) -> None:
         """What is known of the episodes that ended in this step: those of ``rows``."""
-        final_info = {}
-        if self.puffer_env.episode_returns is not None:
-            final_info = {"episode": self._episodes(rows), "_episode": self._ended.copy()}
+        if self.puffer_env.episode_returns is not None and "episode" not in final_info:
+            final_info.update({"episode": self._episodes(rows), "_episode": self._ended.copy()})
         if self.episode_statistics:
-            infos.update(final_info)
+            infos.update({key: final_info[key] for key in ("episode", "_episode") if key in final_info})
         infos["final_info"] = final_info
         infos["_final_info"] = self._ended.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -363,17 +417,46 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[AnyArray, AnyArray, AnyArray]):
 
     def _final_observations(self, rows: AnyArray) -> AnyArray:
         final = np.full(self.num_envs, None, dtype=object)
-        final[rows] = np.fromiter(self.puffer_env.final_observations[rows], object, len(rows))
+        last = self.puffer_env.final_observations[rows]
+        if self._layout is not None:
+            for row, observation in zip(rows, last, strict=True):
+                final[row] = self._layout.unflatten(observation)
+        else:
+            final[rows] = np.fromiter(last, object, len(rows))
         return final
 
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """A picture of each environment, with ``render_mode="rgb_array"``; else None."""
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of each environment, or get an attribute that is none; one result for each.
+
+        Environments of a JitEnv are one object, which is asked once.
+        """
+        return tuple(call_each(self.puffer_env, name, args, kwargs))
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute of each environment; as `call`."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of each environment.
+
+        Args:
+            values: a list or tuple of ``num_envs``, or one value for all.
+
+        Raises:
+            APIUsageError: they are not so many, or the environments are those of one JitEnv.
+        """
+        set_attributes(self.puffer_env, name, values)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A picture of each environment, with a render mode; else None."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None
-        assert isinstance(self.puffer_env, JitEnv)
-        return tuple(self.puffer_env.render(i) for i in range(self.num_envs))  # type: ignore[misc]
+        env = unwrap(self.puffer_env)
+        if isinstance(env, JitEnv):
+            return tuple(env.render(i) for i in range(self.num_envs))
+        return self.call("render")
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Release the arrays."""
+        """Close the environments and release the arrays."""
         self.puffer_env.close()

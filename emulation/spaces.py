@@ -7,6 +7,8 @@ bytes. ``array.view(layout.dtype)`` is the structured view of either.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,7 @@ Write = Callable[[Any], None]
 
 # What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
 _MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+_MOST_MISSIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ObservationLayout:
 
     Attributes:
         space: the structured space: any nesting of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple and
-            OneOf.
+            OneOf. A MiniGrid MissionSpace becomes the least Text that holds all of its missions.
         dtype: for a lone array its own dtype, else a structured dtype with aligned fields, named after the keys of a
             Dict, ``f0, f1, ...`` in a Tuple, and ``index, f0, f1, ...`` in a OneOf.
         flat_space: Box. A lone array keeps its shape, except that a scalar gets the shape ``(1,)``. Leaves of one
@@ -60,10 +63,10 @@ class ObservationLayout:
     """
 
     def __init__(self, space: Space[Any], name: str = "observation") -> None:
-        self.space, self.name = space, name
-        self.dtype = _space_dtype(space, name)
+        self.space, self.name = _without_missions(space, name), name
+        self.dtype = _space_dtype(self.space, name)
         self.is_structured = self.dtype.fields is not None
-        self.leaves = list(_leaves(space, self.dtype, name, 0))
+        self.leaves = list(_leaves(self.space, self.dtype, name, 0))
         self.flat_space = self._flat_space()
 
     def _flat_space(self) -> Box:
@@ -131,6 +134,15 @@ class ObservationLayout:
         """One flat observation as the space's own kind of object; arrays are views of ``row``."""
         return _unflatten(self.space, self._record(row))
 
+    def unflatten_batch(self, flat: AnyArray) -> Any:
+        """Flat observations ``(num, *flat_space.shape)`` as `gymnasium.vector.utils.batch_space` arranges them.
+
+        A Dict of arrays for a Dict, for example: ``(num, ...)`` each, views of ``flat``. A Text or OneOf, which has no
+        array, is a tuple of ``num`` values.
+        """
+        leaf_shape = (len(flat), *self.leaves[0].shape)
+        return _unflatten_batch(self.space, self.view(flat) if self.is_structured else flat.reshape(leaf_shape))
+
     def _record(self, row: AnyArray) -> AnyArray:
         """One flat observation as a structured array without axes, or as the lone leaf's array."""
         return row.view(self.dtype).reshape(()) if self.is_structured else row.reshape(self.leaves[0].shape)
@@ -146,6 +158,28 @@ def children(space: Any, path: str) -> list[tuple[Any, str, Space[Any], str]]:
 def is_container(space: Any) -> bool:
     """Whether a space is made of others."""
     return isinstance(space, Dict | Tuple | OneOf)
+
+
+def _without_missions(space: Any, path: str) -> Any:
+    """The space with the least Text in place of each MissionSpace, which is known by its attributes."""
+    if is_container(space):
+        parts = [(key, sub, _without_missions(sub, sub_path)) for key, _, sub, sub_path in children(space, path)]
+        if all(new is old for _, old, new in parts):
+            return space
+        return (
+            Dict({key: new for key, _, new in parts}) if isinstance(space, Dict) else type(space)([p[2] for p in parts])
+        )
+    if not (hasattr(space, "mission_func") and hasattr(space, "ordered_placeholders")):
+        return space
+    choices = space.ordered_placeholders or []
+    if math.prod(map(len, choices)) > _MOST_MISSIONS:
+        raise APIUsageError(
+            f"{path} has more than {_MOST_MISSIONS} missions, too many to look for the longest. Turn it into a Text "
+            "with gymnasium.wrappers.TransformObservation, or leave it out with FilterObservation."
+        )
+    missions = [space.mission_func(*words) for words in itertools.product(*choices)]
+    letters = frozenset().union(*missions)
+    return Text(max(1, *map(len, missions)), min_length=0, charset=letters)
 
 
 def leaf_bounds(space: Any) -> tuple[AnyArray, AnyArray]:
@@ -187,19 +221,19 @@ def _space_dtype(space: Space[Any], path: str) -> np.dtype[Any]:
 
 
 def _leaf_layout(space: Any, path: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    if isinstance(space, Text):
-        letters = len(space.character_list)  # one more value stands for "past the end"
-        return np.dtype(np.uint8 if letters < 256 else np.int32), (space.max_length,)
-    if not isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary):
+    if not isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary | Text):
         raise APIUsageError(
             f"{path} is {space!r}, whose values have no fixed size; expected Box, Discrete, MultiDiscrete, "
             "MultiBinary, Text, OneOf, or a Dict or Tuple of these. Turn it into one with "
             "gymnasium.wrappers.TransformObservation (pad it to a largest size with a mask, say), or leave it out "
             "with FilterObservation."
         )
-    shape = tuple(space.shape or ())
+    shape = (space.max_length,) if isinstance(space, Text) else tuple(space.shape or ())
     if 0 in shape:
         raise APIUsageError(f"{path} is {space!r}, which has no elements; remove it from the space.")
+    if isinstance(space, Text):
+        letters = len(space.character_list)  # one more value stands for "past the end"
+        return np.dtype(np.uint8 if letters < 256 else np.int32), shape
     return np.dtype(space.dtype), shape
 
 
@@ -349,10 +383,10 @@ def _check_text(space: Text, value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise _misfit(path, f"a string of at most {space.max_length} letters", type(value).__name__)
     if len(value) > space.max_length:
-        raise _misfit(path, f"at most {space.max_length} letters", f"{len(value)}: {value[:60]!r}")
+        raise _no_such_text(path, f"at most {space.max_length} letters", f"{len(value)}: {value[:60]!r}")
     odd = sorted(set(value) - space.character_set)
     if odd:
-        raise _misfit(path, f"letters of {space.characters!r}", repr(odd[0]))
+        raise _no_such_text(path, f"letters of {space.characters!r}", repr(odd[0]))
     return value
 
 
@@ -397,6 +431,13 @@ def _misfit(path: str, expected: str, got: str) -> APIUsageError:
     )
 
 
+def _no_such_text(path: str, expected: str, got: str) -> APIUsageError:
+    return APIUsageError(
+        f"{_misfit(path, expected, got)} Declare a Text that holds it with gymnasium.wrappers.TransformObservation, or "
+        "leave it out with FilterObservation."
+    )
+
+
 def _bad_value(path: str, expected: str, got: str) -> APIUsageError:
     """What could be written all the same."""
     mend = "Mend the environment or its space; checked_steps=0 turns such checks off."
@@ -420,3 +461,13 @@ def _unflatten(space: Any, target: Any) -> Any:
     if isinstance(space, Discrete):
         return target.reshape(1)[0]
     return target
+
+
+def _unflatten_batch(space: Any, records: AnyArray) -> Any:
+    if isinstance(space, Dict):
+        return {key: _unflatten_batch(sub, records[field]) for key, field, sub, _ in children(space, "")}
+    if isinstance(space, Tuple):
+        return tuple(_unflatten_batch(sub, records[field]) for _, field, sub, _ in children(space, ""))
+    if isinstance(space, OneOf | Text):
+        return tuple(_unflatten(space, record) for record in records)
+    return records

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike, NDArray
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
@@ -27,6 +28,7 @@ from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResul
 AnyArray = NDArray[Any]
 Buf = Mapping[str, AnyArray] | Buffers | None
 CHECKED_STEPS = 16
+_OUTER_WRAPPERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,10 @@ class EmulatedEnv(PufferEnv):
         episodes = log.pop("episodes")
         return {"episodes": episodes, **({name: sum_ / episodes for name, sum_ in log.items()} if episodes else {})}
 
+    def unflatten(self, row: AnyArray) -> Any:
+        """One flat observation as the wrapped environment's own kind of object; arrays are views of ``row``."""
+        return self._layout.unflatten(row)
+
     def render(self) -> Any:
         """What the wrapped environment's ``render`` returns."""
         return self.env.render()
@@ -227,8 +233,16 @@ class GymnasiumPufferEnv(EmulatedEnv):
         super().bind(buffers)
         known = self.__dict__.get("_stepper")
         self._stepper = _Stepper(self, self._checks_left) if known is None else known
-        self._stepper.bind(buffers, self._read_action[0], self._write[0], self._write_final[0])
-        self.step_in_place = self._stepper.step  # type: ignore[method-assign]
+        self._stepper.bind(buffers, self._write[0], self._write_final[0])
+
+    def step_in_place(self) -> Infos:
+        """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
+        return self._stepper.step(self._read_action[0]())
+
+    @property
+    def step_with(self) -> Callable[[Any], Infos]:
+        """A function that does `step` with an action of the wrapped environment's own, and returns the infos alone."""
+        return self._stepper.step
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[AnyArray, Infos]:
         """Start an episode.
@@ -262,7 +276,6 @@ class _Stepper:
     """
 
     __slots__ = (
-        "action",
         "checks_left",
         "ended",
         "env",
@@ -273,6 +286,7 @@ class _Stepper:
         "rewards",
         "step_env",
         "terminals",
+        "time_limit",
         "truncations",
         "write",
         "write_last",
@@ -280,13 +294,26 @@ class _Stepper:
 
     def __init__(self, owner: GymnasiumPufferEnv, checks_left: float) -> None:
         self.owner, self.env, self.layout = owner, owner.env, owner._layout
-        self.step_env = owner.env.step
         self.checks_left = checks_left
         self.ended = False
+        self.step_env, self.time_limit = self.env.step, math.inf
+        if not checks_left:
+            self.take_short_cut()
 
-    def bind(self, buffers: Buffers, action: Callable[[], Any], write: Write, write_last: Write) -> None:
+    def take_short_cut(self) -> None:
+        """Leave out the wrappers that `gymnasium.make` puts around an environment, once they have checked its first
+        steps: what they do later is done here, in a tenth of the time. They still see each reset.
+        """
+        env = self.env
+        while type(env) in _OUTER_WRAPPERS:
+            if isinstance(env, TimeLimit):
+                self.time_limit = min(self.time_limit, env._max_episode_steps)
+            env = env.env
+        self.step_env = env.step
+
+    def bind(self, buffers: Buffers, write: Write, write_last: Write) -> None:
         self.rewards, self.terminals, self.truncations = buffers.rewards, buffers.terminals, buffers.truncations
-        self.action, self.write, self.write_last = action, write, write_last
+        self.write, self.write_last = write, write_last
 
     def restart(self, **arguments: Any) -> dict[str, Any]:
         """Start an episode; its first info."""
@@ -303,17 +330,21 @@ class _Stepper:
 
     def checked(self, observation: Any) -> Any:
         self.checks_left -= 1
+        if not self.checks_left:
+            self.take_short_cut()
         return self.layout.check(observation)
 
-    def step(self) -> Infos:
-        result = self.step_env(self.action())
+    def step(self, action: Any) -> Infos:
+        result = self.step_env(action)
         try:
             observation, reward, terminated, truncated, info = result
             self.rewards[0] = reward
             self.return_ += reward
         except (TypeError, ValueError):
             self.raise_bad_result(result)
-        self.length += 1
+        self.length = length = self.length + 1
+        if length >= self.time_limit:
+            truncated = True
         if self.checks_left:
             observation = self.checked(observation)
         if terminated or truncated or self.ended:
@@ -349,7 +380,11 @@ class PettingZooPufferEnv(EmulatedEnv):
     An agent that is not there has ``masks`` False, reward 0 and zeros for an observation, and its action is ignored.
     An agent's last observation is in ``final_observations`` in the step in which it terminates, is truncated, or
     leaves ``agents``. When the last one has gone, all rows start the next episode in the same step.
-    ``infos`` has the environment's own dict by agent, where one of them is not empty.
+    ``infos`` has the environment's own dict by agent, where one of them is not empty; in the step in which the next
+    episode starts, also the first one of that.
+
+    Attributes:
+        restarted: whether the last step ended an episode and started the next one.
 
     Args:
         env: a `pettingzoo.ParallelEnv`; or an `AECEnv`, which PettingZoo converts: with ``aec_to_parallel`` where its
@@ -376,6 +411,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         self.possible_agents = _possible_agents(made)
         self._rows = {agent: row for row, agent in enumerate(self.possible_agents)}
         self._live: set[Any] = set()
+        self.restarted = False
         self._returns = np.zeros(len(self._rows))
         self._played = np.zeros(len(self._rows), np.bool_)
         self._length = 0
@@ -400,6 +436,7 @@ class PettingZooPufferEnv(EmulatedEnv):
             APIUsageError: an observation is not in the environment's observation space.
         """
         infos = self._restart(seed=self._first_seed(seed), options=options)
+        self.restarted = False
         self._clear()
         return self.observations, infos
 
@@ -450,9 +487,12 @@ class PettingZooPufferEnv(EmulatedEnv):
             self._observe(agent, observations)
         self._update_masks()
         shown = [infos] if any(infos.values()) else []
-        if not self._live:
+        self.restarted = not self._live
+        if self.restarted:
             self._count_episode(float(self._returns[self._played].mean()), self._length)
-            shown += self._restart()
+            first = self._restart()
+            if shown or first:
+                shown = [infos, *(first or [{}])]
         return shown
 
     def _end_agents(self, agents: set[Any], observations: Mapping[Any, Any]) -> None:

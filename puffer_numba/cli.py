@@ -1,4 +1,4 @@
-"""The command ``puffer``: train, eval, bench, check and list.
+"""The command ``puffer``: train, eval, bench, autotune, check and list.
 
 Bad input ends in one line and exit code 2; what went wrong while working, in a traceback. Only train and eval
 import torch.
@@ -19,12 +19,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from puffer_numba import registry
+from puffer_numba import registry, vector
 from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import MissingExtra, require
 from puffer_numba.load import load_config
 from puffer_numba.options import chosen_params, env_options
+from puffer_numba.vector.creators import FORMS, is_jit
 
 USAGE = """\
 usage: puffer COMMAND [NAME] [OPTIONS]
@@ -35,12 +36,15 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
   puffer bench NAME... [OPTIONS]  measure steps per second
+  puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
 
+NAME is one of the list, or gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env.
 puffer COMMAND --help and puffer train NAME --help tell more. For example:
 
   puffer train cartpole --train.learning-rate 1e-3 --env.num-envs 64 --env.gravity 1.6
   puffer eval cartpole --episodes 20 --gif cartpole.gif
+  puffer autotune gym:LunarLander-v3
 """
 
 Parsed = TypeVar("Parsed")
@@ -102,10 +106,22 @@ def _one_line(box: str) -> str:
 def _take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[str]]:
     """The environment that the first argument names, and the other arguments."""
     if not args or args[0].startswith("-"):
-        raise APIUsageError(f"puffer {command} needs the name of an environment: {', '.join(registry.list_envs())}.")
-    if ":" in args[0] and command in ("train", "eval"):  # one for `puffer_numba.vector`, which checks it
-        return registry.EnvSpec(args[0], PufferEnv), args[1:]
-    return registry.spec(args[0]), args[1:]
+        raise APIUsageError(
+            f"puffer {command} needs the name of an environment: {', '.join(registry.list_envs())}; or {FORMS}."
+        )
+    name = args[0]
+    if ":" not in name:
+        return registry.spec(name), args[1:]
+    _creator(name)
+    return registry.EnvSpec(name, PufferEnv), args[1:]
+
+
+def _creator(name: str) -> Callable[..., Any]:
+    """What makes the environment called ``name``, which may be in a module of the current folder."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as for ``python -m``, but not for an installed command
+    return vector.env_creator(name)
 
 
 def _wants_help(args: list[str]) -> bool:
@@ -254,12 +270,12 @@ def _eval(args: list[str]) -> int:
 
 @dataclass
 class _Bench:
-    """Measure steps per second, compile time and memory of environments."""
+    """Measure steps per second of environments: on threads, or of those that are not compiled in processes."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Names of environments."""
-    num_envs: str = "1,64,4096,65536"
-    """Numbers of copies to measure, separated by commas."""
+    num_envs: str | None = None
+    """Numbers of copies to measure, separated by commas; by default 1,64,4096,65536, and fewer in processes."""
     json: Path | None = None
     """Write the results to this file too."""
 
@@ -267,22 +283,63 @@ class _Bench:
 def _bench(args: list[str]) -> int:
     options = _parse(_Bench, "puffer bench", args)
     if not options.names:
-        raise APIUsageError(f"puffer bench needs names of environments: {', '.join(registry.list_envs())}.")
-    try:
-        num_envs = [int(number) for number in options.num_envs.split(",")]
-    except ValueError:
-        num_envs = [0]
-    if min(num_envs) < 1:
-        raise APIUsageError(f"--num-envs is {options.num_envs!r}; expected positive integers, such as 1,64,4096.")
+        raise APIUsageError(f"puffer bench needs names of environments: {', '.join(registry.list_envs())}; or {FORMS}.")
+    for name in options.names:
+        _creator(name)
     from puffer_numba.bench import main as bench
 
-    bench(options.names, num_envs, options.json)
+    bench(options.names, _numbers(options.num_envs), options.json)
+    return 0
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [int(number) for number in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise APIUsageError(f"--num-envs is {text!r}; expected positive integers, such as 1,64,4096.")
+    return numbers
+
+
+@dataclass
+class _Autotune:
+    """Measure the settings of vector.make that make sense on this machine; print them, and the fastest."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """Name of the environment."""
+    seconds: float = 30.0
+    """Time for all measurements."""
+    max_envs: int | None = None
+    """Largest number of copies; by default as many as memory has room for, up to 65536 that are compiled, or 256."""
+    max_workers: int | None = None
+    """Largest number of processes; by default as many as there are cores."""
+    json: Path | None = None
+    """Write the results to this file too."""
+
+
+def _autotune(args: list[str]) -> int:
+    if not _wants_help(args):
+        _take_name("autotune", args)
+    options = _parse(_Autotune, "puffer autotune", args)
+    result = vector.autotune(
+        options.name,
+        seconds=options.seconds,
+        max_envs=options.max_envs,
+        max_workers=options.max_workers,
+        json_path=options.json,
+    )
+    if result.command:
+        print(f"\n{result.command}")
     return 0
 
 
 @dataclass
 class _Check:
-    """Look for mistakes in an environment: spaces, resets, leaks, seeding, and whether its loop was vectorized."""
+    """Look for mistakes in an environment: spaces, resets, leaks, seeding; whether its loop was vectorized, or how it
+    is flattened."""
 
     name: Annotated[str, tyro.conf.Positional]
     """Name of the environment."""
@@ -293,9 +350,14 @@ def _check(args: list[str]) -> int:
         _take_name("check", args)
     options = _parse(_Check, "puffer check", args)
     from puffer_numba.jit.check import check, print_findings
+    from puffer_numba.vector.check import check_python
 
-    with registry.make(options.name, num_envs=1) as env:
-        findings = check(env)  # type: ignore[arg-type]  # it says so itself where this is no JitEnv
+    creator = _creator(options.name)
+    if is_jit(creator):
+        with creator(num_envs=1) as env:
+            findings = check(env)
+    else:
+        findings = check_python(creator)
     print_findings(options.name, findings)
     problems = sum(finding.level == "problem" for finding in findings)
     print(f"{options.name}: {problems} problem{'s' * (problems != 1)} in {len(findings)} checks")
@@ -322,6 +384,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "eval": _eval,
     "bench": _bench,
+    "autotune": _autotune,
     "check": _check,
     "list": _list,
 }

@@ -71,7 +71,7 @@ class TrainConfig:
     vtrace_c_clip: float = 1.0
     """Largest importance ratio carried back one step, for vtrace."""
     normalize_observations: bool = False
-    """Shift and scale observations by their running mean and standard deviation."""
+    """Shift and scale observations by their running mean and standard deviation; of Dicts and Tuples, the numbers."""
     normalize_returns: bool = True
     """Divide rewards by the running standard deviation of the discounted return."""
     target_return: float | None = None

@@ -11,7 +11,7 @@ trainer's rollout storage. Names and behaviour follow PufferLib 3, with two addi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -33,6 +33,30 @@ RecvResult = tuple[
     NDArray[np.int64],
     NDArray[np.bool_],
 ]
+
+
+class NumberedInfos(list[dict[str, Any]]):
+    """Infos of several environments: a list as any other, which also knows the environment that each one is from.
+
+    Attributes:
+        numbers: as long as the list: ``infos[k]`` is from environment ``numbers[k]``.
+
+    Args:
+        parts: to begin with.
+    """
+
+    def __init__(self, parts: Iterable[Infos] = ()) -> None:
+        super().__init__()
+        self.numbers: list[int] = []
+        for part in parts:
+            if part:
+                self += part
+                self.numbers += part.numbers  # type: ignore[attr-defined]
+
+    def add(self, number: int, infos: Infos) -> None:
+        """Append what environment ``number`` has to say."""
+        self += infos
+        self.numbers += [number] * len(infos)
 
 
 class APIUsageError(RuntimeError):

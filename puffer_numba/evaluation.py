@@ -21,7 +21,7 @@ from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import require
 from puffer_numba.load import load_env
-from puffer_numba.models import RunningNormalizer, load_policy
+from puffer_numba.models import RunningNormalizer, StructuredEncoder, load_policy
 from puffer_numba.pytorch import action_distribution, seed_stream
 from puffer_numba.resume import load_normalizer
 
@@ -115,8 +115,8 @@ def _load(saved: Checkpoint, config: Config, env: PufferEnv) -> tuple[nn.Module,
     """The policy of a checkpoint, and what normalizes its observations."""
     policy = load_policy(config, env)
     checkpoints.load_weights(policy, saved)
-    if not config.train.normalize_observations:
-        return policy, None
+    if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
+        return policy, None  # or it is a part of the policy
     normalizer = RunningNormalizer(env.single_observation_space.shape)
     load_normalizer(normalizer, saved, "normalizer")
     return policy, normalizer

@@ -11,10 +11,13 @@ from puffer_numba import registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.threads import MAX_THREADS
+from puffer_numba.recommended import RECOMMENDED
 
 
 def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Defaults, then what the environment's class recommends in ``train_config``, then ``overrides``.
+    """Defaults, then what is recommended for the environment, then ``overrides``.
+
+    Recommended is what the environment's class has in ``train_config``, or `puffer_numba.recommended` by its name.
 
     Args:
         env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
@@ -24,7 +27,9 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
         APIUsageError: no such environment or setting, or a value that is not allowed.
     """
     config = Config(env_name=env_name)
-    if ":" not in env_name:
+    if ":" in env_name:
+        config.update(RECOMMENDED.get(env_name, {}))
+    else:
         config.update(getattr(registry.spec(env_name).env_class, "train_config", {}))
     config.update(overrides or {})
     config.validate()

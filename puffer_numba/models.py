@@ -3,6 +3,9 @@
 The trainer takes any `torch.nn.Module` whose ``forward(observations)`` returns ``(action_params, values)``:
 ``(rows, num_params)``, as `puffer_numba.pytorch.action_distribution` wants them, and ``(rows,)`` or ``(rows, 1)``.
 Where the module has a ``forward_eval``, that is called while experience is collected.
+
+`MLP` takes structured observations (emulated Dicts, Tuples and so on) apart with a `StructuredEncoder`; a policy of
+one's own does so with `puffer_numba.pytorch.nativize_tensor`.
 """
 
 from __future__ import annotations
@@ -13,28 +16,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
+from puffer_numba.emulation.spaces import leaf_bounds
+from puffer_numba.emulation.wrap import Emulated
 from puffer_numba.env import PufferEnv
-from puffer_numba.pytorch import action_distribution, layer_init
+from puffer_numba.pytorch import NativeTensor, action_distribution, layer_init, nativize_dtype, nativize_tensor
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+MOST_ONE_HOT = 256
+MOST_EMBEDDED = 2**16
+EMBEDDING_SIZE = 32
 
 
 class MLP(nn.Module):
-    """A multilayer perceptron over the flattened observation, with orthogonal initialization.
-
-    Integer observations are cast to float32 and, where their space is bounded, divided by its largest value.
+    """A multilayer perceptron over the observation's features, with orthogonal initialization.
 
     Args:
-        env: gives the spaces.
+        env: gives the spaces, and where its observations are structured, ``emulated``.
         hidden_size: units of each hidden layer.
         num_layers: hidden layers.
         shared: one trunk for policy and value, which makes small networks almost twice as fast; otherwise one
             for each, which keeps the two losses apart.
         activation: "relu", "tanh" or "gelu".
+        normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and deviation.
+
+    Attributes:
+        encoder: from observations to features: a `BoxEncoder`, or a `StructuredEncoder`.
     """
 
     def __init__(
@@ -44,16 +54,15 @@ class MLP(nn.Module):
         num_layers: int = 2,
         shared: bool = True,
         activation: Activation = "relu",
+        normalize: bool = False,
     ) -> None:
         super().__init__()
-        space = env.single_observation_space
         distribution = action_distribution(env.single_action_space)
-        self.is_continuous = isinstance(env.single_action_space, Box)
-        self.num_outputs = distribution.num_params // (2 if self.is_continuous else 1)
-        self.scale = _integer_scale(space)
+        num_outputs = distribution.num_params - distribution.num_log_stds
+        self.encoder = make_encoder(env, normalize)
 
         def trunk() -> list[nn.Module]:
-            sizes = [int(np.prod(space.shape)), *[hidden_size] * num_layers]
+            sizes = [self.encoder.num_features, *[hidden_size] * num_layers]
             layers: list[nn.Module] = []
             for n_in, n_out in itertools.pairwise(sizes):
                 layers += [layer_init(nn.Linear(n_in, n_out)), ACTIVATIONS[activation]()]
@@ -61,34 +70,177 @@ class MLP(nn.Module):
 
         self.shared = shared
         if shared:
-            head = layer_init(nn.Linear(hidden_size, self.num_outputs + 1), std=0.01)
+            head = layer_init(nn.Linear(hidden_size, num_outputs + 1), std=0.01)
             nn.init.orthogonal_(head.weight[-1:], 1.0)  # the last output is the value
             self.network = nn.Sequential(*trunk(), head)
         else:
-            self.actor = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, self.num_outputs), std=0.01))
+            self.actor = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, num_outputs), std=0.01))
             self.critic = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, 1), std=1.0))
-        if self.is_continuous:
-            self.log_std = nn.Parameter(torch.zeros(self.num_outputs))
+        self.has_log_std = distribution.num_log_stds > 0
+        if self.has_log_std:
+            self.log_std = nn.Parameter(torch.zeros(distribution.num_log_stds))
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Action parameters ``(rows, num_params)`` and values ``(rows,)`` of ``observations (rows, *shape)``."""
-        x = observations.flatten(1)
-        if x.dtype != torch.float32:
-            x = x.float()
-        if self.scale != 1.0:
-            x = x * self.scale
+        x = self.encoder(observations)
         if self.shared:
             out = self.network(x)
             params, values = out[:, :-1], out[:, -1]
         else:
             params, values = self.actor(x), self.critic(x)[:, 0]
-        if self.is_continuous:
-            params = torch.cat([params, self.log_std.expand_as(params)], -1)
+        if self.has_log_std:
+            params = torch.cat([params, self.log_std.expand(len(params), -1)], -1)
         return params, values
 
     def forward_eval(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """The same as `forward`; PufferLib's name for it while experience is collected."""
         return self.forward(observations)
+
+
+class BoxEncoder(nn.Module):
+    """Flattens numbers to float32. Integers are divided by the largest that their space has, where it is bounded.
+
+    Attributes:
+        num_features: of one observation.
+    """
+
+    def __init__(self, space: Any) -> None:
+        super().__init__()
+        self.num_features = leaf_bounds(space)[0].size
+        self.scale = _integer_scale(space)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """``(rows, num_features)`` float32 from ``observations (rows, *shape)``."""
+        x = observations.reshape(len(observations), self.num_features)
+        if x.dtype != torch.float32:
+            x = x.float()
+        return x * self.scale if self.scale != 1.0 else x
+
+
+class OneHotEncoder(nn.Module):
+    """One feature for each value of each component of a Discrete, MultiDiscrete or Text.
+
+    All components get as many as the largest needs: comparing with one range is several times faster than with many.
+    """
+
+    low: Tensor
+    choices: Tensor
+
+    def __init__(self, space: Any) -> None:
+        super().__init__()
+        low, most = _components(space)
+        self.num_features = len(low) * most
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("choices", torch.arange(most), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``(rows, num_features)`` float32 from ``values (rows, *shape)``; no feature for a value out of bounds."""
+        indices = values.reshape(len(values), len(self.low), 1).long() - self.low[:, None]
+        return (indices == self.choices).flatten(1).float()
+
+
+class EmbeddingEncoder(nn.Module):
+    """A learned vector of `EMBEDDING_SIZE` for each component of a Discrete, MultiDiscrete or Text, from one table."""
+
+    low: Tensor
+
+    def __init__(self, space: Any) -> None:
+        super().__init__()
+        low, most = _components(space)
+        self.table = nn.Embedding(most, EMBEDDING_SIZE)
+        self.num_features = len(low) * EMBEDDING_SIZE
+        self.register_buffer("low", low, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``(rows, num_features)`` float32 from ``values (rows, *shape)``."""
+        indices = values.reshape(len(values), len(self.low)).long() - self.low
+        # The zeros of absent agents, and of what a OneOf has not chosen, can be out of bounds.
+        return self.table(indices.clamp(0, self.table.num_embeddings - 1)).flatten(1)
+
+
+def _components(space: Any) -> tuple[Tensor, int]:
+    """The least value of each component of a discrete space, and how many values the largest has."""
+    low, high = (np.ravel(bound).astype(np.int64) for bound in leaf_bounds(space))
+    return torch.from_numpy(low), int((high - low).max()) + 1
+
+
+class StructuredEncoder(nn.Module):
+    """Takes emulated observations apart, and makes one vector of float32 features of them.
+
+    - Boxes and MultiBinary are numbers, as `BoxEncoder` gives them.
+    - Discrete, MultiDiscrete and Text are one-hot where their components have up to `MOST_ONE_HOT` values, embedded up
+      to `MOST_EMBEDDED`, and numbers beyond.
+    - A OneOf is the index of its choice, and all of its parts: zeros but for the one that was chosen.
+
+    Args:
+        emulated: the environment's attribute of that name.
+        normalize: whether to shift and scale the numbers by their running mean and standard deviation.
+
+    Attributes:
+        num_features: of one observation; the numbers come first.
+        normalizer: of the numbers; None where it is not wanted, or there are none.
+    """
+
+    def __init__(self, emulated: Emulated, normalize: bool = False) -> None:
+        super().__init__()
+        self._native_dtype = nativize_dtype(emulated)
+        encoders = [_leaf_encoder(leaf.space) for leaf in emulated.leaves]
+        self.encoders = nn.ModuleList(encoders)
+        self._numbers = [k for k, encoder in enumerate(encoders) if isinstance(encoder, BoxEncoder)]
+        self._others = [k for k in range(len(encoders)) if k not in self._numbers]
+        self.num_features = sum(encoder.num_features for encoder in encoders)
+        self.normalizer: RunningNormalizer | None = None
+        if normalize and self._numbers:
+            self.normalizer = RunningNormalizer((sum(encoders[k].num_features for k in self._numbers),))
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """``(rows, num_features)`` float32 from flat ``observations (rows, *shape)``, uncast."""
+        parts = self._parts(observations)
+        numbers = [self.encoders[k](parts[k]) for k in self._numbers]
+        if self.normalizer is not None:
+            numbers = [self.normalizer(torch.cat(numbers, -1))]
+        return torch.cat([*numbers, *[self.encoders[k](parts[k]) for k in self._others]], -1)
+
+    def update(self, observations: Tensor) -> None:
+        """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
+        if self.normalizer is not None:
+            parts = self._parts(observations)
+            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1))
+
+    def _parts(self, observations: Tensor) -> list[Tensor]:
+        return _tensors(nativize_tensor(observations, self._native_dtype))
+
+
+def _tensors(part: NativeTensor) -> list[Tensor]:
+    if isinstance(part, Tensor):
+        return [part]
+    return [tensor for sub in part.values() for tensor in _tensors(sub)]
+
+
+def _leaf_encoder(space: Any) -> BoxEncoder | OneHotEncoder | EmbeddingEncoder:
+    if isinstance(space, Discrete | MultiDiscrete | Text):
+        _, most = _components(space)
+        if most <= MOST_ONE_HOT:
+            return OneHotEncoder(space)
+        if most <= MOST_EMBEDDED:
+            return EmbeddingEncoder(space)
+    return BoxEncoder(space)
+
+
+def is_structured(env: PufferEnv) -> bool:
+    """Whether flat observations of ``env`` need a `StructuredEncoder`: all but a Box, or Boxes of one float dtype."""
+    emulated: Emulated | None = getattr(env, "emulated", None)
+    if emulated is None:
+        return False
+    alike = len(emulated.leaves) == 1 or emulated.observation_dtype.kind == "f"
+    return not (alike and all(isinstance(leaf.space, Box) for leaf in emulated.leaves))
+
+
+def make_encoder(env: PufferEnv, normalize: bool = False) -> BoxEncoder | StructuredEncoder:
+    """What makes features of the observations of ``env``."""
+    if is_structured(env):
+        return StructuredEncoder(env.emulated, normalize)  # type: ignore[attr-defined]
+    return BoxEncoder(env.single_observation_space)
 
 
 class RunningNormalizer(nn.Module):
@@ -123,11 +275,12 @@ class RunningNormalizer(nn.Module):
         self.count.copy_(total)
 
 
-def _integer_scale(space: Box) -> float:
+def _integer_scale(space: Any) -> float:
     """What integer observations are multiplied by, so that networks see values of about 1."""
-    if np.issubdtype(space.dtype, np.floating) or space.dtype == np.bool_:
+    low, high = leaf_bounds(space)
+    if low.dtype.kind in "fb":
         return 1.0
-    largest = float(max(np.abs(space.low).max(initial=0), np.abs(space.high).max(initial=0)))
+    largest = float(max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)))
     return 1.0 / largest if 0 < largest < 2**31 - 1 else 1.0
 
 
@@ -136,4 +289,4 @@ def load_policy(config: Config, env: PufferEnv) -> MLP:
     # Before anything is drawn: an orthogonal matrix differs in its last bits with the number of threads.
     torch.set_num_threads(config.train.torch_threads)
     torch.manual_seed(config.train.seed)
-    return MLP(env, **dataclasses.asdict(config.policy))
+    return MLP(env, **dataclasses.asdict(config.policy), normalize=config.train.normalize_observations)

@@ -31,13 +31,14 @@ from puffer_numba import checkpoint, resume
 from puffer_numba.advantage import discounted_returns, gae, vtrace
 from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
+from puffer_numba.emulation.common import check_synchronous
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import SAME_STEP
 from puffer_numba.load import load_config, load_env
 from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
-from puffer_numba.models import RunningNormalizer, load_policy
+from puffer_numba.models import RunningNormalizer, StructuredEncoder, is_structured, load_policy
 from puffer_numba.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
 from puffer_numba.pytorch import CategoricalActions, action_distribution, seed_stream
@@ -69,7 +70,7 @@ class PuffeRL:
 
     Raises:
         APIUsageError: a setting that cannot be used; a device that is not there; an environment that does not
-            reset itself in the step in which an episode ends.
+            reset itself in the step in which an episode ends, or that is asynchronous.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class PuffeRL:
     ) -> None:
         config.validate()
         _check_autoreset(vecenv)
+        check_synchronous(vecenv, "the trainer")
         train = config.train
         self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
         torch.set_num_threads(train.torch_threads)
@@ -90,8 +92,8 @@ class PuffeRL:
         self._forward_eval = getattr(policy, "forward_eval", policy)
         self.distribution = action_distribution(vecenv.single_action_space)
         self.optimizer = make_optimizer(policy, train, self.device)
-        shape = vecenv.single_observation_space.shape
-        self.normalizer = RunningNormalizer(shape, self.device) if train.normalize_observations else None
+        self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
+        self.normalizer = self._moments if isinstance(self._moments, RunningNormalizer) else None
         self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
 
         self.rollout = Rollout(vecenv, self.distribution, train.horizon)
@@ -217,9 +219,9 @@ class PuffeRL:
             records += [self._update(batch, rows) for rows in self._minibatches()]
             if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
                 break
-        if self.normalizer is not None:
+        if self._moments is not None:
             valid = self.rollout.masks[:-1].reshape(-1)
-            self.normalizer.update(batch["observations"][torch.from_numpy(valid).to(self.device)])
+            self._moments.update(batch["observations"][torch.from_numpy(valid).to(self.device)])
         if records:
             means = torch.stack(records).mean(0).tolist()
             self.losses = dict(zip(LOSS_NAMES, means, strict=True))
@@ -552,6 +554,20 @@ def _device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise APIUsageError(f"train.device is {name!r}, which cannot be used here: {reason}") from error
     return device
+
+
+def _moments(env: PufferEnv, policy: nn.Module, device: torch.device) -> RunningNormalizer | StructuredEncoder:
+    """What keeps the mean and deviation of observations: where these are structured, the policy's own encoder."""
+    if not is_structured(env):
+        return RunningNormalizer(env.single_observation_space.shape, device)
+    encoder = getattr(policy, "encoder", None)
+    if not isinstance(encoder, StructuredEncoder):
+        raise APIUsageError(
+            "train.normalize_observations is on, but observations are of several kinds, flattened to "
+            f"{env.single_observation_space.dtype}, and the policy has no StructuredEncoder named encoder; turn it "
+            "off, and normalize the numbers in the policy."
+        )
+    return encoder
 
 
 def _check_autoreset(env: PufferEnv) -> None:

@@ -1,9 +1,21 @@
-"""Torch helpers: layer initialization, and the distributions that policies' outputs stand for.
+"""Torch helpers: structured observations, layer initialization, and the distributions that policies' outputs stand for.
 
 A policy returns one tensor of action parameters, ``(rows, num_params)``. For Discrete they are logits; for
 MultiDiscrete, the logits of each component, one after the other; for a Box, means and then log standard
-deviations. The classes here turn them into actions, log-probabilities and entropies; they do what
-`torch.distributions` does, without its argument checks, which cost more than the arithmetic.
+deviations; for a HybridSpace, the logits of its whole numbers, then means and log standard deviations of the others.
+The classes here turn them into actions, log-probabilities and entropies; they do what `torch.distributions` does,
+without its argument checks, which cost more than the arithmetic.
+
+Where an environment's observations are Dicts or Tuples, `nativize_tensor` takes the flat ones apart in a policy::
+
+    class Policy(torch.nn.Module):
+        def __init__(self, env):
+            self.native_dtype = nativize_dtype(env.emulated)
+            ...
+
+        def forward(self, observations):
+            parts = nativize_tensor(observations, self.native_dtype)
+            image, speed = parts["image"], parts["speed"]
 """
 
 from __future__ import annotations
@@ -17,10 +29,99 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from puffer_numba.emulation.actions import HybridSpace
+from puffer_numba.emulation.wrap import Emulated
 from puffer_numba.env import APIUsageError
 from puffer_numba.sampling import sample_categorical, sample_gaussian
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+
+NativeLeaf = tuple[torch.dtype, tuple[int, ...], int, int]
+"""``(dtype, shape, offset, elements)`` of one array; the last two count elements of the flat observation."""
+NativeDType = NativeLeaf | dict[str, Any]
+"""A `NativeLeaf` for a lone array, else a dict of them and of further dicts."""
+NativeTensor = Tensor | dict[str, Any]
+"""A tensor, or a dict of tensors and of further dicts."""
+
+
+def nativize_dtype(emulated: Emulated) -> NativeDType:
+    """How `nativize_tensor` takes apart the flat observations of an environment; as in PufferLib 3.
+
+    Args:
+        emulated: the environment's attribute of that name.
+
+    Returns:
+        Names are those of the structured dtype: a Dict's keys, ``f0, f1, ...`` in a Tuple, and ``index, f0, f1, ...``
+        in a OneOf.
+    """
+    flat = emulated.observation_dtype
+    if emulated.emulated_observation_dtype.names is not None:
+        return _native_fields(emulated.emulated_observation_dtype, flat.itemsize, 0)
+    shape = emulated.leaves[0].shape or (1,)
+    return _torch_dtype(flat), shape, 0, math.prod(shape)
+
+
+def _native_fields(structured: np.dtype[Any], unit: int, start: int) -> dict[str, Any]:
+    """Of a structured dtype that begins at byte ``start`` of a flat observation in elements of ``unit`` bytes."""
+    native: dict[str, Any] = {}
+    fields: Any = structured.fields
+    for name in structured.names or ():
+        dtype, offset, *_ = fields[name]
+        if dtype.names is not None:
+            native[name] = _native_fields(dtype, unit, start + offset)
+        else:
+            native[name] = (_torch_dtype(dtype.base), dtype.shape, (start + offset) // unit, dtype.itemsize // unit)
+    return native
+
+
+def _torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:
+    return torch.bool if dtype == np.bool_ else cast(torch.dtype, getattr(torch, dtype.name))
+
+
+def nativize_tensor(observations: Tensor, native_dtype: NativeDType) -> NativeTensor:
+    """Flat observations as a nested dict of tensors of their own shapes and dtypes; as in PufferLib 3.
+
+    They are views of ``observations``, except where torch has no such view: of bytes whose rows lie at odd addresses,
+    as in a slice of a wider tensor, and within `torch.compile`. There, parts of other dtypes are copied.
+
+    Args:
+        observations: ``(..., elements)``, of the dtype that the environment returns: rows, or steps of rows.
+        native_dtype: from `nativize_dtype`.
+
+    Returns:
+        ``(..., *shape)`` for each array; a lone array is returned as it is.
+
+    Raises:
+        APIUsageError: ``observations`` has another dtype.
+    """
+    return observations if isinstance(native_dtype, tuple) else _native_dict(observations, native_dtype)
+
+
+def _native_dict(observations: Tensor, native_dtype: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _native_dict(observations, part) if isinstance(part, dict) else _native_leaf(observations, *part)
+        for name, part in native_dtype.items()
+    }
+
+
+def _native_leaf(
+    observations: Tensor, dtype: torch.dtype, shape: tuple[int, ...], offset: int, elements: int
+) -> Tensor:
+    count, size = math.prod(shape), dtype.itemsize
+    if observations.dtype == dtype and elements == count:
+        part = observations.narrow(-1, offset, elements)
+    elif observations.dtype == torch.uint8 and elements == count * size:
+        part = observations.narrow(-1, offset, elements)
+        # Compiled, a view that reaches the caller would be made anew there, which fails for views of other dtypes.
+        if torch.compiler.is_compiling() or part.storage_offset() % size or any(s % size for s in part.stride()[:-1]):
+            part = part.clone(memory_format=torch.contiguous_format)
+        part = part.view(dtype)
+    else:
+        raise APIUsageError(
+            f"observations have dtype {observations.dtype}, which is not what the environment returns; pass them "
+            "uncast: torch.from_numpy(observations), not torch.Tensor(observations)."
+        )
+    return part.unflatten(-1, shape) if shape else part.squeeze(-1)
 
 
 def layer_init(layer: nn.Linear, std: float = math.sqrt(2), bias: float = 0.0) -> nn.Linear:
@@ -41,11 +142,13 @@ class CategoricalActions:
     Attributes:
         sizes: ``(components,)`` int64: number of choices of each component.
         num_params: logits of one row.
+        num_log_stds: how many of them are log standard deviations, which come last: none.
         shape: shape of one row's action: ``()`` or ``(components,)``.
         dtype: of stored actions, int64, as torch's gather wants its index.
     """
 
     dtype = torch.int64
+    num_log_stds = 0
 
     def __init__(self, space: Discrete | MultiDiscrete) -> None:
         self.shape = tuple(space.shape or ())
@@ -87,6 +190,7 @@ class GaussianActions:
 
     Attributes:
         num_params: means and log standard deviations of one row.
+        num_log_stds: how many of them are log standard deviations, which come last.
         shape: shape of one row's action.
         dtype: of stored actions, float32.
     """
@@ -95,7 +199,7 @@ class GaussianActions:
 
     def __init__(self, space: Box) -> None:
         self.shape = space.shape
-        self.size = int(np.prod(space.shape))
+        self.size = self.num_log_stds = int(np.prod(space.shape))
         self.num_params = 2 * self.size
         self._low, self._high, self._dtype = space.low, space.high, space.dtype
 
@@ -121,20 +225,79 @@ class GaussianActions:
         return log_prob, (log_std + (0.5 + LOG_SQRT_2PI)).sum(-1)
 
 
-ActionDistribution = CategoricalActions | GaussianActions
+class HybridActions:
+    """HybridSpace: `CategoricalActions` for its whole numbers, and, independent of these, `GaussianActions` for others.
+
+    Attributes:
+        num_params: logits, means and log standard deviations of one row.
+        num_log_stds: how many of them are log standard deviations, which come last.
+        shape: shape of one row's action: ``(elements,)``.
+        dtype: of stored actions, float32; in these, whole numbers count from 0.
+    """
+
+    dtype = torch.float32
+
+    def __init__(self, space: HybridSpace) -> None:
+        self.shape = space.shape
+        count = self._count = space.num_discrete
+        first, last = (space.whole(bound).astype(np.int64) for bound in (space.low, space.high))
+        self._discrete = CategoricalActions(MultiDiscrete(last - first + 1, start=first))
+        self._continuous = GaussianActions(Box(space.low[count:], space.high[count:], dtype=space.dtype.type))
+        self.num_params = self._discrete.num_params + self._continuous.num_params
+        self.num_log_stds = self._continuous.num_log_stds
+
+    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        discrete, continuous = params.split([self._discrete.num_params, self._continuous.num_params], -1)
+        return discrete, continuous
+
+    def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Actions as the environment wants them: whole numbers from their own starts, the others inside the box."""
+        choices, numbers = actions[:, : self._count], actions[:, self._count :]
+        numbers = self._continuous.to_env(numbers)
+        return np.concatenate([self._discrete.to_env(choices).astype(numbers.dtype), numbers], -1)
+
+    def sample(
+        self, params: Tensor, stream: NDArray[np.uint64], actions: NDArray[Any], log_probs: NDArray[np.float32]
+    ) -> None:
+        """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
+        discrete, continuous = self._split(params)
+        self._discrete.sample(discrete, stream, actions[:, : self._count], log_probs)
+        densities = np.empty_like(log_probs)
+        self._continuous.sample(continuous, stream, actions[:, self._count :], densities)
+        log_probs += densities
+
+    def mode(self, params: Tensor) -> NDArray[Any]:
+        """The likeliest action of each row."""
+        discrete, continuous = self._split(params)
+        choices, means = self._discrete.mode(discrete), self._continuous.mode(continuous)
+        return np.concatenate([choices.astype(means.dtype), means], -1)
+
+    def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""
+        discrete, continuous = self._split(params)
+        log_prob, entropy = self._discrete.log_prob_entropy(discrete, actions[:, : self._count].long())
+        density, spread = self._continuous.log_prob_entropy(continuous, actions[:, self._count :])
+        return log_prob + density, entropy + spread
+
+
+ActionDistribution = CategoricalActions | GaussianActions | HybridActions
 
 
 def action_distribution(space: Any) -> ActionDistribution:
     """The distribution over the actions of ``space``.
 
     Raises:
-        APIUsageError: ``space`` is neither Discrete, MultiDiscrete nor Box of floats.
+        APIUsageError: ``space`` is neither Discrete, MultiDiscrete, HybridSpace nor Box of floats.
     """
     if isinstance(space, Discrete | MultiDiscrete):
         return CategoricalActions(space)
+    if isinstance(space, HybridSpace):
+        return HybridActions(space)
     if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
         return GaussianActions(space)
-    raise APIUsageError(f"no policy acts in {space!r}; expected Discrete, MultiDiscrete or a Box of floats.")
+    raise APIUsageError(
+        f"no policy acts in {space!r}; expected Discrete, MultiDiscrete, HybridSpace or a Box of floats."
+    )
 
 
 def _categorical(logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

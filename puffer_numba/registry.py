@@ -115,6 +115,8 @@ def spec(name: str) -> EnvSpec:
         names = list_envs()
         close = get_close_matches(name, names, 3)
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        if name in gymnasium.registry:
+            hint = f" For Gymnasium's, write 'gym:{name}'."
         raise APIUsageError(f"no environment is called {name!r}.{hint} There are: {', '.join(names)}.")
     return _registered[name]
 

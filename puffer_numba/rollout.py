@@ -23,7 +23,7 @@ class Rollout:
         observations: ``(horizon + 1, rows, *shape)``, dtype of the observation space.
         masks: ``(horizon + 1, rows)`` bool: whether the row acts on this observation.
         values: ``(horizon + 1, rows)`` float32.
-        actions: ``(horizon, rows, *shape)``; int64 for discrete actions, float32 for continuous ones.
+        actions: ``(horizon, rows, *shape)``; int64 for discrete actions, else float32.
         log_probs, rewards, advantages: ``(horizon, rows)`` float32.
         terminals, truncations: ``(horizon, rows)`` bool.
         final_values: ``(horizon, rows)`` float32: value of a truncated episode's last observation.

@@ -60,7 +60,7 @@ def test_integers_are_scaled_by_their_bound():
 def test_unbounded_integers_and_booleans_are_only_cast():
     largest = np.iinfo(np.int64).max
     for space in (Box(-largest, largest, (1,), np.int64), Box(0, 1, (1,), np.bool_)):
-        assert MLP(spaces(space, Discrete(2))).scale == 1.0
+        assert MLP(spaces(space, Discrete(2))).encoder.scale == 1.0
 
 
 def test_running_normalizer_has_the_moments_of_all_that_it_saw():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import pufferl, registry
+from puffer_numba import pufferl, registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.models import MLP
@@ -281,6 +281,14 @@ def test_settings_that_cannot_be_used(overrides, message):
 def test_environments_that_do_not_reset_at_once_are_refused():
     env = registry.make("cartpole", num_envs=4, autoreset="next-step")
     with pytest.raises(APIUsageError, match="same-step"):
+        make_trainer(env)
+
+
+def test_asynchronous_environments_are_refused():
+    with (
+        vector.make("gym:CartPole-v1", num_envs=4, num_workers=2, batch_size=2) as env,
+        pytest.raises(APIUsageError, match="the trainer steps all environments at once; make them without batch_size"),
+    ):
         make_trainer(env)
 
 

@@ -113,5 +113,5 @@ def test_actions_reach_the_environment_inside_their_space():
 
 @pytest.mark.parametrize("space", [Dict({"a": Discrete(2)}), Box(0, 255, (2,), np.uint8)], ids=["dict", "uint8"])
 def test_other_spaces_are_refused(space):
-    with pytest.raises(APIUsageError, match="expected Discrete, MultiDiscrete or a Box of floats"):
+    with pytest.raises(APIUsageError, match="expected Discrete, MultiDiscrete, HybridSpace or a Box of floats"):
         action_distribution(space)

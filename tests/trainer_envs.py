@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 
 from puffer_numba.env import PufferEnv
 
@@ -146,3 +147,65 @@ class Indirect(PufferEnv):
         self.env.step(actions)
         self.fill()
         return self.observations, self.rewards, self.terminals, self.truncations, []
+
+
+class Throw(gymnasium.Env):
+    """Pays 1 for the hand that is shown (5, 6 or 7) and the strength that is shown; nothing for either alone."""
+
+    def __init__(self):
+        self.observation_space = Box(-1, 1, (4,), np.float32)
+        self.action_space = Dict(hand=Discrete(3, start=5), strength=Box(-1, 1, (), np.float32))
+
+    def observe(self):
+        self.hand, self.strength = self.np_random.integers(3), self.np_random.uniform(-0.8, 0.8)
+        return np.append(np.eye(3)[self.hand], self.strength).astype(np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observe(), {}
+
+    def step(self, action):
+        assert action in self.action_space
+        near = np.exp(-4 * (action["strength"] - self.strength) ** 2)
+        reward = float(near) if action["hand"] == 5 + self.hand else 0.0
+        return self.observe(), reward, True, False, {}
+
+
+class Riddle(gymnasium.Env):
+    """Shows a number from 0 to 3 in one of five ways, and pays 1 for naming it."""
+
+    WORDS = ("nought", "one", "two", "three")
+
+    def __init__(self):
+        self.observation_space = Dict(
+            way=Discrete(5, start=1),
+            digit=Discrete(5, start=-1),
+            word=Text(6, min_length=0, charset="ehgnotuwr"),
+            position=Box(-1000, 1000, (2,), np.float32),
+            bits=Tuple([MultiBinary(2), MultiDiscrete([300, 300])]),
+        )
+        self.action_space = Discrete(4)
+
+    def observe(self):
+        self.answer = int(self.np_random.integers(4))
+        way = int(self.np_random.integers(5))
+        one, two = divmod(self.answer, 2)
+        position = np.array([one * 1000 - 500, two * 1000 - 500], np.float32)
+        return {
+            "way": 1 + way,
+            "digit": self.answer if way == 0 else -1,
+            "word": self.WORDS[self.answer] if way == 1 else "",
+            "position": position if way == 2 else np.zeros(2, np.float32),
+            "bits": (
+                np.array([one, two], np.int8) if way == 3 else np.zeros(2, np.int8),
+                np.array([2 + one, 250 + two] if way == 4 else [0, 0]),
+            ),
+        }
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.answer)
+        return self.observe(), reward, True, False, {}

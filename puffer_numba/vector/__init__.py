@@ -5,13 +5,29 @@
     env = make("gym:LunarLander-v3", num_envs=8, num_workers=2)
 
 - `make`: from a name, function or class
-- `Multiprocessing`, `Serial`: the backends
+- `Multiprocessing`, `Serial`, `Overlapped`, `Ray`: the backends
+- `autotune`: the fastest settings of `make` on this machine
 - `env_creator`: what makes the environment of a name
 """
 
+from puffer_numba.vector.autotune import Autotuned, autotune
+from puffer_numba.vector.batches import WorkerError
+from puffer_numba.vector.cluster import Ray
 from puffer_numba.vector.creators import env_creator
 from puffer_numba.vector.factory import make
-from puffer_numba.vector.processes import Multiprocessing, WorkerError
+from puffer_numba.vector.overlap import Overlapped
+from puffer_numba.vector.processes import Multiprocessing
 from puffer_numba.vector.serial import Serial, VectorEnv
 
-__all__ = ["Multiprocessing", "Serial", "VectorEnv", "WorkerError", "env_creator", "make"]
+__all__ = [
+    "Autotuned",
+    "Multiprocessing",
+    "Overlapped",
+    "Ray",
+    "Serial",
+    "VectorEnv",
+    "WorkerError",
+    "autotune",
+    "env_creator",
+    "make",
+]

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
+from itertools import repeat
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+import pettingzoo
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv
 
 from puffer_numba import registry
+from puffer_numba.emulation.common import attribute_of, call_if_method, set_attribute
 from puffer_numba.emulation.wrap import EmulatedEnv, GymnasiumPufferEnv, PettingZooPufferEnv
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv
+from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv
 from puffer_numba.jit import JitEnv
+from puffer_numba.vector.missing import did_you_mean, how_to_install, modules_like, plugin_of
 
 Creator = Callable[..., Any]
 EpisodeArrays = tuple[NDArray[np.float32], NDArray[np.int32]]
@@ -58,8 +65,9 @@ def env_creator(name: str) -> Creator:
 
     - ``cartpole``: the environment registered under that name.
     - ``gym:LunarLander-v3``: Gymnasium's; ``gym:ale_py:ALE/Pong-v5`` imports the module ``ale_py`` first.
-    - ``pettingzoo:mpe2.simple_spread_v3``: the module's ``parallel_env``, or its ``env`` where it has none; modules of
-      PettingZoo itself are found without their first name: ``pettingzoo:butterfly.pistonball_v6``.
+    - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
+      ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
+    - ``pettingzoo:mpe2.simple_spread_v3``: another module's ``parallel_env``, or its ``env`` where it has none.
     - ``my_package.my_module:make_env``: a function or class of a module.
 
     Raises:
@@ -74,28 +82,44 @@ def env_creator(name: str) -> Creator:
     if kind == "gym":
         return _gymnasium_creator(rest, name)
     if kind == "pettingzoo":
-        module = _import([rest, f"pettingzoo.{rest}"], name)
-        for attribute in ("parallel_env", "env"):
-            if hasattr(module, attribute):
-                return getattr(module, attribute)
-        raise APIUsageError(f"{name}: module {module.__name__} has neither parallel_env nor env.")
+        return _pettingzoo_creator(rest, name)
     found = getattr(_import([kind], name), rest, None)
     if not callable(found):
-        raise APIUsageError(f"{name}: module {kind} has no function or class {rest!r}.")
+        module = import_module(kind)
+        close = did_you_mean(rest, [n for n in dir(module) if callable(getattr(module, n))])
+        raise APIUsageError(f"{name}: module {kind} has no function or class {rest!r}.{close}")
     return found
 
 
 def _gymnasium_creator(gym_id: str, name: str) -> Creator:
     module, _, plain_id = gym_id.rpartition(":")
+    module = module or ("" if plain_id in gymnasium.registry else plugin_of(plain_id))
     if module:
         _import([module], name)
     try:
         spec = gymnasium.spec(plain_id)
     except GymnasiumError as error:
-        raise APIUsageError(f"{name}: {error}") from error
+        close = "" if "Did you mean" in str(error) else did_you_mean(plain_id, gymnasium.registry)
+        raise APIUsageError(f"{name}: {error}{close}") from error
     # The spec, not the name: a worker process has not run the script that registered it. The wrapper checks
     # observations itself, on the first steps; Gymnasium's checker would do so, more slowly, at each.
     return partial(gymnasium.make, spec, disable_env_checker=True)
+
+
+def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:
+    registered = re.sub(r"_(v\d+)$", r"-\1", zoo_id.replace(".", "/"))
+    registries = {kind: getattr(pettingzoo, f"{kind}_registry", {}) for kind in ("parallel", "aec")}  # older ones have none
+    for kind, known in registries.items():
+        if registered in known:
+            return partial(pettingzoo.make, kind, known[registered])
+    if "/" in zoo_id:
+        close = get_close_matches(zoo_id, registries["aec"], 3)
+        raise APIUsageError(f"{name}: PettingZoo has no such environment; close are {close or 'none'}.")
+    module = _import([zoo_id, f"pettingzoo.{zoo_id}"], name)
+    for attribute in ("parallel_env", "env"):
+        if hasattr(module, attribute):
+            return getattr(module, attribute)
+    raise APIUsageError(f"{name}: module {module.__name__} has neither parallel_env nor env.")
 
 
 def _import(candidates: list[str], name: str) -> ModuleType:
@@ -105,9 +129,16 @@ def _import(candidates: list[str], name: str) -> ModuleType:
             return import_module(candidate)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
-                raise APIUsageError(f"{name}: {candidate} needs {error.name!r}, which is not installed.") from error
+                raise _not_installed(name, candidate, error) from error
             missing.append(candidate)
-    raise APIUsageError(f"{name}: there is no module {' or '.join(missing)}; install the package that has it.")
+    close = next(filter(None, map(modules_like, missing)), "")
+    hint = f".{close}" if close else f"; {how_to_install(missing[0])}."
+    raise APIUsageError(f"{name}: there is no module {' or '.join(missing)}{hint}")
+
+
+def _not_installed(name: str, needing: str, error: ModuleNotFoundError) -> APIUsageError:
+    needed = error.name or str(error)
+    return APIUsageError(f"{name}: {needing} needs {needed!r}, which is not installed; {how_to_install(needed)}.")
 
 
 def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> PufferEnv:
@@ -127,7 +158,12 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
         extra["buf"] = buf
     accepted = _parameters(job.creator)
     given = {name: value for name, value in extra.items() if name in accepted and name not in job.kwargs}
-    env = job.creator(*job.args, **{**given, **job.kwargs})
+    try:
+        env = job.creator(*job.args, **{**given, **job.kwargs})
+    except ModuleNotFoundError as error:
+        raise _not_installed(_name_of(job.creator), "the environment", error) from error
+    except DependencyNotInstalled as error:
+        raise APIUsageError(f"{_name_of(job.creator)}: {error}") from error
     if isinstance(env, gymnasium.Env):
         return GymnasiumPufferEnv(env, **extra)
     if isinstance(env, ParallelEnv | AECEnv):
@@ -143,6 +179,13 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     if buf is not None and env.observations is not buf.observations:
         env.bind(buf)
     return env
+
+
+def _name_of(creator: Any) -> str:
+    """How to call what a creator makes in a message."""
+    if isinstance(creator, partial) and creator.args:
+        return str(getattr(creator.args[-1], "id", creator.args[-1]))
+    return getattr(creator, "__qualname__", str(creator))
 
 
 def _env_class(creator: Any) -> Any:
@@ -241,33 +284,48 @@ class EnvGroup:
             self._copied.append((env, episodes))
 
     def _prepare(self) -> None:
-        self._steps = [(self.first + k, _stepper(env)) for k, env in enumerate(self.envs)]
+        gymnasiums = [env for env in self.envs if isinstance(env, GymnasiumPufferEnv)]
+        space = gymnasiums[0].emulated.action_space if len(gymnasiums) == len(self.envs) else None
+        alike = all(env.emulated.action_space == space for env in gymnasiums)
+        self._scalars = np.empty(len(self.envs), space.dtype) if alike and isinstance(space, Discrete) else None
+        steps = [_stepper(env, self._scalars is not None) for env in self.envs]
+        self._steps = list(enumerate(steps, self.first))
 
     def bind(self, buffers: Buffers) -> None:
         """Let the environments write into other buffers."""
+        self._buffers = buffers
         for position, env in enumerate(self.envs):
             env.bind(self._part(buffers, position))
         self._prepare()
 
     def step(self) -> Infos:
         """Step each environment with the actions that lie in its buffer."""
-        infos: Infos = []
-        for number, step in self._steps:
+        infos = NumberedInfos()
+        for (number, step), action in zip(self._steps, self._actions(), strict=False):
             self.at_work = number
-            env_infos = step()
+            env_infos = step(action)
             if env_infos:
-                infos += env_infos
+                infos.add(number, env_infos)
         for env, (returns, lengths) in self._copied:
             returns[:] = env.episode_returns
             lengths[:] = env.episode_lengths  # type: ignore[assignment]
         return infos
 
-    def reset(self, seed: int | None) -> Infos:
-        """Start every episode anew; ``seed`` is that of all environments together."""
-        infos: Infos = []
+    def _actions(self) -> Iterable[Any]:
+        """What to call each stepper with: numbers of a Discrete space, all converted at once; others read their own."""
+        if self._scalars is None:
+            return repeat(None)
+        self._scalars[:] = self._buffers.actions
+        return self._scalars
+
+    def reset(self, seed: int | Sequence[int | None] | None, options: dict[str, Any] | None = None) -> Infos:
+        """Start every episode anew; ``seed`` is that of all environments together, or has one for each of them."""
+        infos = NumberedInfos()
+        arguments = {} if options is None else {"options": options}
         for number, env in enumerate(self.envs, self.first):
             self.at_work = number
-            infos += env.reset(None if seed is None else _seed_of(env, seed, number))[1]
+            own = seed[number] if isinstance(seed, Sequence) else None if seed is None else _seed_of(env, seed, number)
+            infos.add(number, env.reset(own, **arguments)[1])
             for array in (env.rewards, env.terminals, env.truncations):
                 array[:] = 0
         return infos
@@ -281,18 +339,48 @@ class EnvGroup:
         self.at_work = self.first
         return self.envs[0].render()
 
+    def get_attr(self, numbers: Sequence[int], name: str) -> list[Any]:
+        """An attribute of the environments with these numbers, those that are here; or the `AttributeError`."""
+        return [_attribute(env, name) for env in self._those(numbers)]
+
+    def set_attr(self, numbers: Sequence[int], name: str, values: Mapping[int, Any]) -> list[int]:
+        """Set an attribute of the environments with these numbers, those that are here; which they were."""
+        for env in self._those(numbers):
+            set_attribute(env, name, values[self.at_work])
+        return [number for number in numbers if self.first <= number < self.first + len(self.envs)]
+
+    def call(self, numbers: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Likewise, or where it is a method, what that returns."""
+        return [call_if_method(_attribute(env, name), args, kwargs) for env in self._those(numbers)]
+
+    def _those(self, numbers: Sequence[int]) -> Iterator[PufferEnv]:
+        for number in numbers:
+            if 0 <= number - self.first < len(self.envs):
+                self.at_work = number
+                yield self.envs[number - self.first]
+
     def close(self) -> None:
         """Close all environments."""
         for env in self.envs:
             env.close()
 
 
-def _stepper(env: PufferEnv) -> Callable[[], Infos]:
-    """A function that steps ``env`` with the actions in its buffer, and returns the infos."""
+def _stepper(env: PufferEnv, with_action: bool) -> Callable[[Any], Infos]:
+    """A function that steps ``env`` with the action it is given, or with that in the buffer, and returns the infos."""
+    if with_action:
+        return env.step_with  # type: ignore[attr-defined]
     if isinstance(env, EmulatedEnv):
-        return env.step_in_place
+        return lambda _: env.step_in_place()
     step, actions = env.step, env.actions
-    return lambda: step(actions)[4]
+    return lambda _: step(actions)[4]
+
+
+def _attribute(env: PufferEnv, name: str) -> Any:
+    """For a worker, which an error would end."""
+    try:
+        return attribute_of(env, name)
+    except AttributeError as error:
+        return error
 
 
 def merge_logs(logs: Sequence[Mapping[str, float]]) -> dict[str, float]:

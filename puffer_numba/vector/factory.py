@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.vector.cluster import Ray, cluster_cores
 from puffer_numba.vector.creators import FORMS, Creator, EnvJob, cores, env_creator, is_jit
+from puffer_numba.vector.overlap import Overlapped
 from puffer_numba.vector.processes import Multiprocessing
 from puffer_numba.vector.serial import Serial
 
-_BACKENDS = {"multiprocessing": Multiprocessing, "serial": Serial, "native": PufferEnv}
+_BACKENDS = {"multiprocessing": Multiprocessing, "serial": Serial, "native": PufferEnv, "ray": Ray}
 _CONTEXTS = ("forkserver", "spawn")
 _OPTIONS = (
     "env_args",
@@ -25,7 +27,10 @@ _OPTIONS = (
     "batch_size",
     "zero_copy",
     "timeout",
+    "context",
+    "overlap",
 )
+_OURS = ("num_envs", "seed", "buf", "first_env")  # arguments of a JitEnv that are make's to choose
 
 
 def make(
@@ -40,6 +45,7 @@ def make(
     zero_copy: bool = True,
     timeout: float | None = 60.0,
     context: str = "forkserver",
+    overlap: bool = False,
     **unknown: Any,
 ) -> PufferEnv:
     """Many copies of an environment, or several environments of equal spaces, as one `PufferEnv`.
@@ -50,6 +56,7 @@ def make(
         make(lambda: gymnasium.make("CartPole-v1"), num_envs=8)
         make(MyPufferEnv, env_kwargs={"size": 10}, num_envs=4, backend="serial")
         make("cartpole", num_envs=4096)
+        make("cartpole", num_envs=4096, overlap=True)
 
     The environment with number ``i`` is reset with ``seed + i`` (a JitEnv continues the streams of those before it):
     the same trajectories whatever the backend and the number of workers. The main script is not imported by workers,
@@ -60,18 +67,20 @@ def make(
             PettingZoo environment, or a `PufferEnv`; or a list of ``num_envs`` of these. Parameters of the function
             that are called ``buf`` and ``seed`` are given arrays to write into, and ``seed + i``.
         env_args, env_kwargs: what it is called with; for a list of creators, a list of as many.
-        backend: `Multiprocessing`; `Serial`: in this process; "native", for a JitEnv's class: one object of
-            ``num_envs`` environments, on threads. Names in lower case do, too. None: native for a JitEnv's class,
-            else Multiprocessing.
+        backend: `Multiprocessing`; `Ray`: in a cluster; `Serial`: in this process; "native", for a JitEnv's class: one
+            object of ``num_envs`` environments, on threads. Names in lower case do, too. None: native for a JitEnv's
+            class, else Multiprocessing.
         num_envs: how many times to call the creator.
         seed: for the first reset, unless that has its own. None: fresh entropy.
-        num_workers: processes. "auto" or None: as many as there are cores, or fewer where they would not divide
-            ``num_envs`` and ``batch_size`` evenly. Serial and native do without.
+        num_workers: processes. "auto" or None: as many as there are cores, here or in the cluster, or fewer where they
+            would not divide ``num_envs`` and ``batch_size`` evenly. Serial and native do without.
         batch_size: environments that `Multiprocessing.recv` waits for; by default all.
         zero_copy: return the shared memory itself, for which a batch is always of the same workers. False: a batch is
             of the workers that are ready first, and is copied, where it is of several workers but not of all.
         timeout: seconds to wait for a worker before `WorkerError`; None: for ever.
         context: "forkserver", or "spawn", which starts more slowly.
+        overlap: for a JitEnv's class: two halves, one of which steps on a background thread while the caller computes
+            actions for the other. Asynchronous, in batches of ``num_envs / 2``; see `Overlapped`.
 
     Raises:
         APIUsageError: a rule between these is broken, and no process has been started; or spaces that cannot be
@@ -84,35 +93,54 @@ def make(
         hint = f"did you mean {close[0]}?" if close else "an environment's own arguments go into env_kwargs."
         raise APIUsageError(f"vector.make has no option {name!r}; {hint}")
     _check_count("num_envs", num_envs)
-    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs)
-    chosen = _backend(backend, jobs)
-    seed = _seed(seed)
-    if chosen is PufferEnv:
-        return _native(jobs, num_envs, seed)
+    _check_flag("zero_copy", zero_copy)
+    _check_flag("overlap", overlap)
+    _check_timeout(timeout)
+    if context not in _CONTEXTS:
+        raise APIUsageError(f"context is {context!r}; expected {' or '.join(map(repr, _CONTEXTS))}.")
+    if num_workers not in (None, "auto"):
+        _check_count("num_workers", num_workers)
     size = num_envs if batch_size is None else batch_size
     _check_count("batch_size", size)
     if size > num_envs:
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
-    if chosen is Serial:
+    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs)
+    chosen = _backend(backend, jobs)
+    seed = _seed(seed)
+    if overlap:
+        return _overlapped(jobs, num_envs, seed, batch_size, backend is None or chosen is PufferEnv)
+    if chosen is PufferEnv or chosen is Serial:
         if size != num_envs:
-            raise APIUsageError(f"Serial steps all {num_envs} environments; batch_size {size} needs Multiprocessing.")
-        return Serial(jobs, seed)
-    workers = _workers(num_workers, num_envs, size)
+            raise APIUsageError(
+                f"{'Serial' if chosen is Serial else 'native'} steps all {num_envs} environments; batch_size {size} "
+                "needs Multiprocessing, or for a half of a JitEnv's overlap=True."
+            )
+        return Serial(jobs, seed) if chosen is Serial else _native(jobs, num_envs, seed)
+    workers = _workers(num_workers, num_envs, size, cluster_cores() if chosen is Ray else cores())
     if zero_copy and num_envs % size:
         raise APIUsageError(
             f"num_envs is {num_envs}, not a multiple of batch_size, {size}, as zero_copy needs; choose another "
             "batch_size, or zero_copy=False."
         )
-    if timeout is not None and not timeout > 0:
-        raise APIUsageError(f"timeout is {timeout!r}; expected seconds above 0, or None to wait for ever.")
-    if context not in _CONTEXTS:
-        raise APIUsageError(f"context is {context!r}; expected {' or '.join(map(repr, _CONTEXTS))}.")
+    if chosen is Ray:
+        return Ray(jobs, seed, workers, size, zero_copy, timeout)
     return Multiprocessing(jobs, seed, workers, size, zero_copy, timeout, context)
 
 
 def _check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise APIUsageError(f"{name} is {value!r}; expected a whole number, at least 1.")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise APIUsageError(f"{name} is {value!r}; expected True or False.")
+
+
+def _check_timeout(timeout: Any) -> None:
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and timeout > 0):
+        raise APIUsageError(f"timeout is {timeout!r}; expected seconds above 0, or None to wait for ever.")
 
 
 def _seed(seed: Any) -> int:
@@ -167,19 +195,41 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
 
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:
+    job = _jit_job(jobs, "backend 'native'", "for others there are 'multiprocessing' and 'serial'.")
+    return job.creator(**{"num_envs": num_envs, "seed": seed, **job.kwargs})
+
+
+def _overlapped(jobs: list[EnvJob], num_envs: int, seed: int, batch_size: int | None, is_native: bool) -> Overlapped:
+    instead = "others overlap in processes: backend='multiprocessing', batch_size=num_envs // 2."
+    job = _jit_job(jobs, "overlap=True", instead)
+    if not is_native:
+        raise APIUsageError("overlap=True steps a JitEnv's class on threads of this process; leave backend out.")
+    if num_envs % 2:
+        raise APIUsageError(f"num_envs is {num_envs}; overlap=True needs two halves: choose an even number.")
+    if batch_size not in (None, num_envs // 2):
+        raise APIUsageError(
+            f"batch_size is {batch_size}; overlap=True has batches of half of the {num_envs} environments: leave it "
+            "out."
+        )
+    return Overlapped([EnvJob(job.creator, (), {**job.kwargs, "num_envs": num_envs // 2})] * 2, seed)
+
+
+def _jit_job(jobs: list[EnvJob], what: str, instead: str) -> EnvJob:
+    """What makes all environments, as one JitEnv."""
     job = jobs[0]
     if not is_jit(job.creator) or any(other is not job for other in jobs):
-        raise APIUsageError(
-            f"backend 'native' takes one JitEnv class, not {job.creator!r}; for others there are 'multiprocessing' and "
-            "'serial'."
-        )
-    return job.creator(*job.args, **{"num_envs": num_envs, "seed": seed, **job.kwargs})
+        raise APIUsageError(f"{what} takes one JitEnv class, not {job.creator!r}; {instead}")
+    if job.args:
+        raise APIUsageError(f"env_args is {list(job.args)}; a JitEnv's parameters go into env_kwargs.")
+    ours = [name for name in _OURS if name in job.kwargs]
+    if ours:
+        raise APIUsageError(f"env_kwargs has {ours[0]!r}, which vector.make sets; num_envs and seed are its arguments.")
+    return job
 
 
-def _workers(num_workers: Any, num_envs: int, batch_size: int) -> int:
+def _workers(num_workers: Any, num_envs: int, batch_size: int, most: int) -> int:
     if num_workers is None or num_workers == "auto":
-        return max(w for w in range(1, min(cores(), num_envs) + 1) if _divides(w, num_envs, batch_size))
-    _check_count("num_workers", num_workers)
+        return max(w for w in range(1, min(most, num_envs) + 1) if _divides(w, num_envs, batch_size))
     if num_workers > num_envs:
         raise APIUsageError(
             f"num_workers is {num_workers}, more than the {num_envs} environments; expected at most that."

@@ -17,13 +17,12 @@ from typing import Any, NoReturn
 
 import cloudpickle
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from puffer_numba.emulation.actions import ActionChecker
-from puffer_numba.env import APIUsageError, Buffers, Infos, RecvResult, StepResult, buffer_specs
-from puffer_numba.vector.creators import EnvJob, Signature, cores, create, merge_logs
+from puffer_numba.env import APIUsageError, buffer_specs
+from puffer_numba.vector.batches import Batched, WorkerError
+from puffer_numba.vector.creators import EnvJob, Signature, cores, create
 from puffer_numba.vector.memory import SharedArrays
-from puffer_numba.vector.serial import VectorEnv
 from puffer_numba.vector.worker import (
     CALL,
     CLOSE,
@@ -31,7 +30,6 @@ from puffer_numba.vector.worker import (
     MESSAGE,
     RUNNING,
     STEP,
-    Failure,
     WorkerSetup,
     buffers_of,
     run_worker,
@@ -45,10 +43,6 @@ _GRACE_AFTER_FAILURE = 0.5
 _main_lock = threading.Lock()
 
 
-class WorkerError(RuntimeError):
-    """A worker process failed: its environment raised, it died, or it took too long."""
-
-
 @dataclass
 class _Worker:
     """The parent's view of a worker."""
@@ -56,15 +50,14 @@ class _Worker:
     process: Any
     pipe: Any
     go: Any
-    rows: slice
-    environments: range
 
 
-class Multiprocessing(VectorEnv):
+class Multiprocessing(Batched):
     """Environments in worker processes. Made by `puffer_numba.vector.make`, which explains the arguments.
 
     With ``batch_size`` below ``num_envs`` it is asynchronous: `async_reset`, and then `recv` and `send` in turn.
-    `recv` returns the rows of the workers that are ready first, and `send` takes the actions for these rows.
+    `recv` returns the rows of the workers that are ready first, and `send` takes the actions for these rows. With
+    ``zero_copy`` arrays are the shared memory itself.
 
     A worker that raises, dies or hangs makes the parent raise `WorkerError` (`APIUsageError` where that is what the
     environment raised) and ends all workers.
@@ -88,22 +81,10 @@ class Multiprocessing(VectorEnv):
         arrays = self._memory.arrays()
         counts_episodes = driver_env.episode_returns is not None
         episodes = (arrays["episode_returns"], arrays["episode_lengths"]) if counts_episodes else None
-        super().__init__(jobs, seed, driver_env, buffers_of(arrays), episodes)
-        self.masks[:] = True
+        super().__init__(jobs, seed, driver_env, buffers_of(arrays), episodes, num_workers, batch_size, zero_copy)
         self._answers, self._commands = arrays["answers"], arrays["commands"]
-        self._timeout = timeout
-        self.num_workers, self.batch_size, self.zero_copy = num_workers, batch_size, zero_copy
-        self._envs_per_worker = len(jobs) // num_workers
-        self._workers_per_batch = batch_size // self._envs_per_worker
-        self.agents_per_batch = batch_size * signature.num_agents
-        self._is_sync = self._workers_per_batch == num_workers
-        self._check_actions = ActionChecker(self.single_action_space, self.agents_per_batch)
+        self.num_workers, self._timeout = num_workers, timeout
         self._spins = cores() > num_workers
-        self._busy: set[int] = set()
-        self._ready: list[int] = []  # in the order in which they became so; their results are still to be fetched
-        self._awaiting: list[int] = []  # whose results were fetched, and who get the next actions
-        self._replies: list[Any] = [[] for _ in range(num_workers)]
-        self._was_reset = False
         self._workers: list[_Worker] = []
         self._owner = os.getpid()
         self._finalizer = weakref.finalize(self, _shut_down, self._workers, self._commands, self._owner)
@@ -115,23 +96,21 @@ class Multiprocessing(VectorEnv):
         self._done = self._context.Semaphore(0)
         if self._context.get_start_method() == "forkserver":
             self._context.set_forkserver_preload(["puffer_numba.vector.worker"])
-        size = self._envs_per_worker
         pickled_signature = cloudpickle.dumps(signature)
         try:
-            for number in range(self.num_workers):
-                first = number * size
+            for number, environments in enumerate(self._environments):
                 setup = WorkerSetup(
                     number,
-                    _pickle_jobs(jobs[first : first + size]),
-                    first,
-                    size,
+                    pickle_jobs(jobs[environments.start : environments.stop]),
+                    environments.start,
+                    len(environments),
                     pickled_signature,
                     counts_episodes,
                     seed,
                     self._spins,
                     dict(os.environ),
                 )
-                self._workers.append(self._start_worker(setup, signature.num_agents))
+                self._workers.append(self._start_worker(setup))
                 self._busy.add(number)
             self._settle()
         except BaseException:
@@ -139,7 +118,7 @@ class Multiprocessing(VectorEnv):
             raise
         self._ready.clear()
 
-    def _start_worker(self, setup: WorkerSetup, agents: int) -> _Worker:
+    def _start_worker(self, setup: WorkerSetup) -> _Worker:
         pipe, worker_pipe = self._context.Pipe()
         go = self._context.Semaphore(0)
         process = self._context.Process(  # type: ignore[attr-defined]
@@ -151,23 +130,17 @@ class Multiprocessing(VectorEnv):
         with _main_not_imported():
             process.start()
         worker_pipe.close()
-        environments = range(setup.first, setup.first + setup.environments)
-        return _Worker(process, pipe, go, slice(setup.first * agents, environments.stop * agents), environments)
+        return _Worker(process, pipe, go)
 
-    def _command(self, number: int, command: int) -> None:
-        """Let a worker run that does not."""
+    def _begin(self, number: int, method: str, *arguments: Any) -> None:
+        if method != "step":
+            self._workers[number].pipe.send((method, *arguments))
         self._answers[number] = RUNNING
-        self._commands[number] = command
+        self._commands[number] = STEP if method == "step" else CALL
         self._busy.add(number)
         self._workers[number].go.release()
 
-    def _settle(self) -> None:
-        """Wait until no worker runs."""
-        while self._busy:
-            self._pump(len(self._busy))
-
     def _pump(self, count: int) -> None:
-        """Wait until up to ``count`` workers more are done, and note all that are."""
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         for _ in range(count):
             self._wait_for_one(deadline)
@@ -176,7 +149,8 @@ class Multiprocessing(VectorEnv):
             answer = answers[number]
             self._replies[number] = [] if answer < MESSAGE else self._read(number)
             if answer == FAILED:
-                self._raise_failure(number, self._replies[number])
+                self._end(_GRACE_AFTER_FAILURE)
+                raise self._replies[number].to_error(number)
             self._busy.discard(number)
             self._ready.append(number)
 
@@ -202,20 +176,6 @@ class Multiprocessing(VectorEnv):
             if self._workers[number].process.exitcode is not None:
                 self._raise_death(number)
 
-    def _describe(self, number: int) -> str:
-        environments = self._workers[number].environments
-        if len(environments) == 1:
-            return f"worker {number} (environment {environments[0]})"
-        return f"worker {number} (environments {environments[0]} to {environments[-1]})"
-
-    def _raise_failure(self, number: int, failure: Failure) -> NoReturn:
-        self._end(_GRACE_AFTER_FAILURE)
-        kind = APIUsageError if failure.is_usage_error else WorkerError
-        raise kind(
-            f"environment {failure.environment}, in worker {number}, failed: {failure.error}\n\n"
-            f"In the worker:\n{failure.traceback}"
-        )
-
     def _raise_death(self, number: int) -> NoReturn:
         worker = self._describe(number)
         process = self._workers[number].process
@@ -229,189 +189,10 @@ class Multiprocessing(VectorEnv):
         )
 
     def _raise_timeout(self) -> NoReturn:
-        running = [self._describe(n) for n in sorted(self._busy) if self._answers[n] == RUNNING]
+        assert self._timeout is not None
+        running = [number for number in sorted(self._busy) if self._answers[number] == RUNNING]
         self._end(_GRACE_AFTER_FAILURE)
-        raise WorkerError(
-            f"{' and '.join(running)} did not answer within {self._timeout:g} s; if the environments may take so long, "
-            "give vector.make a larger timeout, or None."
-        )
-
-    def _call(self, numbers: Sequence[int], method: str, *arguments: Any) -> list[Any]:
-        """Call a method of the workers' `EnvGroup`, and wait for the results. Results of a step are kept."""
-        self._settle()
-        kept, self._ready = self._ready, []
-        kept_replies = list(self._replies)
-        for number in numbers:
-            self._workers[number].pipe.send((method, *arguments))
-            self._command(number, CALL)
-        self._settle()
-        results = [self._replies[number] for number in numbers]
-        self._ready, self._replies = kept, kept_replies
-        return results
-
-    # ------------------------------------------------------------------ stepping
-
-    def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
-        """Start every environment anew; with a seed, also every random stream.
-
-        Returns:
-            ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
-
-        Raises:
-            APIUsageError: the object is closed or asynchronous.
-            WorkerError: a worker failed.
-        """
-        self._check_sync("reset", "async_reset(seed) and recv()")
-        self.async_reset(seed)
-        observations, _, _, _, infos, _, _ = self.recv()
-        return observations, infos
-
-    def async_reset(self, seed: int | None = None) -> None:
-        """Like `reset`, without waiting for it; results come with `recv`, as those of a step do."""
-        seed = self._first_seed(seed)
-        self._settle()
-        self._ready.clear()
-        self._awaiting = []
-        for number, worker in enumerate(self._workers):
-            worker.pipe.send(("reset", seed))
-            self._command(number, CALL)
-        self._was_reset = True
-
-    def step(self, actions: ArrayLike) -> StepResult:
-        """One step of every environment.
-
-        Args:
-            actions: ``(num_agents, *action_shape)``.
-
-        Returns:
-            ``(observations, rewards, terminals, truncations, infos)``: the shared memory itself, which the next step
-            overwrites.
-
-        Raises:
-            APIUsageError: no reset yet, the object is closed or asynchronous, or a bad action; nothing has changed
-                then.
-            WorkerError: a worker failed.
-        """
-        self._check_sync("step", "send(actions) and recv()")
-        self.send(actions)
-        return self.recv()[:5]
-
-    def _check_sync(self, method: str, instead: str) -> None:
-        if not self._is_sync:
-            raise APIUsageError(
-                f"{method}() needs batch_size == num_envs; with batches of {self.batch_size} environments call "
-                f"{instead}."
-            )
-
-    def send(self, actions: ArrayLike) -> None:
-        """Let the environments of the last `recv` make a step, without waiting for it.
-
-        Args:
-            actions: ``(agents_per_batch, *action_shape)``, in the order of the rows that `recv` returned.
-
-        Raises:
-            APIUsageError: no batch has been received, or a bad action; nothing has changed then.
-        """
-        numbers = self._awaiting
-        if not numbers:
-            self._raise_nothing_awaits()
-        if self._is_sync:
-            self.actions[...] = self._check_actions(actions)
-        else:
-            size = self.agents_per_batch // self._workers_per_batch
-            checked = self._check_actions(actions, self._row_numbers(numbers))
-            for k, number in enumerate(numbers):
-                self.actions[self._workers[number].rows] = checked[k * size : (k + 1) * size]
-        self._awaiting = []
-        for number in numbers:
-            self._command(number, STEP)
-
-    def _raise_nothing_awaits(self) -> NoReturn:
-        if self.closed:
-            self._raise_closed()
-        if not self._was_reset:
-            raise APIUsageError("step() or send() was called before reset(); call env.reset(seed=...) once first.")
-        raise APIUsageError("send() was called twice; call recv() between two sends.")
-
-    def recv(self) -> RecvResult:
-        """Wait for a batch: all environments, or with ``batch_size`` those that are ready first.
-
-        Returns:
-            ``(observations, rewards, terminals, truncations, infos, env_ids, masks)``; ``env_ids`` are the numbers of
-            the rows. With ``zero_copy`` arrays are the shared memory itself, overwritten by the rows' next step.
-
-        Raises:
-            APIUsageError: nothing has been sent since the last call.
-            WorkerError: a worker failed.
-        """
-        if self.closed:
-            self._raise_closed()
-        if not self._was_reset:
-            raise APIUsageError("recv() has nothing to return; call async_reset() or send(actions) first.")
-        if self._awaiting:
-            raise APIUsageError("recv() was called twice; call send(actions) between two of them.")
-        while (numbers := self._pick()) is None:
-            self._pump(max(1, self._workers_per_batch - len(self._ready)))
-        self._ready = [number for number in self._ready if number not in numbers]
-        self._awaiting = numbers
-        infos = [info for number in numbers for info in self._replies[number]]
-        if self._is_sync:
-            b = self.buffers
-            return b.observations, b.rewards, b.terminals, b.truncations, infos, self.agent_ids, b.masks
-        return self._gather(numbers, infos)
-
-    def _pick(self) -> list[int] | None:
-        """The workers of the next batch, once they are ready."""
-        size, ready = self._workers_per_batch, self._ready
-        if len(ready) < size:
-            return None
-        if size == 1:
-            return ready[:1]
-        if not self.zero_copy:
-            return sorted(ready[:size])
-        for number in ready:  # rows must be neighbours: batches are always of the same workers
-            group = range(number - number % size, number - number % size + size)
-            if all(n in ready for n in group):
-                return list(group)
-        return None
-
-    def _row_numbers(self, numbers: list[int]) -> NDArray[np.int64]:
-        return np.concatenate([self.agent_ids[self._workers[number].rows] for number in numbers])
-
-    def _gather(self, numbers: list[int], infos: Infos) -> RecvResult:
-        b = self.buffers
-        rows: Any = slice(self._workers[numbers[0]].rows.start, self._workers[numbers[-1]].rows.stop)
-        if not self.zero_copy and len(numbers) > 1:
-            rows = self._row_numbers(numbers)
-        results = (b.observations[rows], b.rewards[rows], b.terminals[rows], b.truncations[rows])
-        return *results, infos, self.agent_ids[rows], b.masks[rows]
-
-    # ------------------------------------------------------------------ the rest
-
-    def bind(self, buffers: Buffers) -> None:
-        """Workers know the shared memory alone.
-
-        Raises:
-            APIUsageError: always, once the object is made.
-        """
-        if hasattr(self, "buffers"):
-            raise APIUsageError("Multiprocessing cannot be bound to other buffers: its workers write to shared memory.")
-        super().bind(buffers)
-
-    def log(self) -> dict[str, float]:
-        """Statistics of the episodes that ended since the last call, over all environments. Waits for steps
-        under way.
-        """
-        return merge_logs(self._call_open(range(self.num_workers), "log"))
-
-    def render(self) -> Any:
-        """A picture of the first environment, as its own ``render`` gives it. Waits for steps under way."""
-        return self._call_open([0], "render")[0]
-
-    def _call_open(self, numbers: Sequence[int], method: str) -> list[Any]:
-        if self.closed:
-            self._raise_closed()
-        return self._call(numbers, method)
+        raise self._timeout_error(running, self._timeout)
 
     def close(self) -> None:
         """End the workers and close all environments. Calling it again does nothing."""
@@ -437,7 +218,12 @@ def _array_specs(signature: Signature, rows: int, workers: int) -> dict[str, tup
     }
 
 
-def _pickle_jobs(jobs: Sequence[EnvJob]) -> bytes:
+def pickle_jobs(jobs: Sequence[EnvJob]) -> bytes:
+    """What makes environments, for another process.
+
+    Raises:
+        APIUsageError: it cannot be pickled.
+    """
     try:
         return cloudpickle.dumps(list(jobs))
     except Exception as error:

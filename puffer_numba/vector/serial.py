@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.actions import ActionChecker
+from puffer_numba.emulation.common import check_seeds
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult, make_buffers
 from puffer_numba.vector.creators import EnvGroup, EnvJob, EpisodeArrays, Signature, create
+
+Seed = int | Sequence[int | None] | None
 
 
 class VectorEnv(PufferEnv):
@@ -45,8 +48,9 @@ class VectorEnv(PufferEnv):
         self.single_action_space = driver_env.single_action_space
         self.num_agents = self.agents_per_batch = len(jobs) * driver_env.num_agents
         self.emulated = getattr(driver_env, "emulated", None)
+        self._num_jobs = len(jobs)
         self._num_envs = len(jobs) * driver_env.num_envs
-        self._seed: int | None = seed
+        self._seed: Seed = seed
         super().__init__(buffers)
         if episodes is not None:
             self.episode_returns, self.episode_lengths = episodes
@@ -56,16 +60,65 @@ class VectorEnv(PufferEnv):
         """Number of environments, each of those behind one PufferEnv counted."""
         return self._num_envs
 
-    def _first_seed(self, seed: int | None) -> int | None:
+    def _first_seed(self, seed: Seed) -> Seed:
         """The seed for a reset: at first that of `make`, unless there is another."""
         if self.closed:
             self._raise_closed()
         if seed is None:
             seed = self._seed
+        elif isinstance(seed, Sequence) and not isinstance(seed, str):
+            seed = check_seeds(seed, self._num_jobs)
         elif isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise APIUsageError(f"reset: seed is {seed!r}; expected an integer or None.")
         self._seed = None
         return seed
+
+    def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+        """An attribute of each environment: of the wrapped one, or of a wrapper around it.
+
+        Args:
+            numbers: of the environments to ask; all by default.
+        """
+        return self._each(numbers, "get_attr", name)
+
+    def set_attr(self, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+        """Set an attribute of each environment.
+
+        Args:
+            values: a list or tuple with one for each, or one for all.
+            numbers: of the environments; all by default.
+        """
+        chosen = range(self._num_jobs) if numbers is None else numbers
+        each = values if isinstance(values, list | tuple) else [values] * len(chosen)
+        if len(each) != len(chosen):
+            raise APIUsageError(f"set_attr({name!r}) got {len(each)} values for {len(chosen)} environments.")
+        self._each(chosen, "set_attr", name, dict(zip(chosen, each, strict=True)))
+
+    def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
+        """Call a method of each environment; what it returns. An attribute that is no method is got.
+
+        Args:
+            numbers: of the environments; all by default.
+        """
+        return self._each(numbers, "call", name, args, kwargs)
+
+    def _each(self, numbers: Sequence[int] | None, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of `EnvGroup` that has a result for each of these environments."""
+        if self.closed:
+            self._raise_closed()
+        chosen = range(self._num_jobs) if numbers is None else numbers
+        ordered = sorted({number for number in chosen if 0 <= number < self._num_jobs})
+        if not set(chosen) <= set(ordered):
+            raise APIUsageError(f"{method}: there are environments 0 to {self._num_jobs - 1}, not {list(chosen)}.")
+        results = dict(zip(ordered, self._ask(method, ordered, *arguments), strict=True))
+        for error in results.values():
+            if isinstance(error, AttributeError):
+                raise error
+        return [results[number] for number in chosen]
+
+    def _ask(self, method: str, *arguments: Any) -> list[Any]:
+        """The results of all `EnvGroup`'s ``method``, one after the other."""
+        raise NotImplementedError
 
     def _raise_closed(self) -> None:
         raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
@@ -103,13 +156,17 @@ class Serial(VectorEnv):
             self._group.bind(buffers)
         super().bind(buffers)
 
-    def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
+    def reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], Infos]:
         """Start every environment anew; with a seed, also every random stream.
+
+        Args:
+            seed: of all, or a list with one for each environment; None: its stream goes on.
+            options: for environments of Gymnasium and PettingZoo.
 
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
         """
-        infos = self._group.reset(self._first_seed(seed))
+        infos = self._group.reset(self._first_seed(seed), options)
         self._ready = True
         self._pending = None
         return self.observations, infos
@@ -130,6 +187,9 @@ class Serial(VectorEnv):
         self.actions[...] = self._check_actions(actions)
         infos = self._group.step()
         return self.observations, self.rewards, self.terminals, self.truncations, infos
+
+    def _ask(self, method: str, *arguments: Any) -> list[Any]:
+        return getattr(self._group, method)(*arguments)
 
     def log(self) -> dict[str, float]:
         """Statistics of the episodes that ended since the last call, over all environments."""

@@ -13,7 +13,6 @@ import pickle
 import signal
 import threading
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -22,7 +21,8 @@ from typing import Any
 import cloudpickle
 import numba
 
-from puffer_numba.env import APIUsageError, Buffers
+from puffer_numba.env import Buffers
+from puffer_numba.vector.batches import Failure
 from puffer_numba.vector.creators import EnvGroup, Signature, buffers_of_rows
 from puffer_numba.vector.memory import SharedArrays
 
@@ -51,16 +51,6 @@ class WorkerSetup:
     environ: dict[str, str]
 
 
-@dataclass
-class Failure:
-    """What went wrong in a worker."""
-
-    environment: int
-    error: str
-    traceback: str
-    is_usage_error: bool
-
-
 def buffers_of(arrays: dict[str, Any]) -> Buffers:
     """The buffers among the shared arrays."""
     return Buffers._make(arrays[name] for name in Buffers._fields)
@@ -72,7 +62,7 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     os.environ.clear()  # a server that workers are forked from has the variables of when it was started
     os.environ.update(setup.environ)
-    _use_one_thread()
+    use_one_thread()
     arrays = memory.arrays()
     answers, commands, number = arrays["answers"], arrays["commands"], setup.number
 
@@ -104,8 +94,7 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
                 return
     except BaseException as error:  # an environment may also call sys.exit
         at_work = setup.first if group is None else group.at_work
-        text = f"{type(error).__name__}: {error}"
-        answer(FAILED, Failure(at_work, text, traceback.format_exc(), isinstance(error, APIUsageError)))
+        answer(FAILED, Failure.of(error, at_work))
 
 
 def try_for_a_while(semaphore: Any) -> bool:
@@ -135,7 +124,7 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _use_one_thread() -> None:
+def use_one_thread() -> None:
     """Numba, and what is still to be imported: workers are as many as there are cores."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
     numba.config.reload_config()

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, OneOf, Text, Tuple
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers.vector import DictInfoToList, NormalizeObservation, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import (
+    ClipReward,
+    DictInfoToList,
+    NormalizeObservation,
+    NormalizeReward,
+    RecordEpisodeStatistics,
+)
+from pettingzoo.classic.rps import rps
 
-from puffer_numba import APIUsageError, PufferEnv, registry
-from puffer_numba.emulation import JitGymnasiumEnv, PufferVectorEnv
+from puffer_numba import APIUsageError, PufferEnv, registry, vector
+from puffer_numba.emulation import GymnasiumPufferEnv, JitGymnasiumEnv, PettingZooPufferEnv, PufferVectorEnv
 from puffer_numba.emulation import gymnasium as emulation
 from tests.jit_envs import Paint, Team, Walk
+
+with warnings.catch_warnings():
+    # Box2D's bindings are made by SWIG, which names no module for three types
+    warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute", DeprecationWarning)
+    import Box2D  # noqa: F401
 
 CARTPOLE = "puffer_numba/CartPole-v1"
 BALANCED = {"gravity": 0.0, "force": 0.0, "reset_bound": 0.0}  # a CartPole that stands still
@@ -475,7 +490,7 @@ def test_plain_puffer_env(test_envs):
     assert infos["final_info"] == {}
     with pytest.raises(APIUsageError, match=r"reset_mask'.* needs a JitEnv; Plain resets itself"):
         envs.reset(options={"reset_mask": np.array([True, False])})
-    with pytest.raises(APIUsageError, match="needs a JitEnv; Plain takes one int"):
+    with pytest.raises(APIUsageError, match="needs a JitEnv or wrapped environments; Plain takes one int"):
         envs.reset(seed=[1, 2])
     with pytest.raises(APIUsageError, match="'plain' is not a JitEnv and has SAME_STEP alone"):
         gymnasium.make_vec("puffer_numba/Plain-v1", autoreset_mode=AutoresetMode.NEXT_STEP)
@@ -495,3 +510,266 @@ def test_vector_environment_closes():
     assert envs.closed
     with pytest.raises(APIUsageError, match="closed"):
         envs.step([0, 0])
+
+
+# Wrapped environments
+
+
+class Nested(gymnasium.Env[Any, Any]):
+    """Every kind of space; the episode's length depends on its seed. Infos of every kind, on some steps only."""
+
+    observation_space = Dict(
+        camera=Box(0, 255, (2, 3), np.uint8),
+        inner=Tuple([Discrete(9, start=-1), MultiBinary(2)]),
+        said=Text(3, charset="abc"),
+        either=OneOf([Discrete(4), Box(-1, 1, (2,), np.float32)]),
+    )
+    action_space = Dict(gear=Discrete(3, start=-1), wheel=Tuple([Discrete(2), MultiBinary(2)]))
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+        self.speed = 1
+
+    def observe(self) -> Any:
+        return self.observation_space.sample()
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.time, self.length = 0, int(self.np_random.integers(1, 6))
+        return self.observe(), {"length": self.length, "options": options or {}}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        info = {"mask": np.arange(2) == self.time} if self.time > 1 else {}
+        if self.time == 2:
+            info |= {"name": "two", "deep": {"er": 1.5}}
+        reward = float(action["gear"] + 10 * action["wheel"][0] + 100 * action["wheel"][1].sum())
+        ended = self.time == self.length
+        return self.observe(), reward, ended and self.length % 2 == 0, ended and self.length % 2 == 1, info
+
+    def rename(self, name: str, times: int = 1) -> str:
+        return f"{name}{self.length}" * times
+
+    def render(self) -> Any:
+        return np.full((2, 2, 3), self.time, np.uint8)
+
+
+def make_nested(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    env = Nested(**kwargs)
+    # a class's own spaces are shared; each environment is to sample by itself
+    env.observation_space = Dict(env.observation_space.spaces)
+    for name, space in (("inner", Tuple([Discrete(9, start=-1), MultiBinary(2)])), ("said", Text(3, charset="abc"))):
+        env.observation_space.spaces[name] = space
+    env.observation_space.spaces["camera"] = Box(0, 255, (2, 3), np.uint8)
+    env.observation_space.spaces["either"] = OneOf([Discrete(4), Box(-1, 1, (2,), np.float32)])
+    return env
+
+
+def assert_equal(ours: Any, theirs: Any, where: str = "") -> None:
+    """Down to dtypes; but rewards are float32 here."""
+    if isinstance(theirs, dict):
+        assert list(ours) == list(theirs) or set(ours) == set(theirs), where
+        for key in theirs:
+            assert_equal(ours[key], theirs[key], f"{where}[{key!r}]")
+    elif isinstance(theirs, tuple):
+        assert len(ours) == len(theirs), where
+        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            assert_equal(a, b, f"{where}[{k}]")
+    elif isinstance(theirs, np.ndarray) and theirs.dtype == object:
+        assert_equal(tuple(ours), tuple(theirs), where)
+    else:
+        np.testing.assert_array_equal(ours, theirs, where, strict=isinstance(theirs, np.ndarray))
+
+
+BACKENDS: dict[str, Callable[[Any, int], PufferEnv]] = {
+    "serial": lambda creator, n: vector.make(creator, num_envs=n, backend="serial"),
+    "multiprocessing": lambda creator, n: vector.make(creator, num_envs=n, backend="multiprocessing", num_workers=2),
+}
+CREATORS = {
+    "CartPole-v1": partial(gymnasium.make, "CartPole-v1", max_episode_steps=12),
+    "Taxi-v4": partial(gymnasium.make, "Taxi-v4", max_episode_steps=9),
+    "LunarLander-v3": partial(gymnasium.make, "LunarLander-v3", max_episode_steps=30),
+    "Blackjack-v1": partial(gymnasium.make, "Blackjack-v1"),
+    "FrozenLake-v1": partial(gymnasium.make, "FrozenLake-v1"),
+    "Pendulum-v1": partial(gymnasium.make, "Pendulum-v1", max_episode_steps=7),
+    "nested": make_nested,
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", CREATORS)
+def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend):
+    n, creator = 4, CREATORS[name]
+    theirs = SyncVectorEnv([creator] * n, autoreset_mode=AutoresetMode.SAME_STEP)
+    with BACKENDS[backend](creator, n) as puffer_env:
+        ours = PufferVectorEnv(puffer_env)
+        assert ours.single_observation_space == theirs.single_observation_space
+        assert ours.single_action_space == theirs.single_action_space
+        assert ours.observation_space == theirs.observation_space
+        assert ours.action_space == theirs.action_space
+        assert ours.metadata == theirs.metadata
+        ours.action_space.seed(3)
+        assert_equal(ours.reset(seed=5), theirs.reset(seed=5))
+        ended = 0
+        for step in range(100):
+            if step == 50:
+                seeds = [4, None, 4, 9]
+                assert_equal(
+                    ours.reset(seed=seeds, options={"level": 1}), theirs.reset(seed=seeds, options={"level": 1})
+                )
+            actions = ours.action_space.sample()
+            observations, rewards, terminations, truncations, infos = ours.step(actions)
+            expected = theirs.step(actions)
+            if "final_info" in infos:
+                ended += infos["_final_info"].sum()
+                episode = infos["final_info"].pop("episode")
+                assert (episode["l"][infos["final_info"].pop("_episode")] > 0).all()
+            assert_equal((observations, terminations, truncations, infos), (expected[0], *expected[2:]))
+            np.testing.assert_array_equal(rewards, expected[1].astype(np.float32))
+        assert ended > 5
+        assert observations in ours.observation_space or name == "Pendulum-v1"  # whose bounds are a little too narrow
+
+
+def test_one_wrapped_environment():
+    ours = PufferVectorEnv(GymnasiumPufferEnv(make_nested()))
+    theirs = SyncVectorEnv([make_nested], autoreset_mode=AutoresetMode.SAME_STEP)
+    assert_equal(ours.reset(seed=[5], options={"a": 1}), theirs.reset(seed=5, options={"a": 1}))
+    for _ in range(20):
+        action = ours.action_space.sample()
+        infos, expected = ours.step(action)[-1], theirs.step(action)[-1]
+        for key in ("episode", "_episode"):
+            infos.get("final_info", {}).pop(key, None)
+        assert_equal(infos, expected)
+
+
+def test_flat():
+    ours = PufferVectorEnv(vector.make(make_nested, num_envs=3, backend="serial"), flat=True)
+    assert isinstance(ours.single_observation_space, Box)
+    assert ours.reset(seed=0)[0].shape == (3, *ours.puffer_env.single_observation_space.shape)
+    assert ours.single_action_space == ours.puffer_env.single_action_space
+    rewards = ours.step(np.array([[1, 1, 1, 0], [-1, 0, 0, 0], [0, 0, 1, 1]]))[1]
+    assert rewards.tolist() == [111, -1, 200]
+
+
+def test_views_without_copies():
+    ours = PufferVectorEnv(vector.make(make_nested, num_envs=3, backend="serial"), copy=False)
+    ours.reset(seed=0)
+    for _ in range(3):
+        observations = ours.step(ours.action_space.sample())[0]
+        assert np.shares_memory(observations["camera"], ours.puffer_env.observations)
+        assert np.shares_memory(observations["inner"][0], ours.puffer_env.observations)
+    kept = PufferVectorEnv(ours.puffer_env)
+    first = kept.reset(seed=0)[0]["camera"]
+    before = first.copy()
+    kept.step(kept.action_space.sample())
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_attributes_and_methods_of_each(backend):
+    with BACKENDS[backend](partial(make_nested, render_mode="rgb_array"), 4) as puffer_env:
+        ours = PufferVectorEnv(puffer_env)
+        infos = ours.reset(seed=1)[1]
+        assert ours.get_attr("length") == tuple(infos["length"])
+        assert ours.call("rename", "n", times=2) == tuple(f"n{k}n{k}" for k in infos["length"])
+        ours.set_attr("speed", [1, 2, 3, 4])
+        assert ours.get_attr("speed") == (1, 2, 3, 4)
+        ours.set_attr("speed", 7)
+        assert ours.get_attr("speed") == (7,) * 4
+        assert ours.render_mode == "rgb_array"
+        assert [picture[0, 0, 0] for picture in ours.render()] == [0] * 4
+        with pytest.raises(APIUsageError, match=r"set_attr\('speed'\) got 2 values for 4 environments"):
+            ours.set_attr("speed", [1, 2])
+        with pytest.raises(AttributeError, match="colour"):
+            ours.get_attr("colour")
+        ours.step(ours.action_space.sample())  # no worker has ended over it
+
+
+def test_attributes_of_environments_that_are_one_object():
+    ours = PufferVectorEnv(Walk(3, jit=False))
+    assert ours.get_attr("max_episode_steps") == (6, 6, 6)
+    with pytest.raises(APIUsageError, match=r"set_attr\('luck'\): the environments of a Walk are one object"):
+        ours.set_attr("luck", 1)
+
+
+def test_state_fields_over_several_objects():
+    ours = PufferVectorEnv(vector.make(Walk, num_envs=2, backend="serial", env_kwargs={"num_envs": 3, "jit": False}))
+    alone = PufferVectorEnv(Walk(6, jit=False))
+    assert_equal(ours.reset(seed=3), alone.reset(seed=3))
+    for _ in range(20):
+        actions = ours.action_space.sample()
+        for a, b in zip(ours.step(actions)[-1].items(), alone.step(actions)[-1].items(), strict=True):
+            if a[0] != "final_info":  # which has times in it
+                assert_equal(a, b)
+
+
+def test_gymnasiums_wrappers_on_top():
+    envs = PufferVectorEnv(vector.make(CREATORS["CartPole-v1"], num_envs=4, backend="serial"))
+    wrapped = NormalizeReward(ClipReward(RecordEpisodeStatistics(envs), -5.0, 5.0))
+    wrapped.reset(seed=0)
+    for _ in range(50):
+        infos = wrapped.step(wrapped.action_space.sample())[-1]
+        if "episode" in infos:
+            np.testing.assert_array_equal(infos["episode"]["r"], infos["final_info"]["episode"]["r"])
+    assert wrapped.env.env.episode_count > 8
+
+
+def test_statistics_of_gymnasiums_own_wrapper_are_kept():
+    def creator() -> Any:
+        return gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("CartPole-v1", max_episode_steps=3))
+
+    envs = PufferVectorEnv(vector.make(creator, num_envs=2, backend="serial"), episode_statistics=True)
+    envs.reset(seed=0)
+    for _ in range(3):
+        infos = envs.step([0, 1])[-1]
+    assert infos["episode"]["r"].tolist() == infos["final_info"]["episode"]["r"].tolist() == [3.0, 3.0]
+    assert infos["final_info"]["episode"]["_r"].tolist() == [True, True]
+
+
+def test_infos_that_say_nothing_of_their_environment():
+    class Chatty(Plain):
+        def step(self, actions: Any) -> Any:
+            return *super().step(actions)[:4], [{"score": 1}]
+
+    envs = PufferVectorEnv(Chatty(2))
+    envs.reset(seed=0)
+    assert envs.step([0, 0])[-1] == {}
+    assert envs.puffer_infos == [{"score": 1}]
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        ({"gear": np.zeros(2)}, r"actions lack 'wheel'; expected a dict as .*got the keys \['gear'\]"),
+        (np.zeros(2), "actions lack 'gear'; expected a dict as .*got a ndarray"),
+        (
+            {"gear": np.zeros(2, int), "wheel": (np.zeros(2, int), np.zeros(2, int))},
+            r"actions\['wheel'\]\[1\] have shape \(2,\); expected \(2, 2\)",
+        ),
+        (
+            {"gear": np.array([0, 5]), "wheel": (np.zeros(2, int), np.zeros((2, 2), int))},
+            r"action of row 1 is \[5, 0, 0, 0\], outside",
+        ),
+    ],
+)
+def test_bad_structured_actions(actions, message):
+    envs = PufferVectorEnv(vector.make(make_nested, num_envs=2, backend="serial"))
+    envs.reset(seed=0)
+    with pytest.raises(APIUsageError, match=message):
+        envs.step(actions)
+
+
+def test_backends_that_cannot_be_vector_environments():
+    with (
+        vector.make(make_nested, num_envs=2, num_workers=2, batch_size=1) as env,
+        pytest.raises(APIUsageError, match=r"PufferVectorEnv steps all environments at once; .*without batch_size"),
+    ):
+        PufferVectorEnv(env)
+    with pytest.raises(APIUsageError, match=r"render_mode is 'human', but .* was made with None; make it with"):
+        PufferVectorEnv(GymnasiumPufferEnv(make_nested()), render_mode="human")
+    with pytest.raises(APIUsageError, match=r"takes 2 seeds, each an int or None; got 1 of them"):
+        PufferVectorEnv(vector.make(make_nested, num_envs=2, backend="serial")).reset(seed=[1])
+    with pytest.raises(APIUsageError, match=r"2 agents in 1 environments: see .*pettingzoo"):
+        PufferVectorEnv(PettingZooPufferEnv(rps.parallel_env()))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box
-from pettingzoo.utils.conversions import parallel_to_aec
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
+from pettingzoo import ParallelEnv
+from pettingzoo.utils.conversions import parallel_to_aec, turn_based_aec_to_parallel
 
-from puffer_numba import APIUsageError, registry
-from puffer_numba.emulation import JitParallelEnv, make_parallel_env
+from puffer_numba import APIUsageError, PufferEnv, registry, vector
+from puffer_numba.emulation import JitParallelEnv, PettingZooPufferEnv, PufferParallelEnv, make_parallel_env
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.wrappers import Wrapper
 from tests.jit_envs import Team, Walk
 
 with warnings.catch_warnings():
@@ -252,3 +255,248 @@ def test_close():
     env.close()
     with pytest.raises(APIUsageError, match="closed"):
         env.step(actions(env))
+
+
+# Wrapped environments, as ParallelEnvs again
+
+
+class Herd(ParallelEnv[Any, Any, Any]):
+    """Agents 0, 1 and 2, seen and steered by Dicts. 0 dies at step 2; 2 comes at step 1 and leaves without a word at
+    step 3; 1 is truncated at step 5.
+    """
+
+    metadata = {"name": "herd", "render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.possible_agents, self.agents = [0, 1, 2], []
+        self.render_mode = render_mode
+        self.rng = np.random.default_rng()
+
+    def observation_space(self, agent: Any) -> Any:
+        return Dict(place=Box(0, 1, (2,), np.float32), parts=Tuple([Discrete(9), MultiBinary(2)]))
+
+    def action_space(self, agent: Any) -> Any:
+        return Dict(gait=Discrete(3), legs=Tuple([MultiBinary(2), Discrete(2)]))
+
+    def observe(self, agents: Any) -> Any:
+        bits = np.array([self.time % 2, 1], np.int8)
+        places = self.rng.random((3, 2)).astype(np.float32)
+        return {agent: {"place": places[agent], "parts": (np.int64(agent), bits)} for agent in agents}
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        self.time, self.agents = 0, [0, 1]
+        return self.observe(self.agents), {
+            agent: {"level": self.rng.random(), **(options or {})} for agent in self.agents
+        }
+
+    def step(self, actions: Any) -> Any:
+        self.time += 1
+        acted = self.agents
+        rewards = {a: float(c["gait"] + 10 * c["legs"][0].sum() + 100 * c["legs"][1]) for a, c in actions.items()}
+        self.agents = {1: [0, 1, 2], 2: [1, 2], 3: [1], 4: [1]}.get(self.time, [])
+        seen = sorted({*acted, *self.agents})
+        terminations = {agent: agent == 0 and self.time == 2 for agent in seen}
+        truncations = {agent: agent == 1 and self.time == 5 for agent in seen}
+        infos = {agent: {"time": self.time} if self.time != 2 else {} for agent in seen}
+        return self.observe(seen), {a: rewards.get(a, 0.0) for a in seen}, terminations, truncations, infos
+
+    def state(self) -> Any:
+        return np.array([self.time])
+
+    def render(self) -> Any:
+        return np.full((1, 1, 3), self.time, np.uint8)
+
+
+REAL = {
+    "simple_spread": partial(vector.env_creator("pettingzoo:mpe2.simple_spread_v3"), max_cycles=20),
+    "knights_archers_zombies": partial(
+        vector.env_creator("pettingzoo:butterfly.knights_archers_zombies_v10"), max_cycles=60, spawn_rate=3
+    ),
+    "pistonball": partial(vector.env_creator("pettingzoo:butterfly.pistonball_v6"), n_pistons=4, max_cycles=15),
+    "rock paper scissors": partial(vector.env_creator("pettingzoo:classic.rps_v2"), max_cycles=4),
+    "herd": Herd,
+    "connect_four": vector.env_creator("pettingzoo:classic.connect_four_v3"),
+    "tictactoe": vector.env_creator("pettingzoo:classic.tictactoe_v3"),
+}
+
+
+def view(name: str, **kwargs: Any) -> PufferParallelEnv:
+    return PufferParallelEnv(PettingZooPufferEnv(REAL[name]()), **kwargs)
+
+
+def raw(name: str) -> Any:
+    env = REAL[name]()
+    return env if isinstance(env, ParallelEnv) else turn_based_aec_to_parallel(env)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("name", REAL)
+def test_wrapped_environments_pass_pettingzoos_api_test(name: str, flat: bool) -> None:
+    parallel_api_test(view(name, flat=flat), num_cycles=40)
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name not in ("connect_four", "tictactoe")])
+def test_wrapped_environments_pass_pettingzoos_seed_test(name: str) -> None:
+    parallel_seed_test(lambda: view(name), num_cycles=30)
+
+
+def test_wrapped_environments_through_pettingzoos_conversion() -> None:
+    api_test(parallel_to_aec(view("simple_spread")), num_cycles=40)
+
+
+def assert_equal(ours: Any, theirs: Any) -> None:
+    if isinstance(theirs, dict):
+        assert set(ours) == set(theirs)
+        for key in theirs:
+            assert_equal(ours[key], theirs[key])
+    elif isinstance(theirs, tuple):
+        for a, b in zip(ours, theirs, strict=True):
+            assert_equal(a, b)
+    else:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def choose(env: Any, observations: Any) -> dict[Any, Any]:
+    """Random actions, legal ones where there are masks of these."""
+    actions = {}
+    for agent in env.agents:
+        seen = observations[agent]
+        mask = seen.get("action_mask") if isinstance(seen, dict) else None
+        actions[agent] = env.action_space(agent).sample(mask)
+    return actions
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_same_steps_as_the_environment_itself(name: str) -> None:
+    """Over several episodes: the last observations too, and infos of a reset that has already happened."""
+    ours, theirs = view(name), raw(name)
+    assert ours.possible_agents == theirs.possible_agents
+    for agent in ours.possible_agents:
+        assert ours.observation_space(agent) == theirs.observation_space(agent)
+        assert ours.action_space(agent) == theirs.action_space(agent)
+        ours.action_space(agent).seed(7)
+    episodes = ended = 0
+    for seed in (3, None, None):
+        (observations, infos), (expected, first_infos) = ours.reset(seed=seed), theirs.reset(seed=seed)
+        assert_equal((observations, infos), (expected, first_infos))
+        while theirs.agents:
+            assert ours.agents == list(theirs.agents)
+            actions = choose(ours, observations)
+            # without what is not of a living agent, and those that leave without a word are truncated
+            living = set(theirs.agents)
+            result, (observed, rewards, terminations, truncations, infos) = ours.step(actions), theirs.step(actions)
+            shown = list(dict.fromkeys([*actions, *theirs.agents]))
+            gone = living - set(theirs.agents)
+            truncations = {a: truncations[a] or (a in gone and not terminations[a]) for a in shown}
+            for mine, other in zip(result, (observed, rewards, terminations, truncations, infos), strict=True):
+                if other is rewards:
+                    assert mine == pytest.approx({agent: other.get(agent, 0) for agent in shown})
+                else:
+                    assert_equal(mine, {agent: other[agent] for agent in shown})
+            if theirs.agents:
+                assert_equal(ours.agents, list(theirs.agents))
+            ended += len(gone)
+            observations = result[0]
+        assert ours.agents == []
+        episodes += 1
+        with pytest.raises(APIUsageError, match="without an agent to act"):
+            ours.step(actions)
+    assert episodes == 3
+    assert ended >= 3
+
+
+def test_states_and_pictures() -> None:
+    env = PufferParallelEnv(PettingZooPufferEnv(Herd(render_mode="rgb_array")))
+    env.reset(seed=0, options={"extra": 1})
+    for time in range(3):
+        assert env.state().tolist() == [time]
+        assert env.render()[0, 0, 0] == time
+        env.step({agent: env.action_space(agent).sample() for agent in env.agents})
+    assert env.render_mode == "rgb_array"
+    assert env.metadata["name"] == "herd"
+    spread = view("simple_spread")
+    spread.reset(seed=0)
+    assert spread.state().shape == spread.state_space.shape == (54,)
+    assert view("herd").render() is None
+    with pytest.raises(APIUsageError, match=r"render_mode is 'human', but .* was made with None"):
+        view("herd", render_mode="human")
+    env.close()
+    assert env.puffer_env.closed
+
+
+def test_through_a_wrapper_and_a_backend() -> None:
+    class Louder(Wrapper):
+        own = frozenset({"rewards"})
+
+        def update(self, rows: Any) -> None:
+            self.rewards[rows] = 2 * self.env.rewards[rows]
+
+    env = PufferParallelEnv(Louder(vector.make(Herd, num_envs=1, backend="serial")))
+    parallel_api_test(env, num_cycles=20)
+    env.reset(seed=0)
+    bits = np.ones(2, np.int8)
+    rewards = env.step({agent: {"gait": 2, "legs": (bits, 1)} for agent in env.agents})[1]
+    assert rewards == {0: 244.0, 1: 244.0, 2: 0.0}
+
+
+def test_agents_of_a_plain_puffer_env() -> None:
+    """It has no names for them, and says by its flags alone when all are over."""
+
+    class Pair(PufferEnv):
+        def __init__(self) -> None:
+            self.single_observation_space, self.single_action_space = Box(0, 9, (1,), np.float32), Discrete(2)
+            self.num_agents = 2
+            super().__init__()
+
+        @property
+        def num_envs(self) -> int:
+            return 1
+
+        def reset(self, seed: int | None = None) -> Any:
+            self.observations[:] = 0
+            self.masks[:] = True
+            return self.observations, []
+
+        def step(self, actions: Any) -> Any:
+            self.observations += 1
+            self.rewards[:] = actions
+            self.terminals[:] = self.masks & (self.observations[:, 0] == [2, 3])
+            self.final_observations[:] = self.observations
+            self.masks &= ~self.terminals
+            if not self.masks.any():
+                self.reset()
+            return self.observations, self.rewards, self.terminals, self.truncations, []
+
+    env = PufferParallelEnv(Pair())
+    parallel_api_test(env, num_cycles=20)
+    env.reset(seed=0)
+    agents = []
+    while env.agents:
+        agents.append(list(env.agents))
+        observations, rewards, *_ = env.step(actions(env))
+    assert agents == [["agent_0", "agent_1"], ["agent_0", "agent_1"], ["agent_1"]]
+    assert observations["agent_1"].tolist() == [3.0]
+    assert rewards == {"agent_1": 1.0}
+    assert env.state().shape == env.state_space.shape == (2, 1)
+
+
+def test_what_cannot_be_a_parallel_env_again() -> None:
+    with pytest.raises(APIUsageError, match="takes PufferEnvs that are no JitEnvs; for these is JitParallelEnv"):
+        PufferParallelEnv(Team(jit=False, lifetimes=[1] * 3))
+    with pytest.raises(APIUsageError, match="PufferParallelEnv takes one environment; Serial has 2"):
+        PufferParallelEnv(vector.make(Herd, num_envs=2, backend="serial"))
+    env = view("herd")
+    env.reset()
+    with pytest.raises(APIUsageError, match=r"actions lack 'legs'; expected a dict"):
+        env.step({0: {"gait": 1}, 1: {"gait": 1}})
+    with pytest.raises(APIUsageError, match=r"step\(\) got an action for 7, which is no agent; there are 0, 1, 2"):
+        env.step({7: {}})
+
+
+def test_agents_with_different_spaces_are_told_apart_from_the_rest() -> None:
+    with pytest.raises(
+        APIUsageError, match=r"different observation spaces: 'adversary_0' .*supersuit\.pad_observations_v0"
+    ):
+        PettingZooPufferEnv(env_creator=vector.env_creator("pettingzoo:mpe2.simple_tag_v3"))

@@ -197,6 +197,33 @@ def test_nothing_to_observe() -> None:
         ObservationLayout(Dict(a=Dict(), b=Discrete(2)))
     with pytest.raises(APIUsageError, match=re.escape("observation is Box(") + ".*no elements"):
         ObservationLayout(Box(0, 1, (0, 3)))
+    with pytest.raises(APIUsageError, match=re.escape("observation['a'] is Text(0, 0, ") + ".*no elements"):
+        ObservationLayout(Dict(a=Text(0, min_length=0)))
+
+
+def test_missions_become_texts() -> None:
+    from minigrid.core.mission import MissionSpace
+
+    space = MissionSpace(lambda color, thing: f"go to {color} {thing}", [["red", "green"], ["key", "box"]])
+    layout = ObservationLayout(Dict(mission=space, rest=Tuple([MissionSpace(lambda: "")])))
+    expected = Dict(
+        mission=Text(15, min_length=0, charset="".join(sorted(set("go to red green key box")))),
+        rest=Tuple([Text(1, min_length=0, charset="")]),
+    )
+    assert layout.space == expected
+    row = np.zeros(layout.flat_space.shape, layout.flat_space.dtype)
+    for mission in ("go to green key", "go to red box"):
+        observation = {"mission": mission, "rest": ("",)}
+        layout.writer(row)(observation)
+        assert layout.unflatten(row) == observation
+    with pytest.raises(
+        APIUsageError, match=r"observation\['mission'\]: .*at most 15 letters.*Declare a Text that holds it"
+    ):
+        layout.writer(row)({"mission": "go to the green key", "rest": ("",)})
+    many = MissionSpace(lambda *words: "".join(words), None)
+    many.ordered_placeholders = [[str(k) for k in range(101)]] * 2
+    with pytest.raises(APIUsageError, match=r"observation\[0\] has more than 10000 missions"):
+        ObservationLayout(Tuple([many]))
 
 
 # ---------------------------------------------------------------------- wrong observations
@@ -342,7 +369,7 @@ def test_simple_actions_stay_what_they_are() -> None:
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        (Dict(a=Box(0, 1), b=Discrete(2)), "action mixes continuous and discrete parts: action['a'] is a Box"),
+        (Dict(a=Box(0, 1, (1,), int), b=Discrete(2)), "action mixes discrete parts and a Box of integers: action['a']"),
         (Dict(a=Box(0, 1), b=Box(0, 1, (1,), np.int32)), "action mixes Boxes of floats and of integers: action['b']"),
         (Dict(a=Tuple([Text(3)])), "action['a'][0] is Text"),
         (OneOf([Discrete(2)]), "action is OneOf"),

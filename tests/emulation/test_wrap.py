@@ -159,6 +159,38 @@ def test_same_transitions_as_the_bare_environment() -> None:
             expected, _ = bare.reset()
 
 
+def limited(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """CartPole behind two time limits, of which the inner one is the shorter."""
+    return gymnasium.wrappers.TimeLimit(gymnasium.make("CartPole-v1", max_episode_steps=12, **kwargs), 30)
+
+
+@pytest.mark.parametrize("checked_steps", [0, 5, 16, None])
+def test_gymnasiums_own_wrappers_are_left_out_and_nothing_changes(checked_steps: int | None) -> None:
+    env, bare = GymnasiumPufferEnv(limited(), checked_steps=checked_steps), limited()
+    env.reset(seed=0)
+    bare.reset(seed=0)
+    ends = set()
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        choice = int(rng.integers(2))
+        _, rewards, terminals, truncations, _ = env.step(np.array([choice]))
+        _, reward, terminated, truncated, _ = bare.step(choice)
+        assert (rewards[0], terminals[0], truncations[0]) == (reward, terminated, truncated)
+        ends.add((terminated, truncated))
+        if terminated or truncated:
+            bare.reset()
+    assert {(False, False), (True, False), (False, True)} <= ends
+    is_short = env.step_with.__self__.step_env == env.env.unwrapped.step  # type: ignore[attr-defined]
+    assert is_short == (checked_steps is not None)
+
+
+def test_wrappers_that_somebody_chose_are_kept() -> None:
+    doubled = gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), lambda reward: 2 * reward)
+    env = GymnasiumPufferEnv(gymnasium.wrappers.TimeLimit(doubled, 100), checked_steps=0)
+    env.reset(seed=0)
+    assert env.step(np.array([0]))[1] == [2]
+
+
 @pytest.mark.parametrize("name", ["Pendulum-v1", "Blackjack-v1", "FrozenLake-v1", "MountainCarContinuous-v0"])
 def test_environments_of_gymnasium(name: str) -> None:
     env = GymnasiumPufferEnv(env_creator=gymnasium.make, env_args=[name])

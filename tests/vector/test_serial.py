@@ -188,9 +188,20 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"batch_size": 3, "num_workers": 2}, "batch_size is 3, not a multiple of the 2 environments of each of 2 workers"),
     ({"batch_size": 3, "num_workers": 4}, "num_envs is 4, not a multiple of batch_size, 3, as zero_copy needs"),
     ({"batch_size": 2, "backend": "serial"}, "Serial steps all 4 environments; batch_size 2 needs Multiprocessing"),
-    ({"backend": "threads"}, "backend is 'threads'; expected 'multiprocessing', 'serial', 'native', or a class"),
+    ({"batch_size": 2, "env": CartPole}, "native steps all 4 environments; batch_size 2 needs Multiprocessing"),
+    ({"env": CartPole, "env_kwargs": {"seed": 3}}, "env_kwargs has 'seed', which vector.make sets; num_envs and seed"),
+    ({"env": CartPole, "env_args": [3]}, "env_args is [3]; a JitEnv's parameters go into env_kwargs."),
+    ({"backend": "native"}, "backend 'native' takes one JitEnv class, not <class"),
+    ({"num_workers": 3, "backend": "ray"}, "num_envs is 4, not a multiple of num_workers, 3"),
+    ({"num_workers": 0, "backend": "serial"}, "num_workers is 0; expected a whole number"),
+    ({"zero_copy": 1}, "zero_copy is 1; expected True or False"),
+    ({"overlap": "yes"}, "overlap is 'yes'; expected True or False"),
+    ({"overlap": True}, "overlap=True takes one JitEnv class"),
+    ({"backend": "threads"}, "backend is 'threads'; expected 'multiprocessing', 'serial', 'native', 'ray', or a class"),
     ({"backend": int}, "backend is <class 'int'>; expected"),
     ({"timeout": 0}, "timeout is 0; expected seconds above 0, or None"),
+    ({"timeout": "1"}, "timeout is '1'; expected seconds above 0, or None"),
+    ({"timeout": float("nan")}, "timeout is nan; expected seconds above 0, or None"),
     ({"context": "fork"}, "context is 'fork'; expected 'forkserver' or 'spawn'"),
     ({"seed": "x"}, "seed is 'x'; expected an integer, or None"),
     ({"env_args": "abc"}, "env_args is 'abc'; expected a list"),
@@ -205,10 +216,11 @@ def test_every_rule_has_an_error(options: dict[str, Any], message: str, monkeypa
     def started(*_: Any) -> None:
         pytest.fail("no process or environment may be made")
 
-    monkeypatch.setattr(vector.Multiprocessing, "__init__", started)
-    monkeypatch.setattr(vector.Serial, "__init__", started)
+    for backend in (vector.Multiprocessing, vector.Serial, vector.Ray, vector.Overlapped, CartPole):
+        monkeypatch.setattr(backend, "__init__", started)
+    options = {"num_envs": 4, **options}
     with pytest.raises(APIUsageError, match=re.escape(message)):
-        vector.make(Counter, **{"num_envs": 4, **options})
+        vector.make(options.pop("env", Counter), **options)
 
 
 def test_wrong_creators() -> None:

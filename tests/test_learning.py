@@ -1,0 +1,20 @@
+"""The trainer reaches published scores on environments that nobody here wrote, with the settings recommended for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
+
+
+@pytest.mark.parametrize(("name", "score"), [("gym:LunarLander-v3", 200.0), ("gym:Pendulum-v1", -200.0)])
+def test_published_scores(name: str, score: float, tmp_path: Path) -> None:
+    config = load_config(name, {"train.target_return": score, "train.data_dir": str(tmp_path), "vec.num_workers": 1})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    trainer.learn()
+    trainer.close()
+    assert trainer.solved
+    assert trainer.statistics.mean_return >= score

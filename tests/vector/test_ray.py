@@ -1,0 +1,263 @@
+"""`Ray`, with a real one on this machine: results, batches, failures, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from puffer_numba import vector
+from puffer_numba.env import APIUsageError
+from puffer_numba.envs.cartpole import CartPole
+from puffer_numba.extras import MissingExtra
+from puffer_numba.vector import Ray, WorkerError
+from tests.vector.test_multiprocessing import gone, trajectory
+from tests.vector.vector_envs import Counter, Rows
+
+ray = pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.xdist_group("ray"),  # for --dist loadgroup: one Ray for all of these
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own sockets and logs
+]
+
+COUNTER = "tests.vector.vector_envs:Counter"
+CPUS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    """As a program that has joined a cluster."""
+    ray.init(address="local", num_cpus=CPUS, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def actors(creator: Any = COUNTER, num_envs: int = 4, **options: Any) -> Ray:
+    env = vector.make(creator, num_envs=num_envs, **{"backend": "ray", "num_workers": 2, **options})
+    assert isinstance(env, Ray)
+    return env
+
+
+def busy_cpus() -> float:
+    return CPUS - ray.available_resources().get("CPU", 0)
+
+
+def all_cpus_are_free(within: float = 5.0) -> bool:
+    deadline = time.monotonic() + within
+    while busy_cpus():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("creator", "kwargs"),
+    [
+        (COUNTER, {"infos": 10}),
+        ("gym:CartPole-v1", {}),
+        (CartPole, {"num_envs": 3}),
+        (Rows, {}),
+        ("pettingzoo:classic.rps.rps", {"max_cycles": 3}),
+    ],
+    ids=lambda value: str(getattr(value, "__name__", value)),
+)
+def test_same_trajectories_as_in_this_process(creator: Any, kwargs: Any) -> None:
+    expected = trajectory(vector.make(creator, num_envs=4, backend="serial", env_kwargs=kwargs))
+    found = trajectory(actors(creator, env_kwargs=kwargs))
+    assert len(found) == len(expected)
+    assert all(np.array_equal(a, b) for a, b in zip(found[:-1], expected[:-1], strict=True))
+    assert dict(found[-1]) == pytest.approx(dict(expected[-1]))
+
+
+def test_what_is_asked_of_it() -> None:
+    with actors(num_workers=4) as env:
+        assert (env.num_envs, env.num_agents, env.agents_per_batch, env.num_workers) == (4, 4, 4, 4)
+        env.async_reset(seed=0)
+        env.recv()
+        for turn in range(5):
+            env.send([1, 1, 1, 1])
+            if turn == 4:
+                assert env.render().shape == (2, 2, 3)
+                assert env.log() == {"episodes": 4.0, "episode_return": 5.0, "episode_length": 5.0}
+            assert env.recv()[1].tolist() == [1, 1, 1, 1]
+        assert env.observations.flags.writeable  # Ray's own arrays are read-only
+        with pytest.raises(APIUsageError, match="Ray cannot be bound to other buffers"):
+            env.bind(env.buffers)
+
+
+def test_observations_that_go_through_the_object_store() -> None:
+    """Ray sends what is small within its answer, and keeps the rest in shared memory."""
+    with actors(Rows, num_envs=2, env_kwargs={"size": 100_000}) as env:
+        observations, _ = env.reset(seed=5)
+        assert observations.shape == (4, 100_000)
+        assert observations[:, -1].tolist() == [5, 5, 16, 16]
+
+
+@pytest.mark.parametrize(("workers", "zero_copy"), [(2, True), (4, True), (4, False)])
+def test_batches_of_half(workers: int, zero_copy: bool) -> None:
+    with actors(num_workers=workers, batch_size=2, zero_copy=zero_copy, env_kwargs={"length": 1000}) as env:
+        env.async_reset(seed=5)
+        assert env.agents_per_batch == 2
+        steps = np.zeros(4, int)
+        sent: dict[int, int] = {}
+        for turn in range(60):
+            observations, rewards, _, _, _, env_ids, masks = env.recv()
+            assert masks.all()
+            assert observations[:, 0].tolist() == [5 + k for k in env_ids]
+            assert observations[:, 1].tolist() == [steps[k] for k in env_ids]
+            assert rewards.tolist() == [sent.get(int(k), 0) for k in env_ids]
+            sent.update({int(k): (turn + int(k)) % 2 for k in env_ids})
+            env.send([(turn + int(k)) % 2 for k in env_ids])
+            steps[env_ids] += 1
+        assert steps.sum() == 120
+        assert (steps > 0).all()
+        with pytest.raises(APIUsageError, match=r"step\(\) needs batch_size == num_envs; with batches of 2"):
+            env.step([0, 0])
+
+
+def test_the_first_ready_come_first() -> None:
+    sleeps = [{"sleep": seconds} for seconds in (1.0, 0.002)]
+    with actors([COUNTER] * 2, num_envs=2, env_kwargs=sleeps, batch_size=1) as env:
+        env.async_reset()
+        order = []
+        for _ in range(30):
+            *_, env_ids, _ = env.recv()
+            order += env_ids.tolist()
+            env.send([0])
+        assert order.count(0) <= 4
+        assert order.count(1) >= 26
+
+
+def test_creators_that_cannot_be_imported_elsewhere() -> None:
+    class Mine(Counter):
+        def step(self, action: Any) -> Any:
+            observation, reward, *rest = super().step(action)
+            return observation, 3 * reward, *rest
+
+    with actors(lambda: Mine(length=7)) as env:
+        env.reset()
+        assert env.step([1, 0, 0, 1])[1].tolist() == [3, 0, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("fail", "kind", "message"),
+    [
+        ("raise", WorkerError, r"environment 2, in worker 1, failed: ValueError: the wheel came off\n(.*\n)*.*break_d"),
+        ("wrong shape", APIUsageError, r"environment 2, in worker 1, failed: APIUsageError: observation: .*\(4,\)"),
+        ("kill", WorkerError, r"worker 1 \(environments 2 to 3\) died: .*backend='serial' runs"),
+        ("_exit", WorkerError, r"worker 1 \(environments 2 to 3\) died: "),
+        ("exit", WorkerError, r"environment 2, in worker 1, failed: SystemExit: done"),
+        ("hang", WorkerError, r"worker 1 \(environments 2 to 3\) did not answer within 3 s; .* larger timeout"),
+    ],
+)
+def test_an_actor_fails(fail: str, kind: type[Exception], message: str) -> None:
+    env = actors(env_kwargs={"fail": fail, "fail_seed": 2}, timeout=3.0 if fail == "hang" else 60.0)
+    env.reset(seed=0)
+    env.step([0] * 4)
+    env.step([0] * 4)
+    with pytest.raises(kind, match=message):
+        env.step([0] * 4)
+    with pytest.raises(APIUsageError, match="Ray is closed; make a new one"):
+        env.step([0] * 4)
+    env.close()
+    assert all_cpus_are_free()
+
+
+def test_killed_from_outside() -> None:
+    env = actors()
+    env.reset()
+    ray.kill(env._actors[0])
+    with pytest.raises(WorkerError, match=r"worker 0 \(environments 0 to 1\) died"):
+        env.step([0] * 4)
+
+
+def test_a_constructor_fails() -> None:
+    with pytest.raises(ValueError, match="no such level"):
+        actors(env_kwargs={"fail": "constructor"})
+    with pytest.raises(WorkerError, match=r"environment 3, in worker 1, failed: ValueError: no such level"):
+        actors([COUNTER] * 4, env_kwargs=[{}, {}, {}, {"fail": "constructor"}])
+    assert all_cpus_are_free()
+
+
+def test_a_cluster_that_is_too_small() -> None:
+    message = rf"did not answer within 4 s; .*reserves one CPU of the cluster, of which {CPUS} are free|of which 0 are"
+    with pytest.raises(WorkerError, match=message):
+        actors(num_envs=CPUS + 1, num_workers=CPUS + 1, timeout=4.0)
+    assert all_cpus_are_free()
+
+
+def test_as_many_workers_as_the_cluster_has_cpus() -> None:
+    with actors(num_envs=CPUS, num_workers="auto") as env:
+        assert env.num_workers == CPUS
+        assert busy_cpus() == CPUS
+    assert all_cpus_are_free()
+    assert ray.is_initialized()  # it is the program's own
+
+
+def test_forgotten_without_close() -> None:
+    env = actors()
+    env.reset()
+    assert busy_cpus() == 2
+    del env
+    assert all_cpus_are_free()
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "ray", None)
+        without.setattr("puffer_numba.vector.factory.cluster_cores", lambda: 2)
+        with pytest.raises(MissingExtra, match=re.escape('pip install "puffer_numba[ray]"')):
+            actors()
+
+
+OWN_RAY = """
+import sys
+from pathlib import Path
+from puffer_numba import vector
+
+def children():
+    found, todo = [], [str(PID)]
+    while todo:
+        pid = todo.pop()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            todo += (task / "children").read_text().split()
+        found.append(pid)
+    return found[1:]
+
+import os
+PID = os.getpid()
+first = vector.make("gym:CartPole-v1", num_envs=2, num_workers=2, backend="ray")
+second = vector.make("gym:CartPole-v1", num_envs=2, num_workers=2, backend="ray")
+import ray
+started = children()
+for env in (first, second):
+    env.reset(seed=0)
+    print(env.step([0, 1])[1].tolist())
+first.close()
+print(ray.is_initialized())
+if CLOSE:
+    second.close()
+    print(ray.is_initialized())
+print(*started)
+"""
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "not closed"])
+def test_a_ray_of_its_own(closes: bool, run_python: Callable[..., Any]) -> None:
+    """Started with the first object, quietly; gone with the last one, or with the script."""
+    before = set(os.listdir("/dev/shm"))
+    done = run_python(OWN_RAY.replace("CLOSE", str(closes)))
+    *lines, pids = done.stdout.splitlines()
+    assert lines == ["[1.0, 1.0]", "[1.0, 1.0]", "True", *["False"] * closes]
+    assert done.stderr == ""
+    assert len(pids.split()) > 3
+    assert all(gone(int(pid), 10) for pid in pids.split())
+    assert set(os.listdir("/dev/shm")) <= before
