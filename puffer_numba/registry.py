@@ -26,9 +26,13 @@ from puffer_numba.env import APIUsageError, PufferEnv
 
 ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
+    "acrobot": ("puffer_numba.envs.acrobot", "Acrobot", 500),
     "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
+    "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
+    "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
+    "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
 }
 

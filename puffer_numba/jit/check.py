@@ -16,6 +16,7 @@ from puffer_numba.jit.simd import simd_report
 
 NUM_ENVS = 64
 STEPS = 600
+LONG = 2000  # an episode of more steps than this may not end while it is checked
 _TYPICAL = 10.0  # beyond this, networks learn badly without normalization
 
 
@@ -36,7 +37,7 @@ def check(env: JitEnv, *, steps: int = STEPS, simd: bool = True) -> list[Finding
 
     Args:
         env: the environment, any number of copies.
-        steps: steps of `NUM_ENVS` copies to try.
+        steps: steps of `NUM_ENVS` copies to try, or more where the time limit asks for it.
         simd: whether to look at the machine code too, which takes a few seconds.
 
     Returns:
@@ -73,7 +74,8 @@ class _Trial:
 
     def __init__(self, env: JitEnv, steps: int) -> None:
         self.env = env
-        self.steps = steps
+        limit = env.max_episode_steps or 0
+        self.steps = max(steps, limit + 1) if limit <= LONG else steps
         self.record: _Record = []
         self.log: dict[str, float] = {}
 
@@ -91,7 +93,7 @@ class _Trial:
             if fill is not None:
                 _fill(env, fill)
             rows.append(tuple(array.copy() for array in env.step(actions)[:4]))
-        self.log = env.log()
+        self.log = self.log or env.log()
         return rows
 
 

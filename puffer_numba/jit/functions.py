@@ -4,7 +4,8 @@ An author writes ordinary functions. Before Numba sees them, `specialize` makes 
 every helper it calls, in which
 
 - float literals have the environment's float type (``0.5 * x`` stays float32 where ``x`` is; plain
-  Numba would compute it in float64, at half the speed; NumPy 2 has the same rule for scalars);
+  Numba would compute it in float64, at half the speed; NumPy 2 has the same rule for scalars), as have
+  ``math.pi`` and its like, and what ``float(x)`` gives;
 - each function is a `KernelFunction`, which Numba can call, and which is pickled as a hash of its
   content. Numba keys its on-disk cache with the pickle of a kernel's closure. So a second process
   finds the machine code again, whatever module the function came from, ``__main__`` included, and an
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import math
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -28,7 +30,9 @@ from numba.extending import overload
 
 from puffer_numba.env import APIUsageError
 
-FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}  # not True: that assumes there are no NaN
+# Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
+# another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
+FASTMATH = {"contract", "nsz", "arcp", "afn"}
 JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
 
 OVERLOADED = "__numba_overload__"
@@ -105,7 +109,7 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     py_func = types.FunctionType(
         _with_float_literals(function.__code__, float_type),
-        {**function.__globals__, **values},
+        {"float": float_type, **function.__globals__, **values},
         function.__name__,
         _cast_literal(function.__defaults__, float_type),
         _specialized_closure(function, float_type, jit_options),
@@ -146,7 +150,7 @@ def _is_helper(value: Any) -> bool:
 def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: Any) -> Any:
     if _is_helper(value):
         return specialize(value, float_type, jit_options)
-    if isinstance(value, types.ModuleType) and _is_own(value):
+    if isinstance(value, types.ModuleType) and (_is_own(value) or value is math):  # math for its constants
         return _SpecializedModule(value, float_type, jit_options)
     return float_type(value) if type(value) is float else value
 

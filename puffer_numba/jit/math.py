@@ -1,4 +1,4 @@
-"""Elementary functions that vectorize: sin, cos, exp, log.
+"""Elementary functions that vectorize: sin, cos, exp, log, floor.
 
 Without Intel's SVML, a call into libm stops a loop from being vectorized. For float32 these are branchless
 polynomials, good to the error stated at each one (``tests/jit/test_math.py`` measures it against float64);
@@ -106,6 +106,11 @@ def _log32(x: Any) -> Any:
     return value if x < _INFINITY else x  # infinity and NaN
 
 
+def _floor32(x: Any) -> Any:
+    whole = np.float32(np.int32(x))
+    return whole - _ONE if whole > x else whole
+
+
 def _elementary(libm: Callable[[float], float], float32: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A decorator: in kernels, ``float32`` for float32 arguments and ``libm`` for others; in Python, NumPy's."""
     fast = kernel_function(float32, _EXACT_OPTIONS)
@@ -143,3 +148,9 @@ def exp(x: Any) -> Any:
 def log(x: Any) -> Any:
     """Natural logarithm. float32: error below 2e-7, relative or absolute; denormals count as 0, log(0) = -inf."""
     return np.log(x)
+
+
+@_elementary(np.floor, _floor32)
+def floor(x: Any) -> Any:
+    """The largest whole number not above ``x``, of its type. float32: for \\|x\\| < 2**31."""
+    return np.floor(x)

@@ -17,18 +17,19 @@ NAMES = sorted(registry._BUILT_IN)
 @given(seed=st.integers(-(2**70), 2**70), data=st.data())
 @settings(max_examples=12, deadline=None, derandomize=True)
 def test_kernels_do_what_plain_python_does(name, seed, data):
-    """Two copies for 20 steps: whole numbers exactly, CartPole to 1e-4 of its float32."""
+    """Two copies for 20 steps: whole numbers exactly, others up to what rounding in float32 grows to."""
     compiled, plain = (puffer_numba.make(name, 2, jit=jit) for jit in (True, False))
-    np.testing.assert_allclose(compiled.reset(seed)[0], plain.reset(seed)[0], rtol=0, atol=1e-7)
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    tolerance = 1e-4 if name == "cartpole" else 0
+    whole = all(np.issubdtype(field.dtype, np.integer) or field.dtype == bool for field in plain.state)
+    tolerance = {"rtol": 0, "atol": 0} if whole else {"rtol": 1e-3, "atol": 1e-3}
+    np.testing.assert_allclose(compiled.reset(seed)[0], plain.reset(seed)[0], rtol=1e-5, atol=1e-6)
+    plain.action_space.seed(data.draw(st.integers(0, 2**32 - 1)))
     for _ in range(20):
-        actions = rng.integers(plain.single_action_space.n, size=2)
+        actions = plain.action_space.sample()
         results = zip(compiled.step(actions)[:4], plain.step(actions)[:4], strict=True)
         for ours, expected in results:
-            np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(ours, expected, **tolerance)
     logs = compiled.log(), plain.log()
-    assert logs[0] == pytest.approx(logs[1])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,167 @@
+"""Acrobot: swing a two-link pendulum over a line, by a torque at its elbow."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.math import cos, floor, sin
+from puffer_numba.jit.random import uniform
+from puffer_numba.render import AMBER, CORAL, GRID, TEAL, Canvas
+
+
+def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):  # type: ignore[no-untyped-def]
+    """Of both joints (Sutton & Barto's book, equations of figure 11.4)."""
+    m1, m2, l1, lc1, lc2, inertia, g = p.mass_1, p.mass_2, p.length_1, p.center_1, p.center_2, p.inertia, p.gravity
+    cosine, sine = cos(theta2), sin(theta2)
+    d1 = m1 * lc1 * lc1 + m2 * (l1 * l1 + lc2 * lc2 + 2.0 * l1 * lc2 * cosine) + 2.0 * inertia
+    d2 = m2 * (lc2 * lc2 + l1 * lc2 * cosine) + inertia
+    phi2 = m2 * lc2 * g * sin(theta1 + theta2)
+    phi1 = (
+        -m2 * l1 * lc2 * dtheta2 * dtheta2 * sine
+        - 2.0 * m2 * l1 * lc2 * dtheta2 * dtheta1 * sine
+        + (m1 * lc1 + m2 * l1) * g * sin(theta1)
+        + phi2
+    )
+    ddtheta2 = (torque + d2 / d1 * phi1 - m2 * l1 * lc2 * dtheta1 * dtheta1 * sine - phi2) / (
+        m2 * lc2 * lc2 + inertia - d2 * d2 / d1
+    )
+    return -(d2 * ddtheta2 + phi1) / d1, ddtheta2
+
+
+def wrap(angle):  # type: ignore[no-untyped-def]
+    """Into [-pi, pi]."""
+    return angle - 2.0 * math.pi * floor((angle + math.pi) / (2.0 * math.pi))
+
+
+class Acrobot(JitEnv):
+    """Two links hang in a chain from a fixed joint; a motor sits between them. Swing the free end above the line.
+
+    - Observation: ``Box((6,), float32)``: cosine and sine of the first angle (0 hangs down) and of the second
+      (relative to the first link), both angular velocities (rad/s).
+    - Action: ``Discrete(3)``: torque of -1, 0 or 1 N m at the joint between the links.
+    - Reward: -1 for every step that does not terminate.
+    - Terminated: the free end is more than one link's length above the fixed joint.
+    - Truncated: after 500 steps. Solved: a mean return of -100.
+    - Start: all four state variables uniform on [-0.1, 0.1).
+
+    Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "train.total_timesteps": 1_000_000,
+        "train.target_return": -85.0,
+        "train.horizon": 128,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 4,
+        "train.learning_rate": 2e-3,
+        "train.gae_lambda": 0.94,
+        "train.normalize_observations": True,
+        "train.ent_coef": 0.003,
+    }
+    render_fps = 15
+    max_episode_steps = 500
+    single_action_space = Discrete(3)
+
+    class State(NamedTuple):
+        theta1: float  # rad, 0 hangs down
+        theta2: float  # rad, relative to the first link
+        dtheta1: float
+        dtheta2: float
+
+    class Params(NamedTuple):
+        gravity: float = 9.8
+        """m/s^2"""
+        length_1: float = 1.0
+        """of the first link, m"""
+        mass_1: float = 1.0
+        """kg"""
+        mass_2: float = 1.0
+        """kg"""
+        center_1: float = 0.5
+        """distance of the first link's center of mass from its joint, m"""
+        center_2: float = 0.5
+        """of the second link's, m"""
+        inertia: float = 1.0
+        """moment of inertia of each link, kg m^2"""
+        tau: float = 0.2
+        """time of a step, s; one step of Runge and Kutta's method of fourth order"""
+        max_speed_1: float = 4 * math.pi
+        """the first joint's velocity is clipped to this, rad/s"""
+        max_speed_2: float = 9 * math.pi
+        """the second joint's"""
+        torque_noise: float = 0.0
+        """uniform noise on the torque, up to this either way, N m"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        high = np.array([1.0, 1.0, 1.0, 1.0, p.max_speed_1, p.max_speed_2], np.float32)
+        return Box(-high, high)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        for name in ("length_1", "mass_1", "mass_2", "center_1", "center_2", "inertia", "tau"):
+            if not getattr(params, name) > 0:
+                raise ValueError(f"Acrobot: parameter {name} is {getattr(params, name):g}; expected more than 0.")
+        if not params.torque_noise >= 0:
+            raise ValueError(f"Acrobot: parameter torque_noise is {params.torque_noise:g}; expected at least 0.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.theta1[i] = uniform(rng, -0.1, 0.1)
+        s.theta2[i] = uniform(rng, -0.1, 0.1)
+        s.dtheta1[i] = uniform(rng, -0.1, 0.1)
+        s.dtheta2[i] = uniform(rng, -0.1, 0.1)
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        torque = float(action - 1) + p.torque_noise * uniform(rng, -1.0, 1.0)
+        a, b, da, db = s.theta1[i], s.theta2[i], s.dtheta1[i], s.dtheta2[i]
+        half, whole = 0.5 * p.tau, p.tau
+        ka1, kb1 = accelerations(p, a, b, da, db, torque)
+        da2, db2 = da + half * ka1, db + half * kb1
+        ka2, kb2 = accelerations(p, a + half * da, b + half * db, da2, db2, torque)
+        da3, db3 = da + half * ka2, db + half * kb2
+        ka3, kb3 = accelerations(p, a + half * da2, b + half * db2, da3, db3, torque)
+        da4, db4 = da + whole * ka3, db + whole * kb3
+        ka4, kb4 = accelerations(p, a + whole * da3, b + whole * db3, da4, db4, torque)
+        sixth = whole / 6.0
+        theta1 = wrap(a + sixth * (da + 2.0 * da2 + 2.0 * da3 + da4))
+        theta2 = wrap(b + sixth * (db + 2.0 * db2 + 2.0 * db3 + db4))
+        dtheta1 = da + sixth * (ka1 + 2.0 * ka2 + 2.0 * ka3 + ka4)
+        dtheta2 = db + sixth * (kb1 + 2.0 * kb2 + 2.0 * kb3 + kb4)
+        s.theta1[i], s.theta2[i] = theta1, theta2
+        s.dtheta1[i] = min(max(dtheta1, -p.max_speed_1), p.max_speed_1)
+        s.dtheta2[i] = min(max(dtheta2, -p.max_speed_2), p.max_speed_2)
+        above = -cos(theta1) - cos(theta1 + theta2) > 1.0
+        return 0.0 if above else -1.0, above
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = cos(s.theta1[i])
+        obs[i, 1] = sin(s.theta1[i])
+        obs[i, 2] = cos(s.theta2[i])
+        obs[i, 3] = sin(s.theta2[i])
+        obs[i, 4] = s.dtheta1[i]
+        obs[i, 5] = s.dtheta2[i]
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        size, scale = 400, 90.0
+        first, second = float(s.theta1[i]), float(s.theta1[i] + s.theta2[i])
+        joint = (200.0, 200.0)
+        elbow = (joint[0] + scale * math.sin(first), joint[1] + scale * math.cos(first))
+        end = (elbow[0] + scale * math.sin(second), elbow[1] + scale * math.cos(second))
+        canvas = Canvas(size, size)
+        canvas.rectangle(0, joint[1] - scale - 1, size, 2, AMBER)
+        canvas.line(joint, elbow, TEAL, 14)
+        canvas.line(elbow, end, CORAL, 14)
+        for x, y in (joint, elbow):
+            canvas.circle(x, y, 5, GRID)
+        return canvas.array()

@@ -1,0 +1,123 @@
+"""MountainCar: drive an underpowered car out of a valley, by rocking back and forth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.math import cos
+from puffer_numba.jit.random import uniform
+from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
+
+
+class MountainCar(JitEnv):
+    """A car stands in a valley, too weak to drive up the right hill. Gain height on the left one first.
+
+    - Observation: ``Box((2,), float32)``: position, in [-1.2, 0.6], and velocity, in [-0.07, 0.07].
+    - Action: ``Discrete(3)``: accelerate to the left (0), not at all (1), to the right (2).
+    - Reward: -1 for every step.
+    - Terminated: position of at least 0.5 with a velocity of at least ``goal_velocity``.
+    - Truncated: after 200 steps. Solved: a mean return of -110.
+    - Start: at rest, position uniform on [-0.6, -0.4).
+
+    Source: Moore (1990), as in Gymnasium's MountainCar-v0, whose trajectories it reproduces.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "train.total_timesteps": 3_000_000,
+        "train.target_return": -110.0,
+        "train.horizon": 64,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 4,
+        "train.learning_rate": 2e-3,
+        "train.gamma": 0.99,
+        "train.gae_lambda": 0.98,
+        "train.normalize_observations": True,
+        "train.ent_coef": 0.01,
+    }
+    max_episode_steps = 200
+    single_action_space = Discrete(3)
+
+    class State(NamedTuple):
+        position: float
+        velocity: float
+
+    class Params(NamedTuple):
+        force: float = 0.001
+        """of the motor: what it adds to the velocity in a step"""
+        gravity: float = 0.0025
+        """what the steepest slope takes from the velocity in a step"""
+        min_position: float = -1.2
+        """of the wall at the left, which stops the car"""
+        max_position: float = 0.6
+        """of the wall at the right"""
+        max_speed: float = 0.07
+        """the velocity is clipped to this"""
+        goal_position: float = 0.5
+        goal_velocity: float = 0.0
+        """slower than this, the goal does not count"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        low, high = (p.min_position, -p.max_speed), (p.max_position, p.max_speed)
+        return Box(np.array(low, np.float32), np.array(high, np.float32))
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not params.min_position < params.goal_position <= params.max_position:
+            raise ValueError(
+                f"{cls.__name__}: parameter goal_position is {params.goal_position:g}; expected more than "
+                f"min_position, {params.min_position:g}, and at most max_position, {params.max_position:g}."
+            )
+        if not params.max_speed > 0:
+            raise ValueError(f"{cls.__name__}: parameter max_speed is {params.max_speed:g}; expected more than 0.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.position[i] = uniform(rng, -0.6, -0.4)
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        velocity = s.velocity[i] + float(action - 1) * p.force - p.gravity * cos(3.0 * s.position[i])
+        velocity = min(max(velocity, -p.max_speed), p.max_speed)
+        position = min(max(s.position[i] + velocity, p.min_position), p.max_position)
+        velocity = 0.0 if (position == p.min_position) & (velocity < 0.0) else velocity
+        s.position[i], s.velocity[i] = position, velocity
+        return -1.0, (position >= p.goal_position) & (velocity >= p.goal_velocity)
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.position[i]
+        obs[i, 1] = s.velocity[i]
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        width, height = 600, 400
+        scale = width / float(p.max_position - p.min_position)
+
+        def at(position: float) -> tuple[float, float]:
+            return (position - float(p.min_position)) * scale, height - 60 - (math.sin(3 * position) + 1) * 0.45 * scale
+
+        positions = np.linspace(float(p.min_position), float(p.max_position), 100).tolist()
+        canvas = Canvas(width, height)
+        canvas.polygon([(0, height), *map(at, positions), (width, height)], GRID)
+        x, y = at(float(p.goal_position))
+        canvas.line((x, y), (x, y - 60), FOREGROUND, 2)
+        canvas.polygon([(x, y - 60), (x + 28, y - 51), (x, y - 42)], AMBER)
+        slope = math.atan(math.cos(3 * float(s.position[i])) * 3 * 0.45)
+        x, y = at(float(s.position[i]))
+
+        def on_car(forward: float, up: float) -> tuple[float, float]:
+            turn = (math.cos(slope), math.sin(slope))
+            return x + forward * turn[0] - up * turn[1], y - forward * turn[1] - up * turn[0]
+
+        canvas.polygon([on_car(-26, 10), on_car(26, 10), on_car(20, 28), on_car(-20, 28)], TEAL)
+        for forward in (-15, 15):
+            canvas.circle(*on_car(forward, 8), 8, CORAL)
+        return canvas.array()

@@ -1,0 +1,68 @@
+"""MountainCarContinuous: `MountainCar` with a throttle, and a price on its use."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from puffer_numba.envs.mountain_car import MountainCar
+from puffer_numba.jit import kernel
+from puffer_numba.jit.math import cos
+
+
+class MountainCarContinuous(MountainCar):
+    """A car stands in a valley, too weak to drive up the right hill. Get there by gentle use of the throttle.
+
+    - Observation: ``Box((2,), float32)``: position, in [-1.2, 0.6], and velocity, in [-0.07, 0.07].
+    - Action: ``Box(-1, 1, (1,), float32)``: share of the motor's force, to the left or right.
+    - Reward: ``-0.1 action^2``, and 100 for the step that terminates.
+    - Terminated: position of at least 0.45 with a velocity of at least ``goal_velocity``.
+    - Truncated: after 999 steps. Solved: a mean return of 90.
+    - Start: at rest, position uniform on [-0.6, -0.4).
+
+    Source: Moore (1990), as in Gymnasium's MountainCarContinuous-v0, whose trajectories it reproduces.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "train.total_timesteps": 1_000_000,
+        "train.target_return": 90.0,
+        "train.horizon": 128,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 8,
+        "train.learning_rate": 1e-3,
+        "train.gamma": 0.9999,
+        "train.gae_lambda": 0.95,
+        "train.normalize_observations": True,
+        "train.ent_coef": 0.0,
+        "policy.shared": False,
+    }
+    max_episode_steps = 999
+    single_action_space = Box(-1, 1, (1,), np.float32)
+
+    class Params(NamedTuple):
+        force: float = 0.0015
+        """of the motor at full throttle: what it adds to the velocity in a step"""
+        gravity: float = 0.0025
+        """what the steepest slope takes from the velocity in a step"""
+        min_position: float = -1.2
+        """of the wall at the left, which stops the car"""
+        max_position: float = 0.6
+        """of the wall at the right"""
+        max_speed: float = 0.07
+        """the velocity is clipped to this"""
+        goal_position: float = 0.45
+        goal_velocity: float = 0.0
+        """slower than this, the goal does not count"""
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        velocity = s.velocity[i] + action[0] * p.force - p.gravity * cos(3.0 * s.position[i])
+        velocity = min(max(velocity, -p.max_speed), p.max_speed)
+        position = min(max(s.position[i] + velocity, p.min_position), p.max_position)
+        velocity = 0.0 if (position == p.min_position) & (velocity < 0.0) else velocity
+        s.position[i], s.velocity[i] = position, velocity
+        arrived = (position >= p.goal_position) & (velocity >= p.goal_velocity)
+        return (100.0 if arrived else 0.0) - 0.1 * action[0] * action[0], arrived
