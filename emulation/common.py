@@ -87,9 +87,9 @@ def check_single(env: PufferEnv, view: str) -> None:
         raise APIUsageError(f"{view} takes a JitEnv that does not reset itself: autoreset='disabled'.")
 
 
-def renders(env: PufferEnv) -> bool:
-    """Whether `PufferEnv.render` gives pictures."""
-    return isinstance(env, JitEnv) and env.render_env is not None
+def render_modes(env: PufferEnv) -> list[str]:
+    """What `JitEnv.render` can make; nothing where there is none."""
+    return env.render_modes if isinstance(env, JitEnv) else []
 
 
 def render_metadata(env: PufferEnv) -> dict[str, Any]:
@@ -97,8 +97,7 @@ def render_metadata(env: PufferEnv) -> dict[str, Any]:
     env = source_env(env)
     if isinstance(env, EmulatedEnv):
         return dict(env.env.metadata)
-    modes = ["rgb_array"] if renders(env) else []
-    return {"render_modes": modes, "render_fps": getattr(env, "render_fps", DEFAULT_FPS)}
+    return {"render_modes": render_modes(env), "render_fps": getattr(env, "render_fps", DEFAULT_FPS)}
 
 
 def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str | None:
@@ -117,14 +116,15 @@ def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str 
 
 
 def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> None:
-    """Raise unless ``render_mode`` is None or "rgb_array" and ``env`` draws pictures."""
-    if render_mode is None:
+    """Raise unless ``render_mode`` is None or one that ``env`` has."""
+    modes = render_modes(env)
+    if render_mode is None or render_mode in modes:
         return
     name = type(env).__name__
-    if not renders(env):
+    if not modes:
         raise APIUsageError(f"{name}: render_mode is {render_mode!r}, but it draws nothing; expected None.")
-    if render_mode != "rgb_array":
-        raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected 'rgb_array' or None. {mend}")
+    expected = ", ".join(map(repr, modes))
+    raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected {expected} or None. {mend}")
 
 
 def info_views(env: PufferEnv) -> dict[str, NDArray[Any]]:

@@ -34,7 +34,7 @@ from puffer_numba.emulation.common import (
     make_single,
     own_layouts,
     render_metadata,
-    renders,
+    render_modes,
     set_attributes,
     source_env,
     unwrap,
@@ -73,14 +73,14 @@ def make_env(name: str, render_mode: str | None = None, **kwargs: Any) -> gymnas
     if registered is not None and registered.max_episode_steps is not None:
         kwargs.setdefault("max_episode_steps", None)
     puffer_env = make_single(name, "gymnasium.make", kwargs)
-    if render_mode == "human" and renders(puffer_env):
+    if render_mode == "human" and "rgb_array" in render_modes(puffer_env):
         if find_spec("pygame") is None:
             raise ImportError("render_mode='human' needs pygame: pip install 'puffer_numba[render]'")
         return HumanRendering(JitGymnasiumEnv(puffer_env, "rgb_array"))
     return JitGymnasiumEnv(puffer_env, render_mode)
 
 
-class JitGymnasiumEnv(gymnasium.Env[AnyArray, Any]):
+class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
     """A `JitEnv` of one environment and one agent, as a `gymnasium.Env`.
 
     It does not reset itself: ``step`` after the end of an episode raises. Observations and infos are copies, the
@@ -105,17 +105,18 @@ class JitGymnasiumEnv(gymnasium.Env[AnyArray, Any]):
         self.puffer_env = env
         self.render_mode = render_mode
         self.metadata = render_metadata(env)
-        if renders(env) and find_spec("pygame") is not None:
+        if "rgb_array" in render_modes(env) and find_spec("pygame") is not None:
             self.metadata["render_modes"].append("human")
         # a class may declare one space for all of its objects; sampling needs a generator of one's own
-        self.observation_space = deepcopy(env.single_observation_space)
+        self._layout, _ = own_layouts(env)
+        self.observation_space = deepcopy(self._layout.space if self._layout else env.single_observation_space)
         self.action_space = deepcopy(env.single_action_space)
         self._info_views = info_views(env)
         self._ended = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[AnyArray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -128,9 +129,14 @@ class JitGymnasiumEnv(gymnasium.Env[AnyArray, Any]):
         super().reset(seed=seed)
         observations, _ = self.puffer_env.reset(seed)
         self._ended = False
-        return observations[0].copy(), first_info(self._info_views)
+        return self._observation(observations), first_info(self._info_views)
 
-    def step(self, action: ArrayLike) -> tuple[AnyArray, float, bool, bool, dict[str, Any]]:
+    def _observation(self, observations: AnyArray) -> Any:
+        """The only row, as the user's to keep."""
+        row = observations[0].copy()
+        return self._layout.unflatten(row) if self._layout else row
+
+    def step(self, action: ArrayLike) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step.
 
         Args:
@@ -147,14 +153,14 @@ class JitGymnasiumEnv(gymnasium.Env[AnyArray, Any]):
         observations, rewards, terminals, truncations, _ = self.puffer_env.step(np.asarray(action)[np.newaxis])
         terminated, truncated = bool(terminals[0]), bool(truncations[0])
         self._ended = terminated or truncated
-        return observations[0].copy(), float(rewards[0]), terminated, truncated, first_info(self._info_views)
+        return self._observation(observations), float(rewards[0]), terminated, truncated, first_info(self._info_views)
 
-    def render(self) -> NDArray[np.uint8] | None:
-        """The picture, uint8 (height, width, 3), with ``render_mode="rgb_array"``; else None."""
+    def render(self) -> Any:
+        """The picture, uint8 (height, width, 3), with ``render_mode="rgb_array"``; a string with "ansi"; else None."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None
-        return self.puffer_env.render()
+        return self.puffer_env.render(mode=self.render_mode)
 
     def close(self) -> None:
         """Release the arrays."""
@@ -454,7 +460,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
             return None
         env = unwrap(self.puffer_env)
         if isinstance(env, JitEnv):
-            return tuple(env.render(i) for i in range(self.num_envs))
+            return tuple(env.render(i, self.render_mode) for i in range(self.num_envs))
         return self.call("render")
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -160,10 +160,12 @@ class SB3VecEnv(VecEnv):
                 if dones[number]:
                     self.reset_infos[number] = rows[number].pop("reset_info", {})
         elif isinstance(self._source, PettingZooPufferEnv):
-            agents = self._source.possible_agents
+            agents, seen = self._source.possible_agents, set()
             for number, info in zip(numbers, infos, strict=True):
+                target = self.reset_infos if number in seen else rows  # the second one is of the next episode
+                seen.add(number)
                 for agent in info:
-                    rows[number * self._agents + agents.index(agent)].update(deepcopy(info[agent]))
+                    target[number * self._agents + agents.index(agent)].update(deepcopy(info[agent]))
 
     def _spread_fields(self, fields: dict[str, AnyArray], rows: list[dict[str, Any]]) -> None:
         """State fields of a JitEnv; all agents of an environment get the same."""

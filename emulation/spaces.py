@@ -45,6 +45,28 @@ class Leaf:
     """Whether it is a part of a OneOf, and all zeros where another part was chosen."""
 
 
+@dataclass(frozen=True)
+class Emulated:
+    """What a policy needs to take a flat observation apart."""
+
+    observation_dtype: np.dtype[Any]
+    """Of the flat observation: of the array's elements."""
+    emulated_observation_dtype: np.dtype[Any]
+    """The structured dtype; of a lone array the same as ``observation_dtype``."""
+    observation_space: Space[Any]
+    """The wrapped environment's own; of missions, the Text that holds them."""
+    action_space: Space[Any]
+    """The wrapped environment's own."""
+    leaves: tuple[Leaf, ...]
+    """The arrays within one observation: path, space, dtype, shape and offset in bytes."""
+
+    @classmethod
+    def of(cls, layout: ObservationLayout, action_space: Space[Any]) -> Emulated:
+        """That of an environment with this layout of observations."""
+        flat_dtype = np.dtype(layout.flat_space.dtype)
+        return cls(flat_dtype, layout.dtype, layout.space, action_space, tuple(layout.leaves))
+
+
 class ObservationLayout:
     """How observations of ``space`` lie in memory.
 

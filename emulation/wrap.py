@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import gymnasium
@@ -22,29 +21,13 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
 from puffer_numba.emulation.actions import ActionChecker, ActionLayout
-from puffer_numba.emulation.spaces import Leaf, ObservationLayout, Write
+from puffer_numba.emulation.spaces import Emulated, ObservationLayout, Write
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
 
 AnyArray = NDArray[Any]
 Buf = Mapping[str, AnyArray] | Buffers | None
 CHECKED_STEPS = 16
 _OUTER_WRAPPERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
-
-
-@dataclass(frozen=True)
-class Emulated:
-    """What a policy needs to take a flat observation apart."""
-
-    observation_dtype: np.dtype[Any]
-    """Of the flat observation: of the array's elements."""
-    emulated_observation_dtype: np.dtype[Any]
-    """The structured dtype; of a lone array the same as ``observation_dtype``."""
-    observation_space: gymnasium.Space[Any]
-    """The wrapped environment's own."""
-    action_space: gymnasium.Space[Any]
-    """The wrapped environment's own."""
-    leaves: tuple[Leaf, ...]
-    """The arrays within one observation: path, space, dtype, shape and offset in bytes."""
 
 
 class EmulatedEnv(PufferEnv):
@@ -80,10 +63,7 @@ class EmulatedEnv(PufferEnv):
         self.obs_dtype = self._layout.dtype
         self.is_obs_emulated = self.single_observation_space != observation_space
         self.is_atn_emulated = self.single_action_space is not action_space
-        flat_dtype = np.dtype(self.single_observation_space.dtype)
-        self.emulated = Emulated(
-            flat_dtype, self.obs_dtype, observation_space, action_space, tuple(self._layout.leaves)
-        )
+        self.emulated = Emulated.of(self._layout, action_space)
         self._seed = seed
         self._checks_left = math.inf if checked_steps is None else checked_steps
         self._ready = self._seeded = False
@@ -314,6 +294,7 @@ class _Stepper:
     def bind(self, buffers: Buffers, write: Write, write_last: Write) -> None:
         self.rewards, self.terminals, self.truncations = buffers.rewards, buffers.terminals, buffers.truncations
         self.write, self.write_last = write, write_last
+        self.ended = True  # so that the next step writes flags, of which there may be others in these buffers
 
     def restart(self, **arguments: Any) -> dict[str, Any]:
         """Start an episode; its first info."""

@@ -14,7 +14,7 @@ from puffer_numba.jit.random import uniform
 from puffer_numba.render import AMBER, CORAL, GRID, TEAL, Canvas
 
 
-def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):  # type: ignore[no-untyped-def]
+def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):
     """Of both joints (Sutton & Barto's book, equations of figure 11.4)."""
     m1, m2, l1, lc1, lc2, inertia, g = p.mass_1, p.mass_2, p.length_1, p.center_1, p.center_2, p.inertia, p.gravity
     cosine, sine = cos(theta2), sin(theta2)
@@ -33,7 +33,7 @@ def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):  # type: ignore[
     return -(d2 * ddtheta2 + phi1) / d1, ddtheta2
 
 
-def wrap(angle):  # type: ignore[no-untyped-def]
+def wrap(angle):
     """Into [-pi, pi]."""
     return angle - 2.0 * math.pi * floor((angle + math.pi) / (2.0 * math.pi))
 

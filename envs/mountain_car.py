@@ -41,7 +41,7 @@ class MountainCar(JitEnv):
         "train.ent_coef": 0.01,
     }
     max_episode_steps = 200
-    single_action_space = Discrete(3)
+    single_action_space: Any = Discrete(3)
 
     class State(NamedTuple):
         position: float

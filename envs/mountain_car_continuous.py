@@ -40,7 +40,7 @@ class MountainCarContinuous(MountainCar):
         "policy.shared": False,
     }
     max_episode_steps = 999
-    single_action_space = Box(-1, 1, (1,), np.float32)
+    single_action_space: Any = Box(-1, 1, (1,), np.float32)
 
     class Params(NamedTuple):
         force: float = 0.0015

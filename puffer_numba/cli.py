@@ -112,8 +112,8 @@ def _take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[st
     name = args[0]
     if ":" not in name:
         return registry.spec(name), args[1:]
-    _creator(name)
-    return registry.EnvSpec(name, PufferEnv), args[1:]
+    creator = _creator(name)
+    return registry.EnvSpec(name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv), args[1:]
 
 
 def _creator(name: str) -> Callable[..., Any]:

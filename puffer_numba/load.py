@@ -28,7 +28,8 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
     """
     config = Config(env_name=env_name)
     if ":" in env_name:
-        config.update(RECOMMENDED.get(env_name, {}))
+        creator = vector.env_creator(env_name)
+        config.update(RECOMMENDED.get(env_name) or getattr(creator, "train_config", {}))
     else:
         config.update(getattr(registry.spec(env_name).env_class, "train_config", {}))
     config.update(overrides or {})

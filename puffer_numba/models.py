@@ -20,8 +20,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
-from puffer_numba.emulation.spaces import leaf_bounds
-from puffer_numba.emulation.wrap import Emulated
+from puffer_numba.emulation.spaces import Emulated, leaf_bounds
 from puffer_numba.env import PufferEnv
 from puffer_numba.pytorch import NativeTensor, action_distribution, layer_init, nativize_dtype, nativize_tensor
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from puffer_numba.emulation.actions import HybridSpace
-from puffer_numba.emulation.wrap import Emulated
+from puffer_numba.emulation.spaces import Emulated
 from puffer_numba.env import APIUsageError
 from puffer_numba.sampling import sample_categorical, sample_gaussian
 

@@ -43,6 +43,29 @@ def test_table_and_json_have_every_combination(tmp_path: Path, capsys: pytest.Ca
     assert "memory" in capsys.readouterr().out
 
 
+def test_environments_that_are_not_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = bench.main(["gym:CartPole-v1", "pettingzoo:classic.rps.rps"], [2], tmp_path / "bench.json")
+    assert [(r.env[:3], r.num_envs, r.backend) for r in results] == [
+        (env, 2, backend) for env in ("gym", "pet") for backend in ("serial", "multiprocessing")
+    ]
+    assert [r.workers for r in results if r.backend == "serial"] == [0, 0]
+    assert all(r.workers >= 1 for r in results if r.backend == "multiprocessing")
+    assert all(0 < r.slowest <= r.steps_per_second <= r.fastest for r in results)
+    assert all(r.bytes_per_env is None for r in results)
+    agents = 2  # of rock, paper, scissors
+    assert results[-1].microseconds_per_call == pytest.approx(2 * agents / results[-1].steps_per_second * 1e6)
+    assert "thousands of steps per second" in capsys.readouterr().out
+
+
+def test_default_numbers_of_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "NUM_ENVS", (3,))
+    monkeypatch.setattr(bench, "NUM_PYTHON_ENVS", (2,))
+    assert {(r.env, r.num_envs) for r in bench.main(["bandit", "gym:CartPole-v1"])} == {
+        ("bandit", 3),
+        ("gym:CartPole-v1", 2),
+    }
+
+
 def test_an_unknown_name_is_refused_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(APIUsageError, match="Did you mean 'cartpole'"):
         bench.main(["memory", "cartpol"], [1])

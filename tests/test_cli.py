@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -49,7 +51,7 @@ def trained(tmp_path, monkeypatch, capsys):
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "bench", "check", "list"):
+    for command in ("train", "eval", "bench", "autotune", "check", "list"):
         assert f"puffer {command}" in text
     assert main([]) == 2
 
@@ -64,7 +66,7 @@ def test_help_of_train_shows_the_environments_parameters(capsys):
     assert "Step size of the optimizer" in text
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "bench", "check", "list"])
+@pytest.mark.parametrize("command", ["train", "eval", "bench", "autotune", "check", "list"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -75,12 +77,21 @@ def test_every_command_has_help(command, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, check, list"),
+        (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, list"),
         (["train"], "needs the name of an environment: bandit, cartpole"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
         (["check", "cartpol"], "Did you mean 'cartpole'?"),
         (["bench", "cartpol"], "Did you mean 'cartpole'?"),
+        (["autotune", "cartpol"], "Did you mean 'cartpole'?"),
+        (["train", "CartPole-v1"], "For Gymnasium's, write 'gym:CartPole-v1'."),
+        (["train", "gym:Carpole-v1"], "Environment `Carpole` doesn't exist. Did you mean: `CartPole`?"),
+        (["bench", "gym:CartPole"], "No registered env with id: CartPole Did you mean 'CartPole-v1'"),
+        (["check", "gym:LunarLander-v2"], "deprecated. Please use `LunarLander-v3` instead."),
+        (["check", "pettingzoo:classic.rsp.rps"], "Did you mean 'pettingzoo.classic.rps'"),
+        (["autotune", "no_such_module:make"], "there is no module no_such_module; install the package that has it."),
+        (["eval", "gymnasim.envs:make"], "there is no module gymnasim.envs. Did you mean 'gymnasium"),
+        (["bench", "gymnasium:mak"], "module gymnasium has no function or class 'mak'. Did you mean 'make'"),
         (["train", "cartpole", "--train.gama", "0.9"], "did you mean --train.gamma"),
         (["train", "cartpole", "--env.gravitas", "1"], "--env.gravitas"),
         (["train", "cartpole", "--train.gamma", "much"], "--train.gamma: could not convert string to float: 'much'"),
@@ -94,6 +105,10 @@ def test_every_command_has_help(command, capsys):
         (["eval", "cartpole", "--data-dir", "nowhere"], "no checkpoint of 'cartpole' under nowhere"),
         (["bench"], "needs names of environments: bandit, cartpole"),
         (["bench", "cartpole", "--num-envs", "1,many"], "--num-envs is '1,many'"),
+        (["autotune"], "needs the name of an environment: "),
+        (["autotune", "cartpole", "--seconds", "0"], "autotune: seconds is 0.0; expected a number above 0"),
+        (["autotune", "cartpole", "--max-envs", "0"], "autotune: max_envs is 0; expected a whole number, at least 1"),
+        (["autotune", "cartpole", "--max-workers", "no"], "--max-workers: invalid literal for int"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -162,9 +177,71 @@ def test_a_gymnasium_environment_is_trained_and_evaluated(tmp_path, monkeypatch,
     assert "gym:CartPole-v1: 3 episodes" in capsys.readouterr().out
 
 
-def test_an_unknown_gymnasium_environment_ends_in_one_line(tmp_path, monkeypatch, capsys):
+MY_MODULE = """
+import gymnasium
+from puffer_numba.envs.cartpole import CartPole
+
+class Mine(CartPole):
+    train_config = {"train.horizon": 8}
+
+def make_env():
+    return gymnasium.make("CartPole-v1")
+"""
+
+
+@pytest.mark.parametrize("name", ["my_module:make_env", "my_module:Mine"])
+def test_a_module_of_the_current_folder(name, tmp_path):
+    """With the installed command, which does not look there by itself, nor do worker processes."""
+    (tmp_path / "my_module.py").write_text(MY_MODULE)
+    command = Path(sys.executable).with_name("puffer")
+
+    def run(*args):
+        done = subprocess.run([command, *args], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    options = [
+        "--train.total-timesteps",
+        "512",
+        "--env.num-envs",
+        "8",
+        "--train.horizon",
+        "16",
+        "--vec.num-workers",
+        "2",
+    ]
+    run("train", name, *options, "--train.no-tensorboard")
+    assert f"{name}: 3 episodes" in run("eval", name, "--episodes", "3")
+    assert "0 problems" in run("check", name)
+    assert name in run("bench", name, "--num-envs", "2")
+    assert f"puffer train {name} --env.num-envs 2" in run("autotune", name, "--seconds", "0.1", "--max-envs", "2")
+
+
+def test_parameters_and_settings_of_a_class_of_a_module(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert "Did you mean" in fails(capsys, "train", "gym:Carpole-v1")
+    (tmp_path / "another_module.py").write_text(MY_MODULE)
+    with pytest.raises(SystemExit):
+        main(["train", "another_module:Mine", "--help"])
+    text = capsys.readouterr().out
+    assert "--env.gravity FLOAT" in text
+    assert re.search(r"--train.horizon INT.*?default: 8", text, re.DOTALL)
+
+
+def test_check_of_other_environments(capsys):
+    assert main(["check", "gym:CartPole-v1"]) == 0
+    output = capsys.readouterr().out
+    assert "0 problems in 8 checks" in output
+    assert "Gymnasium's check_env" in output
+    assert main(["check", "tests.vector.vector_envs:Rows"]) == 1  # it observes nothing but its seed
+    assert "stale" in capsys.readouterr().out
+
+
+def test_autotune_to_a_file(tmp_path, capsys):
+    args = ["--seconds", "0.1", "--max-envs", "4", "--max-workers", "1", "--json", str(tmp_path / "tuned.json")]
+    assert main(["autotune", "gym:CartPole-v1", *args]) == 0
+    output = capsys.readouterr().out
+    assert "puffer train gym:CartPole-v1 --env.num-envs" in output
+    assert json.loads((tmp_path / "tuned.json").read_text())["code"] in output
 
 
 def test_eval_shows_a_window(trained):
@@ -190,6 +267,8 @@ atexit.register(lambda: print("torch" if "torch" in sys.modules else "no torch")
     for args in (["list"], ["--help"], ["train", "cartpole", "--help"], ["eval", "--help"], ["check", "bandit"]):
         result = puffer(*args, cwd=tmp_path, code=code)
         assert result.stdout.endswith("no torch\n"), (args, result.stdout, result.stderr)
+    result = puffer("autotune", "bandit", "--seconds", "0.1", "--max-envs", "2", cwd=tmp_path, code=code)
+    assert result.stdout.endswith("no torch\n"), result.stderr
     result = puffer("bench", "bandit", "--num-envs", "1", "--json", "bench.json", cwd=tmp_path, code=code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("no torch\n")

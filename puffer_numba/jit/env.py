@@ -6,10 +6,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,6 +18,9 @@ from puffer_numba.jit import fields, kernels, threads
 from puffer_numba.jit.functions import specialize
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.jit.tuples import Episodes
+
+if TYPE_CHECKING:
+    from puffer_numba.emulation.spaces import Emulated
 
 _AUTORESET = {
     "samestep": kernels.SAME_STEP,
@@ -72,7 +75,9 @@ class JitEnv(PufferEnv):
     **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). `setup` may
     check them and compute tables.
 
-    **Spaces** may be functions of the params. **step_env** returns ``(reward, terminated)``. ``action`` is a number
+    **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
+    ``obs[i]`` is one flat observation, as `puffer_numba.emulation.spaces.ObservationLayout` lays it out: a Discrete is
+    ``obs[i, 0]``. **step_env** returns ``(reward, terminated)``. ``action`` is a number
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
     **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
@@ -117,6 +122,8 @@ class JitEnv(PufferEnv):
     observe_env: ClassVar[Callable[..., None]]
     render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = None
     """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no picture."""
+    ansi_env: ClassVar[Callable[..., str] | None] = None
+    """``ansi_env(s, p, i) -> str``, for games that a terminal can show; None for others."""
 
     def __init__(
         self,
@@ -146,8 +153,8 @@ class JitEnv(PufferEnv):
         self.params = fields.make_params(cls, params, self.float_type)
         self.agents_per_env = fields.count_agents(cls, self.params)
         self.num_agents = self._num_envs * (self.agents_per_env or 1)
-        self.single_observation_space = fields.make_space(cls, "single_observation_space", self.params)
         self.single_action_space = fields.make_space(cls, "single_action_space", self.params)
+        self.single_observation_space, self.emulated = self._observation_space()
         self._low, self._high = fields.action_bounds(self.single_action_space)
         self._allocate()
         self._kernels = self._make_kernels()
@@ -171,6 +178,16 @@ class JitEnv(PufferEnv):
         declare it as an array and return ``params._replace(table=...)``.
         """
         return params
+
+    def _observation_space(self) -> tuple[Box, Emulated | None]:
+        """The flat space that kernels write, and what it stands for where it is declared as another."""
+        from puffer_numba.emulation.spaces import Emulated, ObservationLayout
+
+        space = fields.make_space(type(self), "single_observation_space", self.params)
+        if isinstance(space, Box):
+            return space, None
+        layout = ObservationLayout(space)
+        return layout.flat_space, Emulated.of(layout, self.single_action_space)
 
     def _allocate(self) -> None:
         n, agents = self._num_envs, self.agents_per_env
@@ -479,13 +496,20 @@ class JitEnv(PufferEnv):
             **buffers,
         }
 
-    def render(self, index: int = 0) -> NDArray[np.uint8] | None:
-        """A picture of environment ``index``: uint8 (height, width, 3). None where the environment draws none."""
-        if self.render_env is None:
+    @property
+    def render_modes(self) -> list[str]:
+        """What `render` can make: "rgb_array", "ansi", both or none."""
+        ways = {"rgb_array": self.render_env, "ansi": self.ansi_env}
+        return [mode for mode, way in ways.items() if way is not None]
+
+    def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
+        """Environment ``index``: a picture, uint8 (height, width, 3), or a string with "ansi"; None where it has none."""
+        way = type(self).ansi_env if mode == "ansi" else type(self).render_env
+        if way is None:
             return None
         if not self._ready:
             raise APIUsageError("render() was called before reset(); call env.reset(seed=...) once first.")
-        return type(self).render_env(self.state, self.params, index)  # type: ignore[misc]
+        return way(self.state, self.params, index)
 
     def close(self) -> None:
         """Release the arrays. Calling it again does nothing."""

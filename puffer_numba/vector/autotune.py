@@ -27,7 +27,7 @@ _LEAST, _MOST = 0.15, 1.0  # seconds for one setting
 _WARM_UP = 0.05
 _WARM_UP_CALLS = 2  # at least; a JitEnv decides about threads within its first _JIT_CALLS
 _JIT_CALLS = 60
-_PROBES = 4  # environments to measure memory with
+_PROBES = 32  # environments to measure memory with
 _TIMEOUT = 30.0
 
 
@@ -72,6 +72,8 @@ class Autotuned:
     """What `autotune` found."""
 
     env: str
+    is_name: bool
+    """Whether ``env`` is a name for `env_creator`, and not that of a function or class."""
     cores: int
     step_seconds: float
     """Of one environment alone, resets included."""
@@ -97,14 +99,14 @@ class Autotuned:
         is_default = self.best.threads in (None, MAX_THREADS)
         threads = "" if is_default else f"numba.set_num_threads({self.best.threads}); "
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.best.options().items())
-        creator = repr(self.env) if _is_name(self.env) else self.env
+        creator = repr(self.env) if self.is_name else self.env
         return f"{threads}vector.make({creator}, {arguments})"
 
     @property
     def command(self) -> str:
         """The fastest that the trainer can use, to paste into a terminal; "" where the environment has no name."""
         best = next((trial.setting for trial in self.trials if not trial.problem and trial.setting.trains), None)
-        if best is None or not _is_name(self.env):
+        if best is None or not self.is_name:
             return ""
         threads = f" --vec.num-threads {best.threads}" if best.threads else f" --vec.num-workers {best.num_workers}"
         return f"puffer train {self.env} --env.num-envs {best.num_envs}{threads}"
@@ -145,13 +147,13 @@ def autotune(
     for name, value in limits:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise APIUsageError(f"autotune: {name} is {value!r}; expected a whole number, at least 1.")
-    if not seconds > 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise APIUsageError(f"autotune: seconds is {seconds!r}; expected a number above 0.")
     if json_path is not None:
         Path(json_path).open("a").close()
     made = env_creator(creator) if isinstance(creator, str) else creator
     job = EnvJob(made, (), dict(env_kwargs or {}))
-    result = _measure_one(creator if isinstance(creator, str) else getattr(made, "__name__", repr(made)), job)
+    result = _measure_one(creator, job)
     settings = _settings(result, is_jit(made), max_envs, max_workers)
     _measure_all(result, job, settings, seconds)
     _print(result)
@@ -160,14 +162,10 @@ def autotune(
     return result
 
 
-def _is_name(env: str) -> bool:
-    return ":" in env or env.islower()
-
-
 # -- one environment --------------------------------------------------------------------------------------
 
 
-def _measure_one(name: str, job: EnvJob) -> Autotuned:
+def _measure_one(creator: str | Creator, job: EnvJob) -> Autotuned:
     """Step, reset and memory of one environment, in this process."""
     compiled = is_jit(job.creator)
     with create(job, 0, 0) as env:
@@ -185,7 +183,8 @@ def _measure_one(name: str, job: EnvJob) -> Autotuned:
     total = sum(usual) + sum(ending)
     in_resets = max(0.0, sum(ending) - len(ending) * float(np.mean(usual)))
     return Autotuned(
-        env=name,
+        env=creator if isinstance(creator, str) else getattr(creator, "__name__", repr(creator)),
+        is_name=isinstance(creator, str),
         cores=cores(),
         step_seconds=total / (len(usual) + len(ending)),
         reset_share=0.0 if compiled else in_resets / total,
@@ -194,13 +193,13 @@ def _measure_one(name: str, job: EnvJob) -> Autotuned:
 
 
 def _memory_of_one(job: EnvJob, at_least: float) -> float:
-    before = _resident()
-    envs = []
+    before, until = _resident(), time.perf_counter() + _PROBE_SECONDS
+    envs: list[PufferEnv] = []
     try:
-        for k in range(_PROBES):
-            envs.append(create(job, k, 0))
-            envs[-1].reset(seed=k)
-        return max(at_least, (_resident() - before) / _PROBES)
+        while len(envs) < _PROBES and (not envs or time.perf_counter() < until):
+            envs.append(create(job, len(envs), 0))
+            envs[-1].reset(seed=len(envs))
+        return max(at_least, (_resident() - before) / len(envs))
     finally:
         for env in envs:
             env.close()
@@ -338,15 +337,17 @@ def _print(result: Autotuned) -> None:
     compiled = any(trial.setting.backend == "native" for trial in result.trials)
     table.add_column("backend", no_wrap=True)
     for column in ("envs", *(("threads", "overlap") if compiled else ("workers", "batch", "zero copy")), "steps/s"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
+    if any(trial.problem for trial in result.trials):
+        table.add_column("problem")
     for trial in result.trials:
         s = trial.setting
         own = [s.threads, "yes" if s.overlap else ""]
         if not compiled:
             own = [s.num_workers or "", s.batch_size or "", "" if s.zero_copy else "no"]
-        shown = escape(trial.problem) if trial.problem else f"{trial.steps_per_second:,.0f}"
+        shown = "" if trial.problem else f"{trial.steps_per_second:,.0f}"
         style = "bold" if s == result.best else "red" if trial.problem else ""
-        table.add_row(s.backend, str(s.num_envs), *map(str, own), shown, style=style)
+        table.add_row(s.backend, str(s.num_envs), *map(str, own), shown, escape(trial.problem), style=style)
     Console().print(table)
     if result.left_out:
         print(f"{result.left_out} more settings were left out, as the time was over.")

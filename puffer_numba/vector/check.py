@@ -237,8 +237,9 @@ def _check_gymnasium(env: gymnasium.Env[Any, Any]) -> None:
 
 
 def _check_pettingzoo(env: Any) -> None:
-    from pettingzoo.test import api_test, parallel_api_test
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PettingZoo, about itself
+        from pettingzoo.test import api_test, parallel_api_test
     if isinstance(env, AECEnv):
         api_test(env, num_cycles=_API_CYCLES)
     else:

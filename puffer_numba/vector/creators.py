@@ -108,7 +108,8 @@ def _gymnasium_creator(gym_id: str, name: str) -> Creator:
 
 def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:
     registered = re.sub(r"_(v\d+)$", r"-\1", zoo_id.replace(".", "/"))
-    registries = {kind: getattr(pettingzoo, f"{kind}_registry", {}) for kind in ("parallel", "aec")}  # older ones have none
+    kinds = ("parallel", "aec")
+    registries = {kind: getattr(pettingzoo, f"{kind}_registry", {}) for kind in kinds}  # older releases have none
     for kind, known in registries.items():
         if registered in known:
             return partial(pettingzoo.make, kind, known[registered])

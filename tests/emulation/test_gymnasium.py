@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, OneOf, Text, Tuple
+from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import (
@@ -26,6 +26,7 @@ from pettingzoo.classic.rps import rps
 from puffer_numba import APIUsageError, PufferEnv, registry, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, JitGymnasiumEnv, PettingZooPufferEnv, PufferVectorEnv
 from puffer_numba.emulation import gymnasium as emulation
+from tests.gym_envs import Nested
 from tests.jit_envs import Paint, Team, Walk
 
 with warnings.catch_warnings():
@@ -105,6 +106,8 @@ def assert_infos_equal(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 # A single environment
 
 
+# Pendulum's torque is in [-2, 2], as Gymnasium has it, whose checker would rather have [-1, 1]
+@pytest.mark.filterwarnings("ignore:.*recommend using a symmetric and normalized space")
 @pytest.mark.parametrize("name", sorted(registry._BUILT_IN))
 def test_gymnasiums_checker_finds_nothing(name, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
@@ -515,58 +518,6 @@ def test_vector_environment_closes():
 # Wrapped environments
 
 
-class Nested(gymnasium.Env[Any, Any]):
-    """Every kind of space; the episode's length depends on its seed. Infos of every kind, on some steps only."""
-
-    observation_space = Dict(
-        camera=Box(0, 255, (2, 3), np.uint8),
-        inner=Tuple([Discrete(9, start=-1), MultiBinary(2)]),
-        said=Text(3, charset="abc"),
-        either=OneOf([Discrete(4), Box(-1, 1, (2,), np.float32)]),
-    )
-    action_space = Dict(gear=Discrete(3, start=-1), wheel=Tuple([Discrete(2), MultiBinary(2)]))
-
-    def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
-        self.speed = 1
-
-    def observe(self) -> Any:
-        return self.observation_space.sample()
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        if seed is not None:
-            self.observation_space.seed(seed)
-        self.time, self.length = 0, int(self.np_random.integers(1, 6))
-        return self.observe(), {"length": self.length, "options": options or {}}
-
-    def step(self, action: Any) -> Any:
-        self.time += 1
-        info = {"mask": np.arange(2) == self.time} if self.time > 1 else {}
-        if self.time == 2:
-            info |= {"name": "two", "deep": {"er": 1.5}}
-        reward = float(action["gear"] + 10 * action["wheel"][0] + 100 * action["wheel"][1].sum())
-        ended = self.time == self.length
-        return self.observe(), reward, ended and self.length % 2 == 0, ended and self.length % 2 == 1, info
-
-    def rename(self, name: str, times: int = 1) -> str:
-        return f"{name}{self.length}" * times
-
-    def render(self) -> Any:
-        return np.full((2, 2, 3), self.time, np.uint8)
-
-
-def make_nested(**kwargs: Any) -> gymnasium.Env[Any, Any]:
-    env = Nested(**kwargs)
-    # a class's own spaces are shared; each environment is to sample by itself
-    env.observation_space = Dict(env.observation_space.spaces)
-    for name, space in (("inner", Tuple([Discrete(9, start=-1), MultiBinary(2)])), ("said", Text(3, charset="abc"))):
-        env.observation_space.spaces[name] = space
-    env.observation_space.spaces["camera"] = Box(0, 255, (2, 3), np.uint8)
-    env.observation_space.spaces["either"] = OneOf([Discrete(4), Box(-1, 1, (2,), np.float32)])
-    return env
-
-
 def assert_equal(ours: Any, theirs: Any, where: str = "") -> None:
     """Down to dtypes; but rewards are float32 here."""
     if isinstance(theirs, dict):
@@ -594,7 +545,7 @@ CREATORS = {
     "Blackjack-v1": partial(gymnasium.make, "Blackjack-v1"),
     "FrozenLake-v1": partial(gymnasium.make, "FrozenLake-v1"),
     "Pendulum-v1": partial(gymnasium.make, "Pendulum-v1", max_episode_steps=7),
-    "nested": make_nested,
+    "nested": Nested,
 }
 
 
@@ -633,8 +584,8 @@ def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend):
 
 
 def test_one_wrapped_environment():
-    ours = PufferVectorEnv(GymnasiumPufferEnv(make_nested()))
-    theirs = SyncVectorEnv([make_nested], autoreset_mode=AutoresetMode.SAME_STEP)
+    ours = PufferVectorEnv(GymnasiumPufferEnv(Nested()))
+    theirs = SyncVectorEnv([Nested], autoreset_mode=AutoresetMode.SAME_STEP)
     assert_equal(ours.reset(seed=[5], options={"a": 1}), theirs.reset(seed=5, options={"a": 1}))
     for _ in range(20):
         action = ours.action_space.sample()
@@ -645,7 +596,7 @@ def test_one_wrapped_environment():
 
 
 def test_flat():
-    ours = PufferVectorEnv(vector.make(make_nested, num_envs=3, backend="serial"), flat=True)
+    ours = PufferVectorEnv(vector.make(Nested, num_envs=3, backend="serial"), flat=True)
     assert isinstance(ours.single_observation_space, Box)
     assert ours.reset(seed=0)[0].shape == (3, *ours.puffer_env.single_observation_space.shape)
     assert ours.single_action_space == ours.puffer_env.single_action_space
@@ -654,7 +605,7 @@ def test_flat():
 
 
 def test_views_without_copies():
-    ours = PufferVectorEnv(vector.make(make_nested, num_envs=3, backend="serial"), copy=False)
+    ours = PufferVectorEnv(vector.make(Nested, num_envs=3, backend="serial"), copy=False)
     ours.reset(seed=0)
     for _ in range(3):
         observations = ours.step(ours.action_space.sample())[0]
@@ -669,7 +620,7 @@ def test_views_without_copies():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_attributes_and_methods_of_each(backend):
-    with BACKENDS[backend](partial(make_nested, render_mode="rgb_array"), 4) as puffer_env:
+    with BACKENDS[backend](partial(Nested, render_mode="rgb_array"), 4) as puffer_env:
         ours = PufferVectorEnv(puffer_env)
         infos = ours.reset(seed=1)[1]
         assert ours.get_attr("length") == tuple(infos["length"])
@@ -755,7 +706,7 @@ def test_infos_that_say_nothing_of_their_environment():
     ],
 )
 def test_bad_structured_actions(actions, message):
-    envs = PufferVectorEnv(vector.make(make_nested, num_envs=2, backend="serial"))
+    envs = PufferVectorEnv(vector.make(Nested, num_envs=2, backend="serial"))
     envs.reset(seed=0)
     with pytest.raises(APIUsageError, match=message):
         envs.step(actions)
@@ -763,13 +714,13 @@ def test_bad_structured_actions(actions, message):
 
 def test_backends_that_cannot_be_vector_environments():
     with (
-        vector.make(make_nested, num_envs=2, num_workers=2, batch_size=1) as env,
+        vector.make(Nested, num_envs=2, num_workers=2, batch_size=1) as env,
         pytest.raises(APIUsageError, match=r"PufferVectorEnv steps all environments at once; .*without batch_size"),
     ):
         PufferVectorEnv(env)
     with pytest.raises(APIUsageError, match=r"render_mode is 'human', but .* was made with None; make it with"):
-        PufferVectorEnv(GymnasiumPufferEnv(make_nested()), render_mode="human")
+        PufferVectorEnv(GymnasiumPufferEnv(Nested()), render_mode="human")
     with pytest.raises(APIUsageError, match=r"takes 2 seeds, each an int or None; got 1 of them"):
-        PufferVectorEnv(vector.make(make_nested, num_envs=2, backend="serial")).reset(seed=[1])
+        PufferVectorEnv(vector.make(Nested, num_envs=2, backend="serial")).reset(seed=[1])
     with pytest.raises(APIUsageError, match=r"2 agents in 1 environments: see .*pettingzoo"):
         PufferVectorEnv(PettingZooPufferEnv(rps.parallel_env()))

@@ -312,7 +312,7 @@ class Herd(ParallelEnv[Any, Any, Any]):
 REAL = {
     "simple_spread": partial(vector.env_creator("pettingzoo:mpe2.simple_spread_v3"), max_cycles=20),
     "knights_archers_zombies": partial(
-        vector.env_creator("pettingzoo:butterfly.knights_archers_zombies_v10"), max_cycles=60, spawn_rate=3
+        vector.env_creator("pettingzoo:butterfly.knights_archers_zombies_v11"), max_cycles=150, line_death=True
     ),
     "pistonball": partial(vector.env_creator("pettingzoo:butterfly.pistonball_v6"), n_pistons=4, max_cycles=15),
     "rock paper scissors": partial(vector.env_creator("pettingzoo:classic.rps_v2"), max_cycles=4),

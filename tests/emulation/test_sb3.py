@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from pettingzoo.classic.rps import rps
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_util import is_wrapped
@@ -22,7 +22,8 @@ import puffer_numba
 from puffer_numba import APIUsageError, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.emulation.sb3 import SB3VecEnv
-from tests.emulation.test_gymnasium import Drawn, Plain, make_nested
+from tests.emulation.test_gymnasium import Drawn, Plain
+from tests.gym_envs import Nested, Parts, flat_dict, tuples
 from tests.jit_envs import Locks, Paint, Push, Team, Walk
 
 
@@ -34,44 +35,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-class Parts(gymnasium.Env[Any, Any]):
-    """Observes ``spaces``; episodes of 4 steps, which end in turn for good and by truncation."""
-
-    def __init__(self, observation_space: Any, action_space: Any) -> None:
-        self.observation_space, self.action_space = observation_space, action_space
-        self.episode, self.actions = 0, []
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        if seed is not None:
-            self.observation_space.seed(seed)
-        self.time, self.episode = 0, self.episode + 1
-        return self.observation_space.sample(), {"episode number": self.episode, **(options or {})}
-
-    def step(self, action: Any) -> Any:
-        self.actions.append(action)
-        self.time += 1
-        over, odd = self.time == 4, self.episode % 2 == 1
-        info = {"array": np.full(2, self.time)} if self.time > 1 else {}
-        return self.observation_space.sample(), float(self.time), over and odd, over and not odd, info
-
-
-def flat_dict() -> Dict:
-    return Dict(
-        camera=Box(0, 255, (40, 40, 1), np.uint8), gear=Discrete(3), buttons=MultiBinary(4), dials=MultiDiscrete([2, 5])
-    )
-
-
-def tuples() -> Tuple:
-    either = OneOf([Discrete(2), Box(-1, 1, (2,), np.float32)])
-    return Tuple([Box(-1, 1, (3,), np.float64), Dict(gear=Discrete(3), said=Text(2, charset="abc")), either])
-
-
 CREATORS = {
     "CartPole-v1": partial(gymnasium.make, "CartPole-v1", max_episode_steps=15),
     "Pendulum-v1": partial(gymnasium.make, "Pendulum-v1", max_episode_steps=7),
     "Taxi-v4": partial(gymnasium.make, "Taxi-v4", max_episode_steps=9),
-    "dict": lambda: Parts(flat_dict(), MultiDiscrete([3, 2])),
+    "dict": partial(Parts, flat_dict(), MultiDiscrete([3, 2])),
 }
 BACKENDS = {"serial": {}, "multiprocessing": {"num_workers": 2}}
 
@@ -270,7 +238,7 @@ def test_several_agents_are_several_environments() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_attributes_and_methods(backend: str) -> None:
-    creator = partial(make_nested, render_mode="rgb_array")
+    creator = partial(Nested, render_mode="rgb_array")
     made = vector.make(creator, num_envs=4, backend=backend, **BACKENDS[backend])
     # a hybrid action space is for another test
     made.single_action_space = MultiDiscrete([3, 2, 2, 2], start=[-1, 0, 0, 0])

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Dict, Discrete
+from gymnasium.spaces import Discrete, Sequence
 from gymnasium.vector import AutoresetMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,7 +160,7 @@ class Dunder(NamedTuple):
         ({"Params": Reserved}, APIUsageError, r"Odd.Params: \['seed'\] are names of JitEnv's own arguments"),
         ({"info": ("speed",)}, APIUsageError, r"Odd.info: \['speed'\] are not fields of State"),
         ({"metrics": ("speed",)}, APIUsageError, r"Odd.metrics: \['speed'\] are not fields of State"),
-        ({"single_observation_space": Dict(a=Discrete(2))}, APIUsageError, "single_observation_space is Dict"),
+        ({"single_observation_space": Sequence(Discrete(2))}, APIUsageError, "observation is Sequence.*no fixed size"),
     ],
 )
 def test_wrong_class_is_refused(changed, error, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import re
 import signal
@@ -346,6 +347,27 @@ def test_a_constructor_fails_in_a_worker() -> None:
         processes([COUNTER] * 4, env_kwargs=[{}, {}, {}, {"fail": "constructor"}])
 
 
+def in_a_worker(action: Callable[[], Any]) -> Any:
+    """What makes an environment, but in a worker process does this first."""
+
+    def create() -> Counter:
+        if multiprocessing.parent_process() is not None:
+            action()
+        return Counter()
+
+    return create
+
+
+def test_a_worker_dies_in_a_constructor() -> None:
+    with pytest.raises(WorkerError, match=r"worker 1 \(environments 2 to 3\) exited with code 4"):
+        processes([Counter, Counter, Counter, in_a_worker(lambda: os._exit(4))])
+
+
+def test_a_constructor_hangs() -> None:
+    with pytest.raises(WorkerError, match=r"worker 1 \(environment 1\) did not answer within 2 s"):
+        processes([Counter, in_a_worker(lambda: time.sleep(1000))], num_envs=2, timeout=2.0)
+
+
 def test_printing_environments(run_python: Callable[..., Any]) -> None:
     done = run_python(
         """
@@ -458,15 +480,15 @@ def test_nothing_is_left_behind() -> None:
         env.reset()
         env.step([0, 1])
         env.close()
-        gc.collect()
         return workers
 
     def left() -> tuple[int, set[str]]:
+        gc.collect()
         return open_files(), set(os.listdir("/dev/shm"))
 
     use()  # starts the servers that all later ones share
     files, memory = left()
-    workers = [pid for _ in range(50) for pid in use()]
+    workers = [pid for _ in range(200) for pid in use()]
     assert all(gone(pid, 0.1) for pid in workers)
     assert left()[0] <= files
     assert left()[1] <= memory

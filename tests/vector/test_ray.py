@@ -18,7 +18,7 @@ from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.extras import MissingExtra
 from puffer_numba.vector import Ray, WorkerError
 from tests.vector.test_multiprocessing import gone, trajectory
-from tests.vector.vector_envs import Counter, Rows
+from tests.vector.vector_envs import Counter, Rows, by_environment
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -75,6 +75,17 @@ def test_same_trajectories_as_in_this_process(creator: Any, kwargs: Any) -> None
     assert len(found) == len(expected)
     assert all(np.array_equal(a, b) for a, b in zip(found[:-1], expected[:-1], strict=True))
     assert dict(found[-1]) == pytest.approx(dict(expected[-1]))
+
+
+def test_same_trajectories_in_batches() -> None:
+    expected = by_environment(vector.make(CartPole, num_envs=4), 60)
+    for options in ({"batch_size": 2}, {"batch_size": 1, "num_workers": 4}, {"num_workers": 1}):
+        found = by_environment(actors(CartPole, **options), 60)
+        assert all(map(np.array_equal, flat(found), flat(expected)))
+
+
+def flat(seen: Any) -> list[Any]:
+    return [array for row in seen for step in row for array in step]
 
 
 def test_what_is_asked_of_it() -> None:

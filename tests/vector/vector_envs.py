@@ -89,6 +89,25 @@ class Rows(PufferEnv):
         return {"speed": float(self.made_with)}
 
 
+def by_environment(env: Any, steps: int, seed: int = 11) -> list[list[Any]]:
+    """What each row of an environment sees in ``steps`` steps, through `recv` and `send`, whatever the batches are.
+
+    Actions depend on the row and its step alone, as do the results, if rows have nothing to do with one another.
+    """
+    seen: list[list[Any]] = [[] for _ in range(env.num_agents)]
+    env.async_reset(seed)
+    while min(map(len, seen)) <= steps:
+        *arrays, _, env_ids, masks = env.recv()
+        for k, row in enumerate(env_ids):
+            result = [array[k].copy() for array in (*arrays, masks)]
+            if env.terminals[row] or env.truncations[row]:
+                result += [env.final_observations[row].copy(), env.episode_returns[row], env.episode_lengths[row]]
+            seen[row].append(result)
+        env.send([(row + len(seen[row]) // 3) % 2 for row in env_ids])
+    env.close()
+    return [results[: steps + 1] for results in seen]
+
+
 def make_counter(**kwargs: Any) -> Counter:
     """A `Counter`."""
     return Counter(**kwargs)
