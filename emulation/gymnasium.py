@@ -114,9 +114,7 @@ class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
         self._info_views = info_views(env)
         self._ended = False
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
 
         Args:

@@ -21,6 +21,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
 from puffer_numba.emulation.actions import ActionChecker, ActionLayout
+from puffer_numba.emulation.legacy import convert_legacy, is_legacy
 from puffer_numba.emulation.spaces import Emulated, ObservationLayout, Write
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
 
@@ -177,7 +178,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
     next one's is not empty either, that is its ``"reset_info"``.
 
     Args:
-        env: the environment; or
+        env: the environment; one of the old gym is converted by shimmy; or
         env_creator, env_args, env_kwargs: what makes it.
         buf: None, or arrays to write into, as for `PufferEnv`.
         seed: for the first reset, unless that has its own.
@@ -186,6 +187,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
 
     Raises:
         APIUsageError: no environment or two; not a Gymnasium one; spaces of no fixed size.
+        MissingExtra: it is of the old gym, and shimmy is not installed.
     """
 
     def __init__(
@@ -199,6 +201,8 @@ class GymnasiumPufferEnv(EmulatedEnv):
         checked_steps: int | None = CHECKED_STEPS,
     ) -> None:
         made = _make_object("GymnasiumPufferEnv", env, env_creator, env_args, env_kwargs)
+        if is_legacy(made):
+            made = convert_legacy(made)
         if not isinstance(made, gymnasium.Env):
             raise APIUsageError(
                 f"GymnasiumPufferEnv takes a gymnasium.Env, not a {type(made).__module__}.{type(made).__qualname__}. "

@@ -150,6 +150,8 @@ class PolicyConfig:
     """One trunk for policy and value, which is almost twice as fast as one for each."""
     activation: Activation = "relu"
     """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
+    log_std: float = 0.0
+    """Logarithm of the standard deviation of continuous actions at the start; above 1, most end up at the bounds."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""

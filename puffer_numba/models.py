@@ -41,6 +41,7 @@ class MLP(nn.Module):
             for each, which keeps the two losses apart.
         activation: "relu", "tanh" or "gelu".
         normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and deviation.
+        log_std: of continuous actions, at the start.
 
     Attributes:
         encoder: from observations to features: a `BoxEncoder`, or a `StructuredEncoder`.
@@ -54,6 +55,7 @@ class MLP(nn.Module):
         shared: bool = True,
         activation: Activation = "relu",
         normalize: bool = False,
+        log_std: float = 0.0,
     ) -> None:
         super().__init__()
         distribution = action_distribution(env.single_action_space)
@@ -77,7 +79,7 @@ class MLP(nn.Module):
             self.critic = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, 1), std=1.0))
         self.has_log_std = distribution.num_log_stds > 0
         if self.has_log_std:
-            self.log_std = nn.Parameter(torch.zeros(distribution.num_log_stds))
+            self.log_std = nn.Parameter(torch.full((distribution.num_log_stds,), log_std))
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Action parameters ``(rows, num_params)`` and values ``(rows,)`` of ``observations (rows, *shape)``."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
+import puffer_numba
 from puffer_numba.models import MLP, RunningNormalizer
 
 
@@ -74,3 +75,9 @@ def test_running_normalizer_has_the_moments_of_all_that_it_saw():
     normalized = normalizer(data)
     torch.testing.assert_close(normalized.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
     assert normalizer(torch.full((1, 3), 1e9)).max() == 10
+
+
+def test_noise_of_continuous_actions_at_the_start() -> None:
+    env = puffer_numba.make("pendulum", jit=False)
+    params, _ = MLP(env, log_std=1.5)(torch.zeros(2, 3))
+    assert params[:, 1].tolist() == [1.5, 1.5]

@@ -25,6 +25,7 @@ from pettingzoo import AECEnv, ParallelEnv
 
 from puffer_numba import registry
 from puffer_numba.emulation.common import attribute_of, call_if_method, set_attribute
+from puffer_numba.emulation.legacy import is_legacy
 from puffer_numba.emulation.wrap import EmulatedEnv, GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv
 from puffer_numba.jit import JitEnv
@@ -165,7 +166,7 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
         raise _not_installed(_name_of(job.creator), "the environment", error) from error
     except DependencyNotInstalled as error:
         raise APIUsageError(f"{_name_of(job.creator)}: {error}") from error
-    if isinstance(env, gymnasium.Env):
+    if isinstance(env, gymnasium.Env) or is_legacy(env):
         return GymnasiumPufferEnv(env, **extra)
     if isinstance(env, ParallelEnv | AECEnv):
         return PettingZooPufferEnv(env, **extra)
