@@ -31,7 +31,7 @@ from puffer_numba.emulation.common import (
     unwrap,
 )
 from puffer_numba.emulation.spaces import Leaf, ObservationLayout, leaf_bounds
-from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
+from puffer_numba.emulation.wrap import EmulatedEnv, GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, Infos, PufferEnv
 from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv, kernels
@@ -110,7 +110,7 @@ class SB3VecEnv(VecEnv):
         options = self._options[0]
         if any(other != options for other in self._options):
             raise APIUsageError("set_options() of SB3VecEnv takes one dict for all environments, not several.")
-        arguments = {"options": options} if options and not isinstance(self._source, JitEnv) else {}
+        arguments = {"options": options} if options and isinstance(self._source, EmulatedEnv) else {}
         _, infos = self.puffer_env.reset(self._seeds[0], **arguments)
         self._reset_seeds()
         self._reset_options()
@@ -120,11 +120,12 @@ class SB3VecEnv(VecEnv):
 
     def step_async(self, actions: AnyArray) -> None:
         """Start a step of all environments: ``(num_envs, *action_shape)``."""
-        array = np.asarray(actions)
-        if not isinstance(self.action_space, Box):  # a policy for MultiBinary gives floats
-            array = array.reshape(self.num_envs, *(self.puffer_env.single_action_space.shape or ()))
-            array = array.astype(np.int64, copy=False) + self._start
-        self.puffer_env.send(array)
+        array, space = np.asarray(actions), self.puffer_env.single_action_space
+        if isinstance(self.action_space, MultiBinary):  # for which policies give floats
+            array = array.astype(np.int64)
+        if isinstance(space, MultiDiscrete) and array.shape == (self.num_envs, space.nvec.size):
+            array = array.reshape(self.num_envs, *space.shape)
+        self.puffer_env.send(array if isinstance(space, Box) else array + self._start)
 
     def step_wait(self) -> tuple[Observations, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Finish the step: ``(observations, rewards, dones, infos)``."""

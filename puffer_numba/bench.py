@@ -179,21 +179,23 @@ def _table(results: Sequence[Measurement]) -> Any:
         title=f"{'millions' if compiled else 'thousands'} of steps per second: median, and slowest to fastest round",
         title_justify="left",
     )
-    table.add_column("environment", no_wrap=True)
-    for column in ("envs", "threads", "workers", unit, "spread", "us/call", "first s", "B/env"):
+    table.add_column("environment", overflow="fold")
+    threads, memory = (("threads",), ("B/env",)) if compiled else ((), ())
+    workers = ("workers",) if any(r.workers for r in results) else ()
+    for column in ("envs", *threads, *workers, unit, "spread", "us/call", "first s", *memory):
         table.add_column(column, justify="right", no_wrap=True)
     for r in results:
-        table.add_row(
-            r.env,
-            f"{r.num_envs}",
-            f"{r.threads}",
-            f"{r.workers or '-'}",
-            f"{r.steps_per_second / scale:.2f}",
-            f"{r.slowest / scale:.1f}-{r.fastest / scale:.1f}",
-            f"{r.microseconds_per_call:.2f}",
-            f"{r.first_call_seconds:.2f}",
-            "-" if r.bytes_per_env is None else f"{r.bytes_per_env:.0f}",
-        )
+        cells = {
+            "envs": f"{r.num_envs}",
+            "threads": f"{r.threads}",
+            "workers": f"{r.workers or '-'}",
+            unit: f"{r.steps_per_second / scale:.2f}",
+            "spread": f"{r.slowest / scale:.1f}-{r.fastest / scale:.1f}",
+            "us/call": f"{r.microseconds_per_call:.2f}",
+            "first s": f"{r.first_call_seconds:.2f}",
+            "B/env": "-" if r.bytes_per_env is None else f"{r.bytes_per_env:.0f}",
+        }
+        table.add_row(r.env, *(cells[str(column.header)] for column in table.columns[1:]))
     return table
 
 

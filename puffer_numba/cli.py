@@ -107,7 +107,7 @@ def _take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[st
     """The environment that the first argument names, and the other arguments."""
     if not args or args[0].startswith("-"):
         raise APIUsageError(
-            f"puffer {command} needs the name of an environment: {', '.join(registry.list_envs())}; or {FORMS}."
+            f"puffer {command} needs the name of an environment: {FORMS}. Registered: {', '.join(registry.list_envs())}."
         )
     name = args[0]
     if ":" not in name:
@@ -283,7 +283,7 @@ class _Bench:
 def _bench(args: list[str]) -> int:
     options = _parse(_Bench, "puffer bench", args)
     if not options.names:
-        raise APIUsageError(f"puffer bench needs names of environments: {', '.join(registry.list_envs())}; or {FORMS}.")
+        _take_name("bench", [])
     for name in options.names:
         _creator(name)
     from puffer_numba.bench import main as bench

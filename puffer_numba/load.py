@@ -54,13 +54,15 @@ def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
     count = num_envs or config.env.num_envs
     try:
         if ":" in config.env_name:
-            workers = config.vec.num_workers or "auto"
+            workers: int | str = config.vec.num_workers or "auto"
+            if num_envs is not None and isinstance(workers, int):  # not the number that the workers were chosen for
+                workers = max(w for w in range(1, min(workers, count) + 1) if count % w == 0)
             return vector.make(
                 config.env_name,
                 env_kwargs=config.env.params,
                 num_envs=count,
                 seed=config.train.seed,
-                num_workers=min(workers, count) if isinstance(workers, int) else workers,
+                num_workers=workers,
             )
         return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **config.env.params)
     except (TypeError, ValueError) as error:

@@ -78,7 +78,7 @@ def test_every_command_has_help(command, capsys):
     ("args", "message"),
     [
         (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, list"),
-        (["train"], "needs the name of an environment: bandit, cartpole"),
+        (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
         (["check", "cartpol"], "Did you mean 'cartpole'?"),
@@ -103,12 +103,12 @@ def test_every_command_has_help(command, capsys):
         (["train", "cartpole", "--resume", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--data-dir", "nowhere"], "no checkpoint of 'cartpole' under nowhere"),
-        (["bench"], "needs names of environments: bandit, cartpole"),
+        (["bench"], "Registered: acrobot, bandit, cartpole"),
         (["bench", "cartpole", "--num-envs", "1,many"], "--num-envs is '1,many'"),
         (["autotune"], "needs the name of an environment: "),
         (["autotune", "cartpole", "--seconds", "0"], "autotune: seconds is 0.0; expected a number above 0"),
         (["autotune", "cartpole", "--max-envs", "0"], "autotune: max_envs is 0; expected a whole number, at least 1"),
-        (["autotune", "cartpole", "--max-workers", "no"], "--max-workers: invalid literal for int"),
+        (["autotune", "cartpole", "--max-workers", "no"], "Error parsing --max-workers"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -174,14 +174,14 @@ def _measure_one(creator: str | Creator, job: EnvJob) -> Autotuned:
         usual: list[float] = []
         ending: list[float] = []
         until = time.perf_counter() + _PROBE_SECONDS
-        while time.perf_counter() < until or not usual:
+        while time.perf_counter() < until or not usual + ending:
             started = time.perf_counter()
             env.step(actions[len(usual) % len(actions)])
             elapsed = time.perf_counter() - started
             (ending if (env.terminals | env.truncations).any() else usual).append(elapsed)
         nbytes = env.nbytes / env.num_envs
     total = sum(usual) + sum(ending)
-    in_resets = max(0.0, sum(ending) - len(ending) * float(np.mean(usual)))
+    in_resets = max(0.0, sum(ending) - len(ending) * float(np.mean(usual or ending)))
     return Autotuned(
         env=creator if isinstance(creator, str) else getattr(creator, "__name__", repr(creator)),
         is_name=isinstance(creator, str),

@@ -119,6 +119,7 @@ class Batched(VectorEnv):
 
     def async_reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> None:
         """Like `reset`, without waiting for it; results come with `recv`, as those of a step do."""
+        self._check_options(options)
         seed = self._first_seed(seed)
         self._settle()
         self._ready.clear()

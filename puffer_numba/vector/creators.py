@@ -133,7 +133,7 @@ def _import(candidates: list[str], name: str) -> ModuleType:
             if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
                 raise _not_installed(name, candidate, error) from error
             missing.append(candidate)
-    close = next(filter(None, map(modules_like, missing)), "")
+    close = next(filter(None, map(modules_like, reversed(missing))), "")
     hint = f".{close}" if close else f"; {how_to_install(missing[0])}."
     raise APIUsageError(f"{name}: there is no module {' or '.join(missing)}{hint}")
 

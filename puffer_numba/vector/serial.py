@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.actions import ActionChecker
 from puffer_numba.emulation.common import check_seeds
+from puffer_numba.emulation.wrap import EmulatedEnv
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult, make_buffers
 from puffer_numba.vector.creators import EnvGroup, EnvJob, EpisodeArrays, Signature, create
+from puffer_numba.wrappers import Wrapper
 
 Seed = int | Sequence[int | None] | None
 
@@ -120,6 +122,13 @@ class VectorEnv(PufferEnv):
         """The results of all `EnvGroup`'s ``method``, one after the other."""
         raise NotImplementedError
 
+    def _check_options(self, options: Any) -> None:
+        if options is not None and not isinstance(self.driver_env, EmulatedEnv | Wrapper):
+            raise APIUsageError(
+                f"reset: options are for environments of Gymnasium and PettingZoo; {type(self.driver_env).__name__} "
+                "has none: leave them out."
+            )
+
     def _raise_closed(self) -> None:
         raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
 
@@ -166,6 +175,7 @@ class Serial(VectorEnv):
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
         """
+        self._check_options(options)
         infos = self._group.reset(self._first_seed(seed), options)
         self._ready = True
         self._pending = None

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import (
@@ -26,7 +26,7 @@ from pettingzoo.classic.rps import rps
 from puffer_numba import APIUsageError, PufferEnv, registry, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, JitGymnasiumEnv, PettingZooPufferEnv, PufferVectorEnv
 from puffer_numba.emulation import gymnasium as emulation
-from tests.gym_envs import Nested
+from tests.gym_envs import Nested, Parts
 from tests.jit_envs import Paint, Team, Walk
 
 with warnings.catch_warnings():
@@ -724,3 +724,53 @@ def test_backends_that_cannot_be_vector_environments():
         PufferVectorEnv(vector.make(Nested, num_envs=2, backend="serial")).reset(seed=[1])
     with pytest.raises(APIUsageError, match=r"2 agents in 1 environments: see .*pettingzoo"):
         PufferVectorEnv(PettingZooPufferEnv(rps.parallel_env()))
+
+
+def test_actions_of_whole_and_real_numbers():
+    """As Gymnasium's vector environment hands them out, also where a policy has the discrete ones first."""
+    space = Dict(
+        wheel=Box(-1, 1, (2,), np.float32), gear=Discrete(3, start=-1), legs=Tuple([MultiBinary(2), Discrete(4)])
+    )
+    creator = partial(Parts, Box(0, 1, (1,), np.float32), space)
+    ours = PufferVectorEnv(vector.make(creator, num_envs=3, backend="serial"))
+    theirs = SyncVectorEnv([creator] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
+    assert ours.action_space == theirs.action_space
+    ours.reset(seed=0)
+    theirs.reset(seed=0)
+    for _ in range(6):
+        actions = ours.action_space.sample()
+        ours.step(actions)
+        theirs.step(actions)
+    for a, b in zip(ours.get_attr("actions"), theirs.get_attr("actions"), strict=True):
+        assert_equal(tuple(a), tuple(b))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_know_their_environments_by_number(backend):
+    with BACKENDS[backend](Nested, 4) as env:
+        env.reset(seed=[7, None, 7, 8])
+        lengths = env.get_attr("length")
+        assert env.get_attr("length", [3, 0]) == [lengths[3], lengths[0]]
+        assert lengths[0] == lengths[2]
+        assert env.call("rename", "x", numbers=[2]) == [f"x{lengths[2]}"]
+        assert env.call("speed") == [1] * 4
+        env.set_attr("speed", [5, 6], [3, 1])
+        assert env.get_attr("speed") == [1, 6, 1, 5]
+        infos = env.step([env.single_action_space.sample()] * 4)[-1]
+        assert infos.numbers == sorted(infos.numbers)
+        assert len(infos.numbers) == len(infos)
+        with pytest.raises(APIUsageError, match=r"get_attr: there are environments 0 to 3, not \[4\]"):
+            env.get_attr("length", [4])
+        with pytest.raises(APIUsageError, match="takes 4 seeds, each an int or None; got 2 of them"):
+            env.reset(seed=[1, 2])
+    with pytest.raises(APIUsageError, match="is closed"):
+        env.get_attr("length")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_options_for_environments_that_have_none(backend):
+    with (
+        BACKENDS[backend](partial(Walk, jit=False), 2) as env,
+        pytest.raises(APIUsageError, match="options are for environments of Gymnasium and PettingZoo; Walk has none"),
+    ):
+        env.reset(options={"a": 1})

@@ -294,8 +294,13 @@ def test_what_cannot_be_a_vec_env() -> None:
         env.reset()
     env = SB3VecEnv(Walk(2, jit=False))
     env.reset()
-    with pytest.raises(APIUsageError, match=r"row 1 is 2, outside Discrete\(2\)"):
-        env.step(np.array([0, 2]))
+    for bad, message in (
+        ([0, 2], r"row 1 is 2, outside Discrete\(2\)"),
+        ([0.5, 1.0], "actions have dtype float64"),
+        ([0, 1, 1], r"actions have shape \(3,\); expected \(2,\)"),
+    ):
+        with pytest.raises(APIUsageError, match=message):
+            env.step(np.array(bad))
 
 
 def test_the_extra_is_named(run_python: Any) -> None:

@@ -187,7 +187,8 @@ class Team(ParallelEnv):  # type: ignore[misc]
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         self.agents, self.time = ["a", "b"], 0
-        self.generator = np.random.default_rng(seed)
+        if seed is not None:
+            self.generator = np.random.default_rng(seed)
         return self.observe(), self.everyone({})
 
     def observe(self) -> Any:
