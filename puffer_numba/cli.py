@@ -107,7 +107,8 @@ def _take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[st
     """The environment that the first argument names, and the other arguments."""
     if not args or args[0].startswith("-"):
         raise APIUsageError(
-            f"puffer {command} needs the name of an environment: {FORMS}. Registered: {', '.join(registry.list_envs())}."
+            f"puffer {command} needs the name of an environment: {FORMS}. Registered: "
+            f"{', '.join(registry.list_envs())}."
         )
     name = args[0]
     if ":" not in name:

@@ -500,3 +500,12 @@ def test_agents_with_different_spaces_are_told_apart_from_the_rest() -> None:
         APIUsageError, match=r"different observation spaces: 'adversary_0' .*supersuit\.pad_observations_v0"
     ):
         PettingZooPufferEnv(env_creator=vector.env_creator("pettingzoo:mpe2.simple_tag_v3"))
+
+
+def test_agents_with_different_spaces_are_padded_by_supersuit() -> None:
+    """What the error recommends."""
+    supersuit = pytest.importorskip("supersuit")
+    creator = vector.env_creator("pettingzoo:mpe2.simple_tag_v3")
+    env = PettingZooPufferEnv(supersuit.pad_observations_v0(creator(max_cycles=10)))
+    assert env.single_observation_space.shape == (16,)
+    parallel_api_test(PufferParallelEnv(env), num_cycles=20)

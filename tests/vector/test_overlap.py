@@ -220,6 +220,12 @@ def test_log_and_render_between_send_and_recv() -> None:
         assert env.recv()[5].tolist() == [0]
 
 
+def test_attributes_of_the_halves() -> None:
+    with halves(env_kwargs={"gravity": 2.0}) as env:
+        assert [params.gravity for params in env.get_attr("params")] == [2.0, 2.0]
+        assert env.get_attr("first_env") == [0, 3]
+
+
 def test_the_thread_ends() -> None:
     env = halves()
     env.async_reset()

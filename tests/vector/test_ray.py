@@ -229,6 +229,28 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
             actors()
 
 
+def test_the_cluster_of_an_address(run_python: Callable[..., Any]) -> None:
+    code = """
+import ray
+from puffer_numba import vector
+with vector.make("gym:CartPole-v1", num_envs=2, backend="ray") as env:
+    env.reset(seed=0)
+    print(env.num_workers, ray.cluster_resources()["CPU"], ray.cluster_resources()["CPU"] - ray.available_resources()["CPU"])
+print(ray.is_initialized())
+"""
+    done = run_python(code, RAY_ADDRESS=ray.get_runtime_context().gcs_address)
+    assert done.stdout.split() == ["2", f"{CPUS}.0", "2.0", "False"]
+    assert all_cpus_are_free()
+
+
+def test_attributes_and_methods() -> None:
+    with actors(env_kwargs={"length": 9}) as env:
+        assert env.get_attr("length") == [9, 9, 9, 9]
+        env.set_attr("length", [1, 2, 3, 4])
+        assert env.get_attr("length", [3, 1]) == [4, 2]
+        assert [picture.shape for picture in env.call("render")] == [(2, 2, 3)] * 4
+
+
 OWN_RAY = """
 import sys
 from pathlib import Path
