@@ -167,9 +167,14 @@ def check_one_agent_each(env: PufferEnv, view: str) -> None:
     check_synchronous(env, view)
 
 
+def agents_per_batch(env: PufferEnv) -> int:
+    """Rows that `recv` returns: fewer than all of an asynchronous backend."""
+    return getattr(unwrap(env), "agents_per_batch", env.num_agents)
+
+
 def check_synchronous(env: PufferEnv, view: str) -> None:
     """Raise unless all environments are stepped at once."""
-    if getattr(unwrap(env), "agents_per_batch", env.num_agents) != env.num_agents:
+    if agents_per_batch(env) != env.num_agents:
         raise APIUsageError(f"{view} steps all environments at once; make them without batch_size and overlap.")
 
 

@@ -28,17 +28,18 @@ class MountainCar(JitEnv):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 3_000_000,
+        "env.num_envs": 16,
+        "train.total_timesteps": 1_000_000,
         "train.target_return": -110.0,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
+        "train.horizon": 16,  # many small updates; with large ones it never sees the goal
+        "train.num_minibatches": 4,
         "train.update_epochs": 4,
-        "train.learning_rate": 2e-3,
-        "train.gamma": 0.99,
+        "train.learning_rate": 3e-4,
         "train.gae_lambda": 0.98,
         "train.normalize_observations": True,
-        "train.ent_coef": 0.01,
+        "train.ent_coef": 0.0,
+        "policy.shared": False,
+        "policy.activation": "tanh",
     }
     max_episode_steps = 200
     single_action_space: Any = Discrete(3)

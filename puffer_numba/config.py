@@ -130,12 +130,17 @@ class VecConfig:
     """Threads that step the environments; None: as many as Numba is set to use."""
     num_workers: int | None = None
     """Processes that step environments which are not compiled; None: as many as there are cores."""
+    batch_size: int | None = None
+    """Of these, environments that the policy acts for at a time, while the others step; None: all of them."""
+    overlap: bool = False
+    """Step one half of compiled environments while the policy acts for the other."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
         _check_types(self, "vec")
         _check(self, "vec", "num_threads", "at least 1, or None", lambda v: v is None or v >= 1)
         _check(self, "vec", "num_workers", "at least 1, or None", lambda v: v is None or v >= 1)
+        _check(self, "vec", "batch_size", "at least 1, or None", lambda v: v is None or v >= 1)
 
 
 @dataclass

@@ -38,7 +38,7 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
 
 
 def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
-    """The environments of ``config``; ``num_envs`` of them, where given.
+    """The environments of ``config``; or ``num_envs`` of them, stepped together.
 
     Raises:
         APIUsageError: what the environment says of its parameters; more threads than Numba has.
@@ -51,19 +51,26 @@ def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
                 "(the environment variable NUMBA_NUM_THREADS raises that)."
             )
         numba.set_num_threads(threads)
-    count = num_envs or config.env.num_envs
+    params, count, options = config.env.params, num_envs or config.env.num_envs, _vector_options(config, num_envs)
     try:
-        if ":" in config.env_name:
-            workers: int | str = config.vec.num_workers or "auto"
-            if num_envs is not None and isinstance(workers, int):  # not the number that the workers were chosen for
-                workers = max(w for w in range(1, min(workers, count) + 1) if count % w == 0)
+        if ":" in config.env_name or options:
             return vector.make(
                 config.env_name,
-                env_kwargs=config.env.params,
+                env_kwargs=params,
                 num_envs=count,
                 seed=config.train.seed,
-                num_workers=workers,
+                **options,  # type: ignore[arg-type]
             )
-        return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **config.env.params)
+        return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **params)
     except (TypeError, ValueError) as error:
         raise APIUsageError(f"cannot make {config.env_name}: {error}") from error
+
+
+def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:
+    """What `vector.make` is to be told of ``config.vec``; nothing for a JitEnv's threads."""
+    vec = config.vec
+    if num_envs is not None:  # not the number that the settings were chosen for
+        workers = vec.num_workers and max(w for w in range(1, min(vec.num_workers, num_envs) + 1) if num_envs % w == 0)
+        return {"num_workers": workers} if workers else {}
+    given = {"num_workers": vec.num_workers, "batch_size": vec.batch_size, "overlap": vec.overlap or None}
+    return {name: value for name, value in given.items() if value is not None}

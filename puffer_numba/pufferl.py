@@ -31,7 +31,7 @@ from puffer_numba import checkpoint, resume
 from puffer_numba.advantage import discounted_returns, gae, vtrace
 from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
-from puffer_numba.emulation.common import check_synchronous
+from puffer_numba.emulation.common import agents_per_batch, unwrap
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.jit import JitEnv
@@ -46,6 +46,8 @@ from puffer_numba.rollout import EpisodeStatistics, Rollout
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "train"]
 
+LastObservations = tuple[int, np.ndarray, np.ndarray]
+"""Step, rows, and the last observations of episodes that were truncated there."""
 LARGE = 2**17  # rows of a rollout
 NEIGHBOURS = 16
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
@@ -83,7 +85,7 @@ class PuffeRL:
     ) -> None:
         config.validate()
         _check_autoreset(vecenv)
-        check_synchronous(vecenv, "the trainer")
+        _check_batches(vecenv)
         train = config.train
         self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
         torch.set_num_threads(train.torch_threads)
@@ -102,6 +104,9 @@ class PuffeRL:
         self._direct = isinstance(vecenv, JitEnv)
         discrete = isinstance(self.distribution, CategoricalActions)
         self._fast_loss = discrete and self.device.type == "cpu"
+        self._agents_per_batch = agents_per_batch(vecenv)
+        self._is_asynchronous = self._agents_per_batch != vecenv.num_agents
+        self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
         self._slots = self.rollout.slots(vecenv)
         self._observation_slots = list(torch.from_numpy(self.rollout.observations))
         self._value_slots = list(torch.from_numpy(self.rollout.values))
@@ -126,28 +131,14 @@ class PuffeRL:
         Raises:
             APIUsageError: every row was masked out at every step.
         """
+        rollout, env = self.rollout, self.vecenv
         if not self.reset_done:
-            self.vecenv.reset(self.config.train.seed)
-            self.reset_done = True
-        rollout, profile, clock = self.rollout, self.profile, time.perf_counter
+            self._reset()
         self._rollout_start = self.global_step
-        np.copyto(rollout.observations[0], self.vecenv.observations)
-        np.copyto(rollout.masks[0], self.vecenv.masks)
-        truncated: list[tuple[int, np.ndarray, np.ndarray]] = []
+        np.copyto(rollout.observations[0], env.observations)
+        np.copyto(rollout.masks[0], env.masks)
         with torch.inference_mode():
-            for t in range(rollout.horizon):
-                begin = clock()
-                params, values = self._act(self._observation_slots[t])
-                self.distribution.sample(params, self.stream, rollout.actions[t], rollout.log_probs[t])
-                self._value_slots[t].copy_(values)
-                middle = clock()
-                self._step(t)
-                if rollout.truncations[t].any():
-                    # Their values are computed together, after the rollout.
-                    rows = np.flatnonzero(rollout.truncations[t])
-                    truncated.append((t, rows, self.vecenv.final_observations[rows]))
-                profile["forward"] += middle - begin
-                profile["env"] += clock() - middle
+            truncated = self._collect_batches() if self._is_asynchronous else self._collect()
             self._bootstrap(truncated)
         steps = int(np.count_nonzero(rollout.masks[:-1]))
         if steps == 0:
@@ -155,6 +146,69 @@ class PuffeRL:
         self.statistics.add(rollout)
         self.global_step += steps
         self.epoch += 1
+
+    def _reset(self) -> None:
+        env, seed = self.vecenv, self.config.train.seed
+        if self._is_asynchronous:
+            env.async_reset(seed)
+            self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // self._agents_per_batch)]
+        else:
+            env.reset(seed)
+        self.reset_done = True
+
+    def _collect(self) -> list[LastObservations]:
+        """Step all rows together."""
+        rollout, profile, clock = self.rollout, self.profile, time.perf_counter
+        truncated = []
+        for t in range(rollout.horizon):
+            begin = clock()
+            actions = self._choose(t)
+            middle = clock()
+            self._step(t, actions)
+            if rollout.truncations[t].any():
+                # Their values are computed together, after the rollout.
+                rows = np.flatnonzero(rollout.truncations[t])
+                truncated.append((t, rows, self.vecenv.final_observations[rows]))
+            profile["forward"] += middle - begin
+            profile["env"] += clock() - middle
+        return truncated
+
+    def _collect_batches(self) -> list[LastObservations]:
+        """Step batches of rows, each at its own pace; one that is done waits for the others, and for the update."""
+        rollout, env, profile, clock = self.rollout, self.vecenv, self.profile, time.perf_counter
+        truncated = []
+        to_send, self._waiting = [(0, rows) for rows in self._waiting], []
+        times = {rows.start: 0 for _, rows in to_send}
+        while to_send or len(self._waiting) < len(times):
+            begin = clock()
+            for t, rows in to_send:
+                env.send(self._choose(t, rows), env_ids=env.agent_ids[rows])  # type: ignore[call-arg]
+            middle = clock()
+            *results, _, env_ids, masks = env.recv()
+            rows = _span(env_ids)
+            t = times[rows.start]
+            times[rows.start] += 1
+            self._store(t, rows, (*results, masks))
+            if rollout.truncations[t, rows].any():
+                ended = rows.start + np.flatnonzero(rollout.truncations[t, rows])
+                truncated.append((t, ended, env.final_observations[ended]))
+            is_done = t + 1 == rollout.horizon
+            if is_done:
+                self._waiting.append(rows)
+            to_send = [] if is_done else [(t + 1, rows)]
+            profile["forward"] += middle - begin
+            profile["env"] += clock() - middle
+        return truncated
+
+    def _choose(self, t: int, rows: slice | None = None) -> np.ndarray:
+        """Actions on the observations of slot ``t``, of some rows or all; they and their values go into the rollout."""
+        rollout = self.rollout
+        slots = self._observation_slots[t], self._value_slots[t], rollout.actions[t], rollout.log_probs[t]
+        observations, value_slot, actions, log_probs = slots if rows is None else (slot[rows] for slot in slots)
+        params, values = self._act(observations)
+        self.distribution.sample(params, self.stream, actions, log_probs)
+        value_slot.copy_(values)
+        return self.distribution.to_env(actions)
 
     def _act(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Action parameters and values ``(rows,)`` of one step's observations."""
@@ -165,26 +219,26 @@ class PuffeRL:
         params, values = self._forward_eval(observations)
         return params, values.reshape(-1)
 
-    def _step(self, t: int) -> None:
-        """Step the environments with the actions of slot ``t``; results end up in the rollout."""
-        env, slot = self.vecenv, self._slots[t]
-        actions = self.distribution.to_env(self.rollout.actions[t])
+    def _step(self, t: int, actions: np.ndarray) -> None:
+        """Step the environments; results end up in the rollout."""
+        env = self.vecenv
         if self._direct:
-            env.bind(slot)
+            env.bind(self._slots[t])
             env.step(actions)
             return
-        observations, rewards, terminals, truncations, _ = env.step(actions)
+        *results, _ = env.step(actions)
+        self._store(t, slice(None), (*results, env.masks))
+
+    def _store(self, t: int, rows: slice, results: tuple[np.ndarray, ...]) -> None:
+        """Copy observations, rewards, terminals, truncations and masks of some rows into the rollout."""
         begin = time.perf_counter()
-        np.copyto(slot.observations, observations)
-        np.copyto(slot.rewards, rewards)
-        np.copyto(slot.terminals, terminals)
-        np.copyto(slot.truncations, truncations)
-        np.copyto(slot.masks, env.masks)
+        for slot, result in zip(self._slots[t][:5], results, strict=True):
+            np.copyto(slot[rows], result)
         copied = time.perf_counter() - begin
         self.profile["copy"] += copied
         self.profile["env"] -= copied
 
-    def _bootstrap(self, truncated: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
+    def _bootstrap(self, truncated: list[LastObservations]) -> None:
         """Values of what follows the rollout, and of the last observations of truncated episodes."""
         begin = time.perf_counter()
         _, values = self._act(self._observation_slots[-1])
@@ -576,6 +630,17 @@ def _check_autoreset(env: PufferEnv) -> None:
         raise APIUsageError(
             "the trainer needs environments that reset in the step that ends an episode: autoreset='same-step'."
         )
+
+
+def _check_batches(env: PufferEnv) -> None:
+    if not getattr(unwrap(env), "zero_copy", True):
+        raise APIUsageError(
+            "the trainer needs batches that are always of the same rows; make the environments with zero_copy=True."
+        )
+
+
+def _span(rows: np.ndarray) -> slice:
+    return slice(int(rows[0]), int(rows[-1]) + 1)
 
 
 def new_run_dir(parent: Path) -> Path:

@@ -142,9 +142,9 @@ class Wrapper(PufferEnv):
         self.env.async_reset(seed)
         self.fresh[:] = True
 
-    def send(self, actions: ArrayLike) -> None:
-        """Like `step`; the result is fetched with `recv`."""
-        self.env.send(self.take(actions))
+    def send(self, actions: ArrayLike, **batch: Any) -> None:
+        """Like `step`; the result is fetched with `recv`. ``batch``: the ``env_ids`` of an asynchronous backend."""
+        self.env.send(self.take(actions), **batch)
 
     def recv(self) -> RecvResult:
         """Results of the last `send` or `async_reset`, or of the rows that are ready first, as ``env`` gives them."""

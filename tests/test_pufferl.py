@@ -284,12 +284,50 @@ def test_environments_that_do_not_reset_at_once_are_refused():
         make_trainer(env)
 
 
-def test_asynchronous_environments_are_refused():
+def test_batches_that_are_not_always_of_the_same_rows_are_refused():
+    options = {"num_envs": 4, "num_workers": 4, "batch_size": 2, "zero_copy": False}
     with (
-        vector.make("gym:CartPole-v1", num_envs=4, num_workers=2, batch_size=2) as env,
-        pytest.raises(APIUsageError, match="the trainer steps all environments at once; make them without batch_size"),
+        vector.make("gym:CartPole-v1", **options) as env,
+        pytest.raises(APIUsageError, match="batches that are always of the same rows; make .* with zero_copy=True"),
     ):
         make_trainer(env)
+
+
+def test_halves_that_step_while_the_policy_acts_learn_as_the_whole_does():
+    """The same experience of the same environments, but for the order in which actions are drawn."""
+    env = vector.make("cartpole", num_envs=64, overlap=True)
+    trainer = make_trainer(env, {"train.horizon": 16, "train.total_timesteps": 64 * 16 * 2})
+    trainer.evaluate()
+    rollout, state = trainer.rollout, env.driver_env.state
+    whole = registry.make("cartpole", num_envs=64)
+    observations, _ = whole.reset(trainer.config.train.seed)
+    for t in range(16):
+        np.testing.assert_array_equal(rollout.observations[t], observations)
+        observations, rewards, terminals, truncations, _ = whole.step(rollout.actions[t])
+        np.testing.assert_array_equal(rollout.rewards[t], rewards)
+        np.testing.assert_array_equal(rollout.terminals[t], terminals)
+    np.testing.assert_array_equal(rollout.observations[16], observations)
+    trainer.train()
+    held = state.x.copy()
+    trainer.evaluate()
+    assert (state.x != held).any()
+    np.testing.assert_array_equal(rollout.observations[0], observations)
+    trainer.close()
+
+
+def test_asynchronous_workers_with_truncated_episodes(tmp_path):
+    """Each batch has its own time; the last observations of its truncated episodes are valued."""
+    env = vector.make("gym:Pendulum-v1", env_kwargs={"max_episode_steps": 7}, num_envs=4, num_workers=4, batch_size=1)
+    trainer = make_trainer(
+        env, {"train.horizon": 16, "train.total_timesteps": 4 * 16 * 3, "train.data_dir": str(tmp_path)}
+    )
+    trainer.learn()
+    rollout = trainer.rollout
+    ends = [np.flatnonzero(column).tolist() for column in rollout.truncations.T]
+    assert ends == [[2, 9]] * 4  # the third rollout begins with step 32
+    assert (rollout.final_values[rollout.truncations] != 0).all()
+    assert trainer.global_step == 4 * 16 * 3
+    trainer.close()
 
 
 def test_a_policy_without_parameters_is_refused():
@@ -332,3 +370,20 @@ def test_minibatches_hold_every_row_once(monkeypatch, num_envs, large, together)
     assert first != second
     neighbours = sum(b == a + 1 for a, b in itertools.pairwise(first))
     assert (neighbours > len(first) / 2) == together
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "backend"),
+    [
+        ("cartpole", {}, "CartPole"),
+        ("cartpole", {"vec.overlap": True}, "Overlapped"),
+        ("gym:CartPole-v1", {"vec.num_workers": 2, "vec.batch_size": 4}, "Multiprocessing"),
+    ],
+)
+def test_settings_of_the_backend(name, overrides, backend):
+    config = load_config(name, {"env.num_envs": 8, **overrides})
+    with load_env(config) as env:
+        assert type(env).__name__ == backend
+        assert getattr(env, "agents_per_batch", 8) == (4 if overrides else 8)
+    with load_env(config, num_envs=3) as env:  # for an evaluation, together
+        assert env.num_agents == getattr(env, "agents_per_batch", 3) == 3

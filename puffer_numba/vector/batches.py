@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +48,8 @@ class Batched(VectorEnv):
     """Environments in parts of equal size, each of which works by itself: a process, an actor, one half.
 
     With ``batch_size`` below the number of jobs it is asynchronous: `async_reset`, and then `recv` and `send` in turn.
-    `recv` returns the rows of the parts that are ready first, and `send` takes the actions for these rows.
+    `recv` returns the rows of the parts that are ready first, and `send` takes the actions for these rows. A batch may
+    also wait for its actions while others are received.
 
     A backend implements ``_begin``, ``_pump`` and ``_end``.
 
@@ -82,7 +83,7 @@ class Batched(VectorEnv):
         self._check_actions = ActionChecker(self.single_action_space, self.agents_per_batch)
         self._busy: set[int] = set()
         self._ready: list[int] = []  # in the order in which they became so; their results are still to be fetched
-        self._awaiting: list[int] = []  # whose results were fetched, and who get the next actions
+        self._awaiting: list[list[int]] = []  # batches whose results were fetched, and who get actions next
         self._replies: list[Any] = [[] for _ in range(parts)]
         self._was_reset = False
 
@@ -154,18 +155,17 @@ class Batched(VectorEnv):
                 f"{instead}."
             )
 
-    def send(self, actions: ArrayLike) -> None:
-        """Let the environments of the last `recv` make a step, without waiting for it.
+    def send(self, actions: ArrayLike, env_ids: NDArray[np.int64] | None = None) -> None:
+        """Let a batch of environments make a step, without waiting for it.
 
         Args:
             actions: ``(agents_per_batch, *action_shape)``, in the order of the rows that `recv` returned.
+            env_ids: as `recv` returned them, for a batch that has waited; None: the last one received.
 
         Raises:
-            APIUsageError: no batch has been received, or a bad action; nothing has changed then.
+            APIUsageError: no such batch has been received, or a bad action; nothing has changed then.
         """
-        numbers = self._awaiting
-        if not numbers:
-            self._raise_nothing_awaits()
+        numbers = self._find_batch(env_ids)
         if self._is_sync:
             self.actions[...] = self._check_actions(actions)
         else:
@@ -173,16 +173,27 @@ class Batched(VectorEnv):
             checked = self._check_actions(actions, self._row_numbers(numbers))
             for k, number in enumerate(numbers):
                 self.actions[self._rows[number]] = checked[k * size : (k + 1) * size]
-        self._awaiting = []
+        self._awaiting.remove(numbers)
         for number in numbers:
             self._begin(number, "step")
 
-    def _raise_nothing_awaits(self) -> NoReturn:
+    def _find_batch(self, env_ids: NDArray[np.int64] | None) -> list[int]:
+        """The parts of a batch that awaits actions."""
         if self.closed:
             self._raise_closed()
         if not self._was_reset:
             raise APIUsageError("step() or send() was called before reset(); call env.reset(seed=...) once first.")
-        raise APIUsageError("send() was called twice; call recv() between two sends.")
+        if not self._awaiting:
+            raise APIUsageError("send() was called twice; call recv() between two sends.")
+        if env_ids is None:
+            return self._awaiting[-1]
+        for numbers in self._awaiting:
+            if np.array_equal(self._row_numbers(numbers), env_ids):
+                return numbers
+        raise APIUsageError(
+            f"send() got env_ids {np.asarray(env_ids).tolist()}, but no such batch awaits actions; take those that "
+            "recv() returned."
+        )
 
     def recv(self) -> RecvResult:
         """Wait for a batch: all environments, or with ``batch_size`` those that are ready first.
@@ -192,19 +203,21 @@ class Batched(VectorEnv):
             the rows. With ``zero_copy`` arrays are the buffers themselves, overwritten by the rows' next step.
 
         Raises:
-            APIUsageError: nothing has been sent since the last call.
+            APIUsageError: nothing has been sent to the environments that it would have to wait for.
             WorkerError: a worker failed.
         """
         if self.closed:
             self._raise_closed()
         if not self._was_reset:
             raise APIUsageError("recv() has nothing to return; call async_reset() or send(actions) first.")
-        if self._awaiting:
-            raise APIUsageError("recv() was called twice; call send(actions) between two of them.")
+        if len(self._busy) + len(self._ready) < self._parts_per_batch:
+            raise APIUsageError(
+                "recv() was called twice; call send(actions) between two of them, or before every batch waits."
+            )
         while (numbers := self._pick()) is None:
             self._pump(max(1, self._parts_per_batch - len(self._ready)))
         self._ready = [number for number in self._ready if number not in numbers]
-        self._awaiting = numbers
+        self._awaiting.append(numbers)
         infos = NumberedInfos(self._replies[number] for number in numbers)
         if self._is_sync:
             b = self.buffers

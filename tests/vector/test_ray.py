@@ -235,7 +235,8 @@ import ray
 from puffer_numba import vector
 with vector.make("gym:CartPole-v1", num_envs=2, backend="ray") as env:
     env.reset(seed=0)
-    print(env.num_workers, ray.cluster_resources()["CPU"], ray.cluster_resources()["CPU"] - ray.available_resources()["CPU"])
+    total, free = ray.cluster_resources()["CPU"], ray.available_resources()["CPU"]
+    print(env.num_workers, total, total - free)
 print(ray.is_initialized())
 """
     done = run_python(code, RAY_ADDRESS=ray.get_runtime_context().gcs_address)
