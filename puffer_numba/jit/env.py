@@ -503,7 +503,7 @@ class JitEnv(PufferEnv):
         return [mode for mode, way in ways.items() if way is not None]
 
     def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
-        """Environment ``index``: a picture, uint8 (height, width, 3), or a string with "ansi"; None where it has none."""
+        """Environment ``index``: a picture, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
         way = type(self).ansi_env if mode == "ansi" else type(self).render_env
         if way is None:
             return None
