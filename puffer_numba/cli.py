@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
+from gymnasium.spaces import Box
 
 from puffer_numba import registry, vector
 from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
@@ -371,14 +372,25 @@ class _List:
 
 
 def _list(args: list[str]) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
     _parse(_List, "puffer list", args)
+    table = Table(box=None)
+    for column in ("environment", "observations", "actions", ""):
+        table.add_column(column, no_wrap=True)
     for name in registry.list_envs():
-        summary = (registry.spec(name).env_class.__doc__ or "").strip().splitlines()
+        summary = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
         with registry.make(name, num_envs=1) as env:
             space = env.single_observation_space
-            observed = f"{space.dtype} {tuple(space.shape)}"
-            print(f"{name:16} {observed:16} {env.single_action_space!s:16} {summary[0] if summary else ''}")
+            table.add_row(name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), summary[0])
+    Console().print(table)
     return 0
+
+
+def _brief(space: Any) -> str:
+    """An action space, of a Box the shape alone."""
+    return f"Box {space.shape}" if isinstance(space, Box) else str(space)
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
