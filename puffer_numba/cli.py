@@ -11,6 +11,7 @@ import dataclasses
 import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -372,19 +373,18 @@ class _List:
 
 
 def _list(args: list[str]) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     _parse(_List, "puffer list", args)
-    table = Table(box=None)
-    for column in ("environment", "observations", "actions", ""):
-        table.add_column(column, no_wrap=True)
+    rows = []
     for name in registry.list_envs():
         summary = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
         with registry.make(name, num_envs=1) as env:
             space = env.single_observation_space
-            table.add_row(name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), summary[0])
-    Console().print(table)
+            rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), summary[0]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for *columns, summary in rows:
+        start = "  ".join(text.ljust(width) for text, width in zip(columns, widths, strict=True))
+        room = shutil.get_terminal_size((200, 24)).columns - len(start) - 2
+        print(f"{start}  {summary if len(summary) <= room else summary[: max(0, room - 3)] + '...'}")
     return 0
 
 
