@@ -374,15 +374,16 @@ class _List:
 
 def _list(args: list[str]) -> int:
     _parse(_List, "puffer list", args)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in registry.list_envs():
-        summary = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
+        lines = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
         with registry.make(name, num_envs=1) as env:
             space = env.single_observation_space
-            rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), summary[0]))
+            rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), lines[0]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for *columns, summary in rows:
-        start = "  ".join(text.ljust(width) for text, width in zip(columns, widths, strict=True))
+    for row in rows:
+        start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        summary = row[-1]
         room = shutil.get_terminal_size((200, 24)).columns - len(start) - 2
         print(f"{start}  {summary if len(summary) <= room else summary[: max(0, room - 3)] + '...'}")
     return 0
