@@ -28,12 +28,20 @@ ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
     "acrobot": ("puffer_numba.envs.acrobot", "Acrobot", 500),
     "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
+    "blackjack": ("puffer_numba.envs.blackjack", "Blackjack", None),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
+    "catch": ("puffer_numba.envs.catch", "Catch", None),
+    "cliff_walking": ("puffer_numba.envs.cliff_walking", "CliffWalking", None),
+    "deep_sea": ("puffer_numba.envs.deep_sea", "DeepSea", None),
+    "frozen_lake": ("puffer_numba.envs.frozen_lake", "FrozenLake", 100),
+    "frozen_lake_8x8": ("puffer_numba.envs.frozen_lake_8x8", "FrozenLake8x8", 200),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
+    "nchain": ("puffer_numba.envs.nchain", "NChain", 1000),
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
+    "taxi": ("puffer_numba.envs.taxi", "Taxi", 200),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
