@@ -20,9 +20,9 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
-from puffer_numba.emulation.spaces import Emulated, leaf_bounds
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.pytorch import NativeTensor, action_distribution, layer_init, nativize_dtype, nativize_tensor
+from puffer_numba.spaces import Emulated, leaf_bounds
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 MOST_ONE_HOT = 256

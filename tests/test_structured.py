@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puffer_numba import pufferl, vector
-from puffer_numba.emulation.spaces import ObservationLayout
 from puffer_numba.emulation.wrap import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError
 from puffer_numba.models import EMBEDDING_SIZE, MLP, BoxEncoder, StructuredEncoder, make_encoder
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.spaces import ObservationLayout
 
-from .emulation.test_spaces import spaces
 from .test_nativize import EVERY_DTYPE, emulated, sampled
 from .test_pufferl import make_trainer, same_weights, weights
+from .test_spaces import spaces
 from .trainer_envs import Riddle
 
 MINIGRID = "gym:minigrid:MiniGrid-Empty-5x5-v0"

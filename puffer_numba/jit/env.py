@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -18,9 +18,7 @@ from puffer_numba.jit import fields, kernels, threads
 from puffer_numba.jit.functions import specialize
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.jit.tuples import Episodes
-
-if TYPE_CHECKING:
-    from puffer_numba.emulation.spaces import Emulated
+from puffer_numba.spaces import Emulated, ObservationLayout
 
 _AUTORESET = {
     "samestep": kernels.SAME_STEP,
@@ -76,7 +74,7 @@ class JitEnv(PufferEnv):
     check them and compute tables.
 
     **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
-    ``obs[i]`` is one flat observation, as `puffer_numba.emulation.spaces.ObservationLayout` lays it out: a Discrete is
+    ``obs[i]`` is one flat observation, as `puffer_numba.spaces.ObservationLayout` lays it out: a Discrete is
     ``obs[i, 0]``. **step_env** returns ``(reward, terminated)``. ``action`` is a number
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
@@ -181,8 +179,6 @@ class JitEnv(PufferEnv):
 
     def _observation_space(self) -> tuple[Box, Emulated | None]:
         """The flat space that kernels write, and what it stands for where it is declared as another."""
-        from puffer_numba.emulation.spaces import Emulated, ObservationLayout
-
         space = fields.make_space(type(self), "single_observation_space", self.params)
         if isinstance(space, Box):
             return space, None
