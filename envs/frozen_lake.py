@@ -52,8 +52,9 @@ def encode_map(desc: Any) -> NDArray[np.uint8]:
     Raises:
         ValueError: the rows are not of one length, or a letter is not S, F, H or G, or there is no S or no G.
     """
+    given: Any = None if isinstance(desc, str) else desc
     try:
-        rows = ["".join(map(_letter, row)) for row in (None if isinstance(desc, str) else desc)]
+        rows = ["".join(map(_letter, row)) for row in given]
     except (TypeError, ValueError) as error:
         raise ValueError(f"FrozenLake: parameter desc is {desc!r}; expected a sequence of rows.") from error
     problem = f"FrozenLake: parameter desc is {rows}; expected "

@@ -25,6 +25,7 @@ from puffer_numba import registry, vector
 from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import MissingExtra, require
+from puffer_numba.jit import JitEnv
 from puffer_numba.load import load_config
 from puffer_numba.options import chosen_params, env_options
 from puffer_numba.vector.creators import FORMS, is_jit
@@ -37,6 +38,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer list                     the environments there are
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
+  puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
@@ -368,6 +370,39 @@ def _check(args: list[str]) -> int:
 
 
 @dataclass
+class _Play:
+    """Play an environment with the keyboard."""
+
+    fps: int | None = None
+    """Steps for each second; by default the environment's own."""
+    seed: int | None = None
+    """Of the environment; by default another one each time."""
+
+
+def _play(args: list[str]) -> int:
+    if _wants_help(args):
+        _parse(_Play, "puffer play NAME", args)
+    spec, args = _take_name("play", args)
+    if not issubclass(spec.env_class, JitEnv):
+        raise APIUsageError(
+            f"puffer play is for environments of this library; gymnasium.utils.play is for {spec.name}."
+        )
+    env_class = env_options(spec, None)
+    cls = dataclasses.make_dataclass(
+        "PlayOptions", [("env", env_class, field(default_factory=env_class))], bases=(_Play,)
+    )
+    cls.__doc__ = _Play.__doc__
+    options: Any = _parse(cls, f"puffer play {spec.name}", args)
+    from puffer_numba.play import play
+
+    params = chosen_params(spec, options.env, None)
+    params.pop("num_envs", None)
+    with registry.make(spec.name, num_envs=1, seed=options.seed, **params) as env:
+        play(env, options.fps)  # type: ignore[arg-type]
+    return 0
+
+
+@dataclass
 class _List:
     """Print the environments there are, with what they observe and how they act."""
 
@@ -400,6 +435,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench": _bench,
     "autotune": _autotune,
     "check": _check,
+    "play": _play,
     "list": _list,
 }
 

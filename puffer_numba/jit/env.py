@@ -108,6 +108,8 @@ class JitEnv(PufferEnv):
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
     render_fps: ClassVar[int] = 30
     """Pictures for each second, for it to look right."""
+    keys: ClassVar[dict[str, Any]] = {}
+    """Actions by the names of keys, for `puffer_numba.play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = {}
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
 
