@@ -32,6 +32,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
     "catch": ("puffer_numba.envs.catch", "Catch", None),
     "cliff_walking": ("puffer_numba.envs.cliff_walking", "CliffWalking", None),
+    "connect_four": ("puffer_numba.envs.connect_four", "ConnectFour", None),
     "deep_sea": ("puffer_numba.envs.deep_sea", "DeepSea", None),
     "frozen_lake": ("puffer_numba.envs.frozen_lake", "FrozenLake", 100),
     "frozen_lake_8x8": ("puffer_numba.envs.frozen_lake_8x8", "FrozenLake8x8", 200),
@@ -42,6 +43,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
     "taxi": ("puffer_numba.envs.taxi", "Taxi", 200),
+    "tic_tac_toe": ("puffer_numba.envs.tic_tac_toe", "TicTacToe", None),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
