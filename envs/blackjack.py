@@ -48,7 +48,13 @@ class Blackjack(JitEnv):
     Source: Sutton & Barto (2018), example 5.1, as in Gymnasium's Blackjack-v1, whose games it reproduces card by card.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 1_024,
+        "train.total_timesteps": 4_000_000,
+        "train.horizon": 16,
+        "train.gamma": 1.0,
+        "train.ent_coef": 0.005,
+    }
     render_fps = 4
     single_observation_space = Tuple((Discrete(32), Discrete(11), Discrete(2)))
     single_action_space = Discrete(2)

@@ -28,7 +28,12 @@ class Catch(JitEnv):
     EnvPool's Catch-v0.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 128,
+        "train.total_timesteps": 500_000,
+        "train.target_return": 1.0,
+        "train.horizon": 32,
+    }
     render_fps = 8
     single_action_space = Discrete(3)
 

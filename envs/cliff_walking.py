@@ -30,7 +30,14 @@ class CliffWalking(JitEnv):
     Source: Sutton & Barto (2018), example 6.6, as in Gymnasium's CliffWalking-v1, whose transitions it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "env.max_episode_steps": 200,  # at first most walks end nowhere
+        "train.total_timesteps": 3_000_000,
+        "train.target_return": -13.0,
+        "train.horizon": 64,
+        "train.ent_coef": 0.1,
+    }
     render_fps = 4
     single_observation_space = Discrete(ROWS * COLUMNS)
     single_action_space = Discrete(4)

@@ -34,7 +34,15 @@ class DeepSea(JitEnv):
     Source: Osband et al. (2019, 2020), as in bsuite's DeepSea, whose transitions it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 4_096,
+        "train.total_timesteps": 4_000_000,
+        "train.target_return": 0.985,
+        "train.horizon": 10,
+        "train.gamma": 1.0,
+        "train.gae_lambda": 1.0,
+        "train.ent_coef": 0.1,
+    }
     render_fps = 8
     metrics = ("denoised_return", "bad_episode")
     single_action_space = Discrete(2)

@@ -52,14 +52,13 @@ def encode_map(desc: Any) -> NDArray[np.uint8]:
     Raises:
         ValueError: the rows are not of one length, or a letter is not S, F, H or G, or there is no S or no G.
     """
-    given: Any = None if isinstance(desc, str) else desc
     try:
-        rows = ["".join(map(_letter, row)) for row in given]
+        rows = [] if isinstance(desc, str) else ["".join(map(_letter, row)) for row in desc]
     except (TypeError, ValueError) as error:
         raise ValueError(f"FrozenLake: parameter desc is {desc!r}; expected a sequence of rows.") from error
-    problem = f"FrozenLake: parameter desc is {rows}; expected "
+    problem = f"FrozenLake: parameter desc is {rows or desc!r}; expected "
     if len({len(row) for row in rows}) != 1:
-        raise ValueError(problem + "rows of one length.")
+        raise ValueError(problem + "rows of one length, as a sequence of strings.")
     if not set("".join(rows)) <= set("SFHG"):
         raise ValueError(problem + "the letters S (start), F (frozen), H (hole) and G (goal) alone.")
     for letter, name in (("S", "start"), ("G", "goal")):
@@ -97,7 +96,12 @@ class FrozenLake(JitEnv):
     ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 128,
+        "train.total_timesteps": 1_500_000,
+        "train.horizon": 64,
+        "train.ent_coef": 0.01,
+    }
     max_episode_steps = 100
     render_fps = 4
     single_action_space = Discrete(4)

@@ -21,7 +21,13 @@ class FrozenLake8x8(FrozenLake):
     Source: Gymnasium's FrozenLake8x8-v1, whose transitions it reproduces. Parameters are those of ``frozen_lake``.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "train.total_timesteps": 3_000_000,
+        "train.horizon": 64,
+        "train.gamma": 0.995,
+        "train.ent_coef": 0.01,
+    }
     max_episode_steps = 200
 
     def __init__(self, num_envs: int = 1, *, map_name: str | None = "8x8", **arguments: Any) -> None:

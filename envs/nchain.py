@@ -27,7 +27,11 @@ class NChain(JitEnv):
     Source: Strens (2000), as in OpenAI Gym's NChain-v0, which Gymnasium has no more, and EnvPool's.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "train.total_timesteps": 500_000,
+        "train.horizon": 64,
+    }
     max_episode_steps = 1000
     single_action_space = Discrete(2)
 

@@ -110,7 +110,7 @@ def test_random_maps():
         ),
         ({"desc": ["SFé", "FFG"]}, r"parameter desc is .*; expected the letters"),
         ({"desc": []}, r"parameter desc is \[\]; expected rows of one length"),
-        ({"desc": "SFFG"}, r"parameter desc is 'SFFG'; expected a sequence of rows"),
+        ({"desc": "SFFG"}, r"parameter desc is 'SFFG'; expected rows of one length"),
         ({"desc": 7}, r"parameter desc is 7; expected a sequence of rows"),
         ({"desc": [1, 2]}, r"parameter desc is \[1, 2\]; expected a sequence of rows"),
         ({"desc": ["S" + "F" * 2000 + "G"]}, r"parameter desc has 1 x 2002 cells; expected at most 1024 a side"),
