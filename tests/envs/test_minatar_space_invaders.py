@@ -58,8 +58,8 @@ def test_episodes_with_few_actions_are_the_references():
 
 
 def positions(rng, n):
-    """Of what is left of a wave, anywhere on the screen: aliens, their number, top, left."""
-    aliens, remaining, top, left = np.zeros((4, n), np.int64)
+    """Of what is left of a wave, anywhere on the screen; and of a bullet that flies just below an alien."""
+    aliens, remaining, top, left, x, y = np.zeros((6, n), np.int64)
     for k in range(n):
         top[k] = rng.integers(10)
         cells = rng.random((4, 6)) < rng.choice([0.1, 0.5, 1.0])
@@ -69,29 +69,36 @@ def positions(rng, n):
         left[k] = rng.choice([-used[0], 9 - used[-1], rng.integers(-used[0], 10 - used[-1])])
         aliens[k] = sum(1 << int(bit) for bit in np.flatnonzero(cells))
         remaining[k] = cells.sum()
-    return {"aliens": aliens, "remaining": remaining, "top": top, "left": left}
+        row, column = rng.choice(np.argwhere(cells))
+        x[k], y[k] = left[k] + column, top[k] + row + 1
+    y[y > 9] = NO_BULLET
+    return {"aliens": aliens, "remaining": remaining, "top": top, "left": left}, x, y
 
 
 def test_transitions_are_the_references():
     rng = np.random.default_rng(0)
     n = TRANSITIONS
-    states = positions(rng, n) | {
+    aliens, x, y = positions(rng, n)
+    aimed = rng.random(n) < 0.7
+    x = np.where(aimed, x, rng.integers(10, size=n))
+    y = np.where(aimed, y, rng.integers(-1, 10, size=n))
+    states = aliens | {
         "cannon": rng.integers(10, size=n),
         "shot_timer": rng.integers(3, size=n),
         "direction": rng.choice([-1, 1], n),
         "move_interval": rng.integers(6, 13, size=n),
         "move_timer": rng.integers(2, size=n),
-        "bullet_x": rng.integers(10, size=(n, 2)),
-        # the younger is at least five rows below the other
-        "bullet_y": np.stack([rng.integers(5, 10, size=n), rng.integers(-1, 5, size=n)], -1),
+        "bullet_x": np.stack([(x + rng.integers(1, 10, size=n)) % 10, x], -1),
+        "bullet_y": np.stack([rng.integers(-1, 10, size=n), y], -1),
         "enemy_shot_timer": rng.integers(2, size=n),
         "enemy_x": rng.integers(10, size=n),
         "last_action": rng.integers(6, size=n),
     }
-    states["bullet_y"][rng.random(n) < 0.5, 0] = NO_BULLET
-    may_fire = states["shot_timer"] == 0  # then there is only one bullet, fired five steps ago or more
-    states["bullet_y"][may_fire, 0] = states["bullet_y"][may_fire, 1]
+    may_fire = states["shot_timer"] == 0  # then there is one bullet at most, five rows up or more
+    for bullet in ("bullet_x", "bullet_y"):
+        states[bullet][may_fire, 0] = states[bullet][may_fire, 1]
     states["bullet_y"][may_fire, 1] = NO_BULLET
+    states["bullet_y"][may_fire & (states["bullet_y"][:, 0] > 4), 0] = NO_BULLET
     # when the aliens shoot, their last bullet is at the bottom or gone
     states["enemy_y"] = np.where(states["enemy_shot_timer"] == 0, rng.choice([-1, 9], n), rng.integers(-1, 10, size=n))
     actions = rng.integers(6, size=n)
