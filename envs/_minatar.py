@@ -36,8 +36,8 @@ class MinAtar(JitEnv):
         """whether the game grows harder as it goes on; breakout and freeway never do"""
         minimal_actions: bool = False
         """offer only the actions that do different things in this game, as MinAtar's ``-v1`` ids; else all six"""
-        action_set: np.ndarray[Any, Any] = np.arange(6)
-        """computed: which of the six each action is"""
+        action_digits: int = 0x543210
+        """computed: which of the six actions each action is, a hexadecimal digit for each, the last digit first"""
 
     @classmethod
     def setup(cls, params: Any) -> Any:
@@ -46,20 +46,20 @@ class MinAtar(JitEnv):
                 f"{cls.__name__}: parameter sticky_action_prob is {params.sticky_action_prob:g}; expected 0 to 1."
             )
         actions = cls.minimal_action_set if params.minimal_actions else range(6)
-        return params._replace(action_set=np.array(actions, np.int8))
+        return params._replace(action_digits=sum(number << 4 * action for action, number in enumerate(actions)))
 
     @classmethod
     def single_observation_space(cls, p: Any) -> Box:
         return Box(0, 1, (SIZE, SIZE, len(cls.channels)), np.uint8)
 
-    @staticmethod
-    def single_action_space(p: Any) -> Discrete:
-        return Discrete(len(p.action_set))
+    @classmethod
+    def single_action_space(cls, p: Any) -> Discrete:
+        return Discrete(len(cls.minimal_action_set) if p.minimal_actions else 6)
 
 
 def sticky(s: Any, p: Any, i: Any, action: Any, rng: Any) -> Any:
     """Which of the six actions is carried out: this one, or again the last one. An episode's first last one is NOOP."""
-    done = s.last_action[i] if random(rng) < p.sticky_action_prob else p.action_set[action]
+    done = s.last_action[i] if random(rng) < p.sticky_action_prob else p.action_digits >> 4 * action & 15
     s.last_action[i] = done
     return done
 

@@ -66,7 +66,7 @@ class MinAtarBreakout(MinAtar):
         dx = -dx if side else dx
 
         in_wall = (y >= 1) & (y <= 3)
-        brick = 1 << (10 * (y - 1) + x) if in_wall else 0
+        brick = np.int32(1) << (10 * (y - 1) + x) if in_wall else np.int32(0)
         inside = (bricks & brick) != 0
         broke = inside & (not s.struck[i])
         bricks = bricks & ~brick if broke else bricks
@@ -90,8 +90,10 @@ class MinAtarBreakout(MinAtar):
     @kernel
     def observe_env(s, p, i, obs):
         clear(obs, i)
-        for k in range(30):
-            obs[i, 1 + k // 10, k % 10, BRICK] = s.bricks[i] >> k & 1
+        bricks = s.bricks[i]
+        for row in range(3):
+            for column in range(10):
+                obs[i, 1 + row, column, BRICK] = bricks >> (10 * row + column) & 1
         obs[i, 9, s.paddle[i], PADDLE] = 1
         obs[i, s.y[i], s.x[i], BALL] = 1
         obs[i, s.last_y[i], s.last_x[i], TRAIL] = 1

@@ -122,9 +122,9 @@ def move_enemies(s, i, kind):
                     x = s.enemy_x[i, k]
                     if (x >= 0) & (x <= 9):  # it shoots even in the step in which it is shot
                         if direction > 0:
-                            s.right_bullets[i, y] |= 1 << x
+                            s.right_bullets[i, y] |= np.int16(1) << x
                         else:
-                            s.left_bullets[i, y] |= 1 << x
+                            s.left_bullets[i, y] |= np.int16(1) << x
                 else:
                     s.enemy_shot_timer[i, k] -= 1
     return hits, caught
@@ -141,7 +141,7 @@ def hit_bullet(s, i, x, y):
 
 def move_enemy_bullets(s, i):
     """All of a row at once; whether one was in the player's cell before or after."""
-    player = 1 << s.x[i]
+    player = np.int16(1) << s.x[i]
     row = s.y[i]
     caught = ((s.right_bullets[i, row] | s.left_bullets[i, row]) & player) != 0
     for y in range(1, 9):

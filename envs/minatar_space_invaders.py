@@ -21,12 +21,12 @@ def alien_bit(s, i, y, x):
     """The bit of the alien in this cell, 0 if there is none."""
     row, column = (y - s.top[i]) % 10, x - s.left[i]
     in_wave = (row < ROWS) & (column >= 0) & (column < COLUMNS)
-    return s.aliens[i] & (1 << (row * COLUMNS + column) if in_wave else 0)
+    return s.aliens[i] & (np.int32(1) << (row * COLUMNS + column) if in_wave else np.int32(0))
 
 
 def column_bits(column):
     """The bits of a column of the wave, 0 if it is none."""
-    return 0b000001_000001_000001_000001 << column if 0 <= column < COLUMNS else 0
+    return np.int32(0b000001_000001_000001_000001) << column if 0 <= column < COLUMNS else np.int32(0)
 
 
 def move_aliens(s, i):

@@ -87,7 +87,7 @@ def follow(
     references = [Reference(game, start, **settings) for start in stream_starts(seed, 0, num_envs)]
     rng = np.random.default_rng(seed)
     rewards, terminals, games = [], [], []
-    offered = list(env.params.action_set)
+    offered = list(env_class.minimal_action_set if minimal_actions else range(6))
     for _ in range(steps):
         chosen = [play(reference.game, rng) for reference in references]
         observations, given, ended, truncations, _ = env.step([offered.index(action) for action in chosen])
@@ -117,10 +117,11 @@ def step_from_states(
     *,
     sticky_action_prob: float = 0.1,
     difficulty_ramping: bool = True,
+    jit: bool = True,
 ) -> Seen:
     """One step of both from each of the states, given by our State's fields."""
     settings: Any = {"sticky_action_prob": sticky_action_prob, "difficulty_ramping": difficulty_ramping}
-    env = env_class(len(actions), autoreset="disabled", **settings)
+    env = env_class(len(actions), autoreset="disabled", jit=jit, **settings)
     env.reset(seed=0)
     known = env.get_state()
     given = {f"state.{name}": np.asarray(values, known[f"state.{name}"].dtype) for name, values in states.items()}

@@ -12,10 +12,21 @@ from tests.envs.parity import TRANSITIONS
 
 def as_reference(s, i):
     entities = [
-        [int(s.x[i, k]), k + 1, bool(s.direction[i, k] > 0), bool(s.kind[i, k] == GOLD)] if s.kind[i, k] != NONE else None
+        [int(s.x[i, k]), k + 1, bool(s.direction[i, k] > 0), bool(s.kind[i, k] == GOLD)]
+        if s.kind[i, k] != NONE
+        else None
         for k in range(8)
     ]
-    names = ("player_x", "player_y", "spawn_timer", "spawn_speed", "move_timer", "move_speed", "ramp_timer", "ramp_index")
+    names = (
+        "player_x",
+        "player_y",
+        "spawn_timer",
+        "spawn_speed",
+        "move_timer",
+        "move_speed",
+        "ramp_timer",
+        "ramp_index",
+    )
     return {"entities": entities} | {name: int(getattr(s, name)[i]) for name in names}
 
 
@@ -36,10 +47,13 @@ def test_episodes_are_the_references(settings):
 
 
 def test_episodes_with_few_actions_are_the_references():
-    follow(MinAtarAsterix, "asterix", as_reference, lambda game, rng: play(game, rng) % 5, minimal_actions=True, steps=300)
+    follow(
+        MinAtarAsterix, "asterix", as_reference, lambda game, rng: play(game, rng) % 5, minimal_actions=True, steps=300
+    )
 
 
-def test_transitions_are_the_references():
+@pytest.mark.parametrize(("difficulty_ramping", "jit"), [(True, True), (False, True), (True, False)])
+def test_transitions_are_the_references(difficulty_ramping, jit):
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     kind = rng.choice([NONE, ENEMY, GOLD], (n, 8), p=[0.4, 0.3, 0.3])
@@ -60,17 +74,18 @@ def test_transitions_are_the_references():
     }
     states["spawn_speed"][rng.random(n) < 0.4] = 1
     actions = rng.integers(6, size=n)
-    for difficulty_ramping in (True, False):
-        seen = step_from_states(
-            MinAtarAsterix, "asterix", as_reference, states, actions, difficulty_ramping=difficulty_ramping
-        )
-        assert seen.terminals.sum() > 300
-        assert (seen.rewards == 1).sum() > 300
-        assert set(seen.rewards) == {0, 1}
-        became = {name: np.array([game[name] for game in seen.games]) for name in ("ramp_index", "move_speed", "spawn_speed")}
-        for name in became:
-            assert (became[name] != states[name]).sum() > 300 or not difficulty_ramping
-            assert (became[name] == states[name]).all() or difficulty_ramping
+    seen = step_from_states(
+        MinAtarAsterix, "asterix", as_reference, states, actions, difficulty_ramping=difficulty_ramping, jit=jit
+    )
+    assert seen.terminals.sum() > 300
+    assert (seen.rewards == 1).sum() > 300
+    assert set(seen.rewards) == {0, 1}
+    became = {
+        name: np.array([game[name] for game in seen.games]) for name in ("ramp_index", "move_speed", "spawn_speed")
+    }
+    for name in became:
+        assert (became[name] != states[name]).sum() > 300 or not difficulty_ramping
+        assert (became[name] == states[name]).all() or difficulty_ramping
 
 
 def test_bad_params():

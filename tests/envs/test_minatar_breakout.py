@@ -45,7 +45,8 @@ def test_episodes_are_the_references():
     follow(MinAtarBreakout, "breakout", as_reference, play_minimally, minimal_actions=True, steps=200)
 
 
-def test_transitions_are_the_references():
+@pytest.mark.parametrize("jit", [True, False])
+def test_transitions_are_the_references(jit):
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     states = {
@@ -60,7 +61,7 @@ def test_transitions_are_the_references():
         "bricks": rng.integers(WALL + 1, size=n) * (rng.random(n) < 0.8),
         "last_action": rng.integers(6, size=n),
     }
-    seen = step_from_states(MinAtarBreakout, "breakout", as_reference, states, rng.integers(6, size=n))
+    seen = step_from_states(MinAtarBreakout, "breakout", as_reference, states, rng.integers(6, size=n), jit=jit)
     for name, value in {"ball_x": 0, "ball_y": 0, "ball_y ": 8, "strike": True, "terminal": True}.items():
         assert sum(game[name.strip()] == value for game in seen.games) > 200
     walls = np.array([np.sum(game["brick_map"]) for game in seen.games])

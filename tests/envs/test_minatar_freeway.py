@@ -16,7 +16,8 @@ def as_reference(s, i):
         "move_timer": int(s.move_timer[i]),
         "terminate_timer": int(s.time_left[i]),
         "cars": [
-            [int(s.x[i, k]), k + 1, int(s.timer[i, k]), int(s.interval[i, k]) * int(s.direction[i, k])] for k in range(8)
+            [int(s.x[i, k]), k + 1, int(s.timer[i, k]), int(s.interval[i, k]) * int(s.direction[i, k])]
+            for k in range(8)
         ],
     }
 
@@ -37,7 +38,8 @@ def test_episodes_are_the_references():
     follow(MinAtarFreeway, "freeway", as_reference, play_minimally, steps=300, minimal_actions=True)
 
 
-def test_transitions_are_the_references():
+@pytest.mark.parametrize("jit", [True, False])
+def test_transitions_are_the_references(jit):
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     states = {
@@ -50,7 +52,7 @@ def test_transitions_are_the_references():
         "time_left": rng.choice([0, 1, 1000], n),
         "last_action": rng.integers(6, size=n),
     }
-    seen = step_from_states(MinAtarFreeway, "freeway", as_reference, states, rng.integers(6, size=n))
+    seen = step_from_states(MinAtarFreeway, "freeway", as_reference, states, rng.integers(6, size=n), jit=jit)
     rows = np.array([game["pos"] for game in seen.games])
     assert (seen.rewards == 1).sum() > 30
     assert ((rows == 9) & (states["y"] < 8) & (seen.rewards == 0)).sum() > 300  # hit by a car

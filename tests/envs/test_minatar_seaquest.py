@@ -140,8 +140,12 @@ def random_states(rng, n):
         "enemy_direction": np.take_along_axis(row_direction, enemy_y, 1),
         "enemy_move_timer": rng.choice([0, 0, 1, 5], (n, MOST_ENEMIES)),
         "enemy_shot_timer": rng.choice([0, 1, 10], (n, MOST_ENEMIES)),
-        "right_bullets": rng.integers(1024, size=(n, 9)) & rng.integers(1024, size=(n, 9)) & rng.integers(1024, size=(n, 9)),
-        "left_bullets": rng.integers(1024, size=(n, 9)) & rng.integers(1024, size=(n, 9)) & rng.integers(1024, size=(n, 9)),
+        "right_bullets": rng.integers(1024, size=(n, 9))
+        & rng.integers(1024, size=(n, 9))
+        & rng.integers(1024, size=(n, 9)),
+        "left_bullets": rng.integers(1024, size=(n, 9))
+        & rng.integers(1024, size=(n, 9))
+        & rng.integers(1024, size=(n, 9)),
         "spawn_timer": rng.choice([0, 1], n),
         "spawn_speed": rng.choice([1, 2, 20], n),
         "move_speed": speed,
@@ -157,33 +161,33 @@ def random_states(rng, n):
     return states
 
 
-def test_transitions_are_the_references():
+@pytest.mark.parametrize(("difficulty_ramping", "jit"), [(True, True), (False, True), (True, False)])
+def test_transitions_are_the_references(difficulty_ramping, jit):
     rng = np.random.default_rng(0)
     n = 2 * TRANSITIONS
     states = random_states(rng, n)
     actions = rng.integers(6, size=n)
-    for difficulty_ramping in (True, False):
-        seen = step_from_states(
-            MinAtarSeaquest, "seaquest", as_reference, states, actions, difficulty_ramping=difficulty_ramping
-        )
-        surfaced = np.array([game["surface"] for game in seen.games]) & ~states["surfaced"]
-        up = np.array([game["sub_y"] == 0 for game in seen.games]) & ~states["surfaced"]
-        met = {
-            "drowned": seen.terminals & (states["oxygen"] == 0),
-            "surfaced without divers": seen.terminals & up & (states["divers"] == 0) & (states["oxygen"] > 0),
-            "handed over one": surfaced & (states["divers"] == 1),
-            "handed over six": surfaced & (states["divers"] == 6),
-            "handed over less than none": surfaced & (states["divers"] < 0),
-            "shot one": seen.rewards == 1,
-            "shot two": seen.rewards == 2,
-            "air at the surface": seen.rewards >= 5,
-            "caught": seen.terminals & (states["oxygen"] > 0) & (states["y"] > 1),
-            "unharmed": ~seen.terminals,
-        }
-        for name in ("move_speed", "e_spawn_speed"):
-            after = np.array([game[name] for game in seen.games])
-            met[name] = (after < states[name.removeprefix("e_")]) == difficulty_ramping
-        assert {name: cases.sum() for name, cases in met.items() if cases.sum() < 25} == {}
+    seen = step_from_states(
+        MinAtarSeaquest, "seaquest", as_reference, states, actions, difficulty_ramping=difficulty_ramping, jit=jit
+    )
+    surfaced = np.array([game["surface"] for game in seen.games]) & ~states["surfaced"]
+    up = np.array([game["sub_y"] == 0 for game in seen.games]) & ~states["surfaced"]
+    met = {
+        "drowned": seen.terminals & (states["oxygen"] == 0),
+        "surfaced without divers": seen.terminals & up & (states["divers"] == 0) & (states["oxygen"] > 0),
+        "handed over one": surfaced & (states["divers"] == 1),
+        "handed over six": surfaced & (states["divers"] == 6),
+        "handed over less than none": surfaced & (states["divers"] < 0),
+        "shot one": seen.rewards == 1,
+        "shot two": seen.rewards == 2,
+        "air at the surface": seen.rewards >= 5,
+        "caught": seen.terminals & (states["oxygen"] > 0) & (states["y"] > 1),
+        "unharmed": ~seen.terminals,
+    }
+    for name in ("move_speed", "e_spawn_speed"):
+        after = np.array([game[name] for game in seen.games])
+        met[name] = (after < states[name.removeprefix("e_")]) == difficulty_ramping
+    assert {name: cases.sum() for name, cases in met.items() if cases.sum() < 25} == {}
 
 
 def test_bad_params():

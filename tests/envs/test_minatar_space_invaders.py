@@ -75,7 +75,8 @@ def positions(rng, n):
     return {"aliens": aliens, "remaining": remaining, "top": top, "left": left}, x, y
 
 
-def test_transitions_are_the_references():
+@pytest.mark.parametrize(("difficulty_ramping", "jit"), [(True, True), (False, True), (True, False)])
+def test_transitions_are_the_references(difficulty_ramping, jit):
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     aliens, x, y = positions(rng, n)
@@ -102,19 +103,24 @@ def test_transitions_are_the_references():
     # when the aliens shoot, their last bullet is at the bottom or gone
     states["enemy_y"] = np.where(states["enemy_shot_timer"] == 0, rng.choice([-1, 9], n), rng.integers(-1, 10, size=n))
     actions = rng.integers(6, size=n)
-    for difficulty_ramping in (True, False):
-        seen = step_from_states(
-            MinAtarSpaceInvaders, "space_invaders", as_reference, states, actions, difficulty_ramping=difficulty_ramping
-        )
-        assert set(seen.rewards) == {0, 1, 2}
-        assert seen.terminals.sum() > 500
-        aliens = np.array([np.sum(game["alien_map"]) for game in seen.games])
-        assert ((states["remaining"] == 1) & (aliens == 24)).sum() > 50  # a new wave
-        interval = np.array([game["enemy_move_interval"] for game in seen.games])
-        assert (interval < states["move_interval"]).any() == difficulty_ramping
-        turned = np.array([game["alien_dir"] for game in seen.games]) != states["direction"]
-        assert turned.sum() > 500
-        assert ((states["top"] > 6) & turned & seen.terminals).sum() > 100  # the aliens landed
+    seen = step_from_states(
+        MinAtarSpaceInvaders,
+        "space_invaders",
+        as_reference,
+        states,
+        actions,
+        difficulty_ramping=difficulty_ramping,
+        jit=jit,
+    )
+    assert set(seen.rewards) == {0, 1, 2}
+    assert seen.terminals.sum() > 500
+    aliens = np.array([np.sum(game["alien_map"]) for game in seen.games])
+    assert ((states["remaining"] == 1) & (aliens == 24)).sum() > 50  # a new wave
+    interval = np.array([game["enemy_move_interval"] for game in seen.games])
+    assert (interval < states["move_interval"]).any() == difficulty_ramping
+    turned = np.array([game["alien_dir"] for game in seen.games]) != states["direction"]
+    assert turned.sum() > 500
+    assert ((states["top"] > 6) & turned & seen.terminals).sum() > 100  # the aliens landed
 
 
 def test_bad_params():
