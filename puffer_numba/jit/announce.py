@@ -1,4 +1,4 @@
-"""One line when a kernel is compiled rather than loaded from the cache, because then the user waits."""
+"""Around the compiler: one line when it runs, because then the user waits; and room for its recursion."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ _PATIENCE = 0.5  # seconds
 _names: dict[Any, str] = {}
 _timers: dict[Any, threading.Timer] = {}
 _said: set[str] = set()
+_DEEP = 10_000  # Numba nests 100 Python frames for each helper in a helper, on top of the user's own
+_normal_limit: int | None = None
+_compiling = 0
+_lock = threading.Lock()
 
 
 def announce(dispatcher: Any, name: str) -> Any:
@@ -35,8 +39,21 @@ def _say(name: str) -> None:
     print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)
 
 
+def _allow_recursion(change: int) -> None:
+    """Raise Python's recursion limit while anything is compiled."""
+    global _compiling, _normal_limit
+    with _lock:
+        if _compiling == 0:
+            _normal_limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(max(_normal_limit, _DEEP))
+        _compiling += change
+        if _compiling == 0 and _normal_limit is not None:
+            sys.setrecursionlimit(_normal_limit)
+
+
 class _Listener(event.Listener):
     def on_start(self, event: Any) -> None:
+        _allow_recursion(1)
         dispatcher = event.data["dispatcher"]
         if dispatcher in _names:
             timer = threading.Timer(_PATIENCE, _say, (_names[dispatcher],))
@@ -45,6 +62,7 @@ class _Listener(event.Listener):
             timer.start()
 
     def on_end(self, event: Any) -> None:
+        _allow_recursion(-1)
         timer = _timers.pop(event.data["dispatcher"], None)
         if timer is not None:
             timer.cancel()

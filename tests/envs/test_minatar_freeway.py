@@ -1,0 +1,76 @@
+"""MinAtar's Freeway against the authors' package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from puffer_numba.envs.minatar_freeway import MinAtarFreeway
+from tests.envs.minatar_parity import follow, step_from_states
+from tests.envs.parity import TRANSITIONS
+
+
+def as_reference(s, i):
+    return {
+        "pos": int(s.y[i]),
+        "move_timer": int(s.move_timer[i]),
+        "terminate_timer": int(s.time_left[i]),
+        "cars": [
+            [int(s.x[i, k]), k + 1, int(s.timer[i, k]), int(s.interval[i, k]) * int(s.direction[i, k])]
+            for k in range(8)
+        ],
+    }
+
+
+def play(game, rng):
+    """Mostly up."""
+    return 2 if rng.random() < 0.8 else int(rng.integers(6))
+
+
+def play_minimally(game, rng):
+    return int(rng.choice([0, 2, 4]))
+
+
+def test_episodes_are_the_references():
+    seen = follow(MinAtarFreeway, "freeway", as_reference, play, steps=2510, num_envs=4)
+    np.testing.assert_array_equal(np.flatnonzero(seen.terminals) // 4, [2500] * 4)
+    assert seen.rewards.sum() > 30
+    follow(MinAtarFreeway, "freeway", as_reference, play_minimally, steps=300, minimal_actions=True)
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_transitions_are_the_references(jit):
+    rng = np.random.default_rng(0)
+    n = TRANSITIONS
+    states = {
+        "y": rng.integers(1, 10, size=n),
+        "move_timer": rng.integers(3, size=n),
+        "x": rng.integers(10, size=(n, 8)),
+        "interval": rng.integers(1, 6, size=(n, 8)),
+        "timer": rng.integers(3, size=(n, 8)),
+        "direction": rng.choice([-1, 1], (n, 8)),
+        "time_left": rng.choice([0, 1, 1000], n),
+        "last_action": rng.integers(6, size=n),
+    }
+    seen = step_from_states(MinAtarFreeway, "freeway", as_reference, states, rng.integers(6, size=n), jit=jit)
+    rows = np.array([game["pos"] for game in seen.games])
+    assert (seen.rewards == 1).sum() > 30
+    assert ((rows == 9) & (states["y"] < 8) & (seen.rewards == 0)).sum() > 300  # hit by a car
+    assert (rows == states["y"] - 1).sum() > 300
+    assert (rows == states["y"] + 1).sum() > 300
+    np.testing.assert_array_equal(seen.terminals, states["time_left"] == 0)
+
+
+def test_bad_params():
+    with pytest.raises(ValueError, match=r"MinAtarFreeway: parameter sticky_action_prob is nan; expected 0 to 1"):
+        MinAtarFreeway(jit=False, sticky_action_prob=float("nan"))
+
+
+def test_picture():
+    env = MinAtarFreeway(jit=False)
+    env.reset(seed=0)
+    picture = env.render()
+    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    for _ in range(8):
+        env.step([2])
+    assert (env.render() != picture).any()
