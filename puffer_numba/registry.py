@@ -29,11 +29,15 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "acrobot": ("puffer_numba.envs.acrobot", "Acrobot", 500),
     "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
+    "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
+    "multiagent": ("puffer_numba.envs.multiagent", "Multiagent", None),
+    "password": ("puffer_numba.envs.password", "Password", None),
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
+    "stochastic": ("puffer_numba.envs.stochastic", "Stochastic", None),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
