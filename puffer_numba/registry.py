@@ -36,6 +36,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "multiagent": ("puffer_numba.envs.multiagent", "Multiagent", None),
     "password": ("puffer_numba.envs.password", "Password", None),
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
+    "pong": ("puffer_numba.envs.pong", "Pong", 5000),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
     "stochastic": ("puffer_numba.envs.stochastic", "Stochastic", None),
 }
