@@ -64,9 +64,11 @@ class Pong(JitEnv):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 128,
-        "train.total_timesteps": 10_000_000,
-        "train.target_return": 20.5,
+        "env.num_envs": 64,
+        "train.total_timesteps": 8_000_000,
+        "train.target_return": 20.0,
+        "train.update_epochs": 2,
+        "train.gamma": 0.98,
     }
     render_fps = 15
     max_episode_steps = 5000

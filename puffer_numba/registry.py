@@ -28,6 +28,7 @@ ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
     "acrobot": ("puffer_numba.envs.acrobot", "Acrobot", 500),
     "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
+    "breakout": ("puffer_numba.envs.breakout", "Breakout", 10_000),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
     "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
