@@ -77,7 +77,7 @@ def test_every_command_has_help(command, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, list"),
+        (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, play, list"),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
@@ -103,7 +103,7 @@ def test_every_command_has_help(command, capsys):
         (["train", "cartpole", "--resume", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--data-dir", "nowhere"], "no checkpoint of 'cartpole' under nowhere"),
-        (["bench"], "Registered: acrobot, bandit, cartpole"),
+        (["bench"], "Registered: acrobot, bandit, blackjack"),
         (["bench", "cartpole", "--num-envs", "1,many"], "--num-envs is '1,many'"),
         (["autotune"], "needs the name of an environment: "),
         (["autotune", "cartpole", "--seconds", "0"], "autotune: seconds is 0.0; expected a number above 0"),

@@ -17,6 +17,7 @@ from puffer_numba.jit.simd import simd_report
 NUM_ENVS = 64
 STEPS = 600
 LONG = 2000  # an episode of more steps than this may not end while it is checked
+_VERY_LONG = 3000
 _TYPICAL = 10.0  # beyond this, networks learn badly without normalization
 
 
@@ -93,7 +94,7 @@ class _Trial:
             if fill is not None:
                 _fill(env, fill)
             rows.append(tuple(array.copy() for array in env.step(actions)[:4]))
-        self.log = self.log or env.log()
+        self.log = self.log if self.log.get("episodes") else env.log()
         return rows
 
 
@@ -168,7 +169,10 @@ def _check_not_constant(trial: _Trial) -> tuple[str, str]:
 def _check_episodes(trial: _Trial) -> tuple[str, str]:
     ended = np.stack([row[2] | row[3] for row in trial.record[1:]])
     if not ended.any():
-        return "problem", f"no episode ended in {trial.steps} steps: set max_episode_steps, or return terminated"
+        trial.run(_VERY_LONG)
+        if not trial.log["episodes"]:
+            return "problem", f"no episode ended in {_VERY_LONG} steps: set max_episode_steps, or return terminated"
+        return "ok", f"{trial.log['episodes']:.0f} episodes ended, of {trial.log['episode_length']:.1f} steps"
     if trial.env.agents_per_env is None and not ended.any(axis=0).all():
         return (
             "note",

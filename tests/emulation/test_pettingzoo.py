@@ -67,6 +67,13 @@ def actions(env: JitParallelEnv, value: int = 1) -> dict[str, int]:
     return dict.fromkeys(env.agents, value)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in registry._BUILT_IN if registry.spec(name).env_class.agents is not None]
+)
+def test_pettingzoos_api_test_of_the_suite(name):
+    parallel_api_test(make_parallel_env(name, jit=False), num_cycles=50)
+
+
 @pytest.mark.parametrize("kwargs", [{"jit": True}, {"turns": True}, {"max_episode_steps": 3}, {"length": 1}])
 def test_pettingzoos_api_test(kwargs):
     parallel_api_test(make_team(**kwargs), num_cycles=50)

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pettingzoo
 import pytest
-from pettingzoo.test import parallel_api_test
 
-from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs.connect_four import ConnectFour
 from puffer_numba.envs.tic_tac_toe import TicTacToe
 from puffer_numba.jit import JitEnv
@@ -73,11 +71,6 @@ def test_illegal_moves_lose(env_class, moves):
     loser = (len(moves) - 1) % 2
     assert rewards[loser] == -1
     assert rewards[1 - loser] == 0
-
-
-@pytest.mark.parametrize("name", ["connect_four", "tic_tac_toe"])
-def test_as_a_parallel_environment(name):
-    parallel_api_test(make_parallel_env(name), num_cycles=200)
 
 
 def test_a_draw_is_counted():

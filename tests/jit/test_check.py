@@ -135,7 +135,8 @@ def test_the_suite_has_no_problems(name: str) -> None:
     findings = check(puffer_numba.make(name), simd=False)  # type: ignore[arg-type]
     assert [f for f in findings if f.level == "problem"] == []
     # Gymnasium's Pendulum, too, has torques in [-2, 2], and its checker would rather have [-1, 1]
-    assert by_name(findings)["Gymnasium's check_env"].level == ("note" if name == "pendulum" else "ok")
+    levels = {finding.name: finding.level for finding in findings}
+    assert levels.get("Gymnasium's check_env", "ok") == ("note" if name == "pendulum" else "ok")
 
 
 def test_findings_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
