@@ -111,7 +111,7 @@ class Taxi(JitEnv):
         "env.num_envs": 256,
         "train.total_timesteps": 4_000_000,
         "train.horizon": 64,
-        "train.ent_coef": 0.1,
+        "train.ent_coef": 0.2,
     }
     max_episode_steps = 200
     render_fps = 4
