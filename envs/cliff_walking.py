@@ -36,7 +36,7 @@ class CliffWalking(JitEnv):
         "train.total_timesteps": 3_000_000,
         "train.target_return": -13.0,
         "train.horizon": 64,
-        "train.ent_coef": 0.1,
+        "train.ent_coef": 0.2,
     }
     render_fps = 4
     single_observation_space = Discrete(ROWS * COLUMNS)

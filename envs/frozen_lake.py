@@ -108,7 +108,7 @@ class FrozenLake(JitEnv):
     info = ("prob",)
 
     class State(NamedTuple):
-        cell: int  # row * columns + column
+        cell: np.uint32  # row * columns + column; unsigned, here and in the tables, for faster indexing
         prob: float
         last_action: np.int8  # plus 1; 0 before the first step
 
@@ -121,9 +121,9 @@ class FrozenLake(JitEnv):
         """probability of a move in the direction of the action, on slippery ice"""
         reward_schedule: np.ndarray[Any, Any] = np.array([1.0, 0.0, 0.0])
         """for the goal, for a hole, and for any other cell"""
-        starts: np.ndarray[Any, Any] = np.zeros(0, np.int32)
+        starts: np.ndarray[Any, Any] = np.zeros(0, np.uint32)
         """(starts,): the start cells; computed from the map, as are the tables below"""
-        moves: np.ndarray[Any, Any] = np.zeros((0, 4), np.int32)
+        moves: np.ndarray[Any, Any] = np.zeros((0, 4), np.uint32)
         """(cells, 4): where a step in each direction leads"""
         rewards: np.ndarray[Any, Any] = np.zeros(0)
         """(cells,): for a step to each cell"""
@@ -155,7 +155,7 @@ class FrozenLake(JitEnv):
         tiles = params.desc.ravel()
         return params._replace(
             reward_schedule=rewards.astype(np.float64),
-            starts=np.flatnonzero(tiles == START).astype(np.int32),
+            starts=np.flatnonzero(tiles == START).astype(np.uint32),
             moves=_moves(*params.desc.shape),
             rewards=np.select([tiles == GOAL, tiles == HOLE], rewards[:2].astype(np.float64), float(rewards[2])),
             ends=(tiles == GOAL) | (tiles == HOLE),
@@ -216,8 +216,8 @@ class FrozenLake(JitEnv):
         return canvas.array()
 
 
-def _moves(rows: int, columns: int) -> NDArray[np.int32]:
-    cells = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+def _moves(rows: int, columns: int) -> NDArray[np.uint32]:
+    cells = np.arange(rows * columns, dtype=np.uint32).reshape(rows, columns)
     around = np.pad(cells, 1, "edge")
     to = {LEFT: around[1:-1, :-2], DOWN: around[2:, 1:-1], RIGHT: around[1:-1, 2:], UP: around[:-2, 1:-1]}
     return np.stack([to[direction].ravel() for direction in range(4)], axis=1)

@@ -85,8 +85,9 @@ def tables() -> Tables:
 
 def write_mask(s, p, i):
     """Show the user which actions change something."""
+    state = s.state[i]
     for action in range(6):
-        s.action_mask[i, action] = p.masks[s.state[i], action]
+        s.action_mask[i, action] = p.masks[state, action]
 
 
 class Taxi(JitEnv):
@@ -106,7 +107,12 @@ class Taxi(JitEnv):
     Source: Dietterich (2000), as in Gymnasium's Taxi-v4, whose transitions it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "train.total_timesteps": 4_000_000,
+        "train.horizon": 64,
+        "train.ent_coef": 0.2,
+    }
     max_episode_steps = 200
     render_fps = 4
     single_observation_space = Discrete(STATES)
@@ -114,7 +120,7 @@ class Taxi(JitEnv):
     info = ("action_mask", "prob")
 
     class State(NamedTuple):
-        state: np.int16  # as observed
+        state: np.uint16  # as observed; unsigned for faster indexing
         fickle: bool  # the passenger is going to change the destination
         action_mask: Annotated[np.int8, 6]
         prob: float
