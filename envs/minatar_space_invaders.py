@@ -62,8 +62,8 @@ def shoot(s, i):
 class MinAtarSpaceInvaders(MinAtar):
     """Aliens march to the side, and a row down at each edge. Shoot them; do not let a shot or an alien hit the cannon.
 
-    - Observation: ``Box(0, 1, (10, 10, 6), uint8)``: row, column, channel: cannon, aliens, aliens that march to the left,
-      to the right, bullets of the cannon, bullets of the aliens.
+    - Observation: ``Box(0, 1, (10, 10, 6), uint8)``: row, column, channel: cannon, aliens, aliens that march to the
+      left, to the right, bullets of the cannon, bullets of the aliens.
     - Action: ``Discrete(6)``: 0 nothing, 1 left, 2 up, 3 right, 4 down, 5 fire, of which up and down do nothing;
       ``Discrete(4)``: nothing, left, right, fire with ``minimal_actions``. There are five steps between two shots.
     - Reward: 1 for each alien. After the last one comes a new wave, which is faster with ``difficulty_ramping``.
