@@ -12,8 +12,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from puffer_numba.emulation.spaces import children, leaf_bounds
 from puffer_numba.env import APIUsageError
+from puffer_numba.spaces import children, leaf_bounds
 
 AnyArray = NDArray[Any]
 _FEW = 32  # for which Python is faster than NumPy

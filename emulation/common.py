@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 import puffer_numba.wrappers as wrappers  # not its names, as it imports from this package
 from puffer_numba.emulation.actions import ActionLayout
-from puffer_numba.emulation.spaces import ObservationLayout
 from puffer_numba.emulation.wrap import EmulatedEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import DISABLED
 from puffer_numba.registry import make, spec
+from puffer_numba.spaces import ObservationLayout
 
 DEFAULT_FPS = 30
 

@@ -30,11 +30,11 @@ from puffer_numba.emulation.common import (
     source_env,
     unwrap,
 )
-from puffer_numba.emulation.spaces import Leaf, ObservationLayout, leaf_bounds
 from puffer_numba.emulation.wrap import EmulatedEnv, GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, Infos, PufferEnv
 from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv, kernels
+from puffer_numba.spaces import Leaf, ObservationLayout, leaf_bounds
 from puffer_numba.wrappers import EpisodeStats
 
 require("stable_baselines3", "sb3", "puffer_numba.emulation.sb3")

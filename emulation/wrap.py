@@ -22,8 +22,8 @@ from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_para
 
 from puffer_numba.emulation.actions import ActionChecker, ActionLayout
 from puffer_numba.emulation.legacy import convert_legacy, is_legacy
-from puffer_numba.emulation.spaces import Emulated, ObservationLayout, Write
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
+from puffer_numba.spaces import Emulated, ObservationLayout, Write
 
 AnyArray = NDArray[Any]
 Buf = Mapping[str, AnyArray] | Buffers | None

@@ -52,6 +52,7 @@ class Acrobot(JitEnv):
     Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 16,
         "train.total_timesteps": 600_000,

@@ -28,6 +28,7 @@ class CartPole(JitEnv):
     Source: Barto, Sutton & Anderson (1983), as in Gymnasium's CartPole-v1, whose trajectories it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": 0, "right": 1}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 64,
         "policy.hidden_size": 32,

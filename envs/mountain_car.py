@@ -27,6 +27,7 @@ class MountainCar(JitEnv):
     Source: Moore (1990), as in Gymnasium's MountainCar-v0, whose trajectories it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 16,
         "train.total_timesteps": 1_000_000,

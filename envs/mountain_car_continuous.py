@@ -25,6 +25,7 @@ class MountainCarContinuous(MountainCar):
     Source: Moore (1990), as in Gymnasium's MountainCarContinuous-v0, whose trajectories it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": -1.0, "": 0.0, "right": 1.0}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 512,
         "train.total_timesteps": 6_000_000,

@@ -27,6 +27,7 @@ class Pendulum(JitEnv):
     Source: Gymnasium's Pendulum-v1, whose trajectories it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": -2.0, "": 0.0, "right": 2.0}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 64,
         "train.total_timesteps": 400_000,

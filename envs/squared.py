@@ -27,6 +27,7 @@ class Squared(JitEnv):
     Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"down": 1, "up": 2, "left": 3, "right": 4}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
         "policy.hidden_size": 128,

@@ -4,6 +4,9 @@ Step ``t`` of row ``n`` acted on the observation valued ``values[t, n]``, was pa
 there where ``terminals[t, n]`` or ``truncations[t, n]``. What follows a step that did not end the episode
 is worth ``values[t + 1, n]``; a terminated one is worth nothing; a truncated one is worth what its last
 observation promised: ``final_values[t, n]``.
+
+A masked step is one in which the row did not act: it was dead, or it waited for its turn. While it waits, time does
+not pass for it: what it is paid meanwhile belongs to its last action, and what follows that is its next turn.
 """
 
 from __future__ import annotations
@@ -17,25 +20,15 @@ BoolArray = NDArray
 
 
 @trainer_kernel
-def _step_delta(
-    rewards: FloatArray,
-    values: FloatArray,
-    terminals: BoolArray,
-    truncations: BoolArray,
-    final_values: FloatArray,
-    gamma: float,
-    t: int,
-    n: int,
+def _what_follows(
+    values: FloatArray, terminals: BoolArray, truncations: BoolArray, final_values: FloatArray, t: int, n: int
 ) -> tuple[float, bool]:
-    """The temporal difference of one step, and whether its episode goes on."""
-    goes_on = not (terminals[t, n] or truncations[t, n])
-    if goes_on:
-        next_value = values[t + 1, n]
-    elif terminals[t, n]:
-        next_value = 0.0
-    else:
-        next_value = final_values[t, n]
-    return rewards[t, n] + gamma * next_value - values[t, n], goes_on
+    """What comes after a step is worth, and whether that is the next step."""
+    if terminals[t, n]:
+        return values[t, n] * 0, False
+    if truncations[t, n]:
+        return final_values[t, n], False
+    return values[t + 1, n], t + 1 < len(terminals)
 
 
 @trainer_kernel
@@ -45,6 +38,7 @@ def gae(
     terminals: BoolArray,
     truncations: BoolArray,
     final_values: FloatArray,
+    masks: BoolArray,
     gamma: float,
     gae_lambda: float,
     advantages: FloatArray,
@@ -53,9 +47,11 @@ def gae(
 
     Args:
         rewards: ``(horizon, rows)`` float.
-        values: ``(horizon + 1, rows)`` float; the last row is the value after the rollout.
+        values: ``(horizon + 1, rows)`` float; the last row is the value after the rollout. Those of masked steps
+            are overwritten.
         terminals, truncations: ``(horizon, rows)`` bool.
         final_values: ``(horizon, rows)`` float; read only where a step was truncated.
+        masks: ``(horizon + 1, rows)`` bool.
         gamma: discount.
         gae_lambda: decay of later temporal differences.
         advantages: ``(horizon, rows)`` float, the result.
@@ -63,10 +59,14 @@ def gae(
     horizon, rows = rewards.shape
     for t in range(horizon - 1, -1, -1):
         for n in range(rows):
-            delta, goes_on = _step_delta(rewards, values, terminals, truncations, final_values, gamma, t, n)
-            if goes_on and t + 1 < horizon:
-                delta += gamma * gae_lambda * advantages[t + 1, n]
-            advantages[t, n] = delta
+            worth, goes_on = _what_follows(values, terminals, truncations, final_values, t, n)
+            later = advantages[t + 1, n] if goes_on else 0
+            if masks[t, n]:
+                delta = rewards[t, n] + gamma * worth - values[t, n]
+                advantages[t, n] = delta + gamma * gae_lambda * later
+            else:
+                values[t, n] = rewards[t, n] + worth
+                advantages[t, n] = later
 
 
 @trainer_kernel
@@ -76,6 +76,7 @@ def vtrace(
     terminals: BoolArray,
     truncations: BoolArray,
     final_values: FloatArray,
+    masks: BoolArray,
     ratios: FloatArray,
     gamma: float,
     gae_lambda: float,
@@ -98,11 +99,14 @@ def vtrace(
     horizon, rows = rewards.shape
     for t in range(horizon - 1, -1, -1):
         for n in range(rows):
-            delta, goes_on = _step_delta(rewards, values, terminals, truncations, final_values, gamma, t, n)
-            delta *= min(ratios[t, n], rho_clip)
-            if goes_on and t + 1 < horizon:
-                delta += gamma * gae_lambda * min(ratios[t, n], c_clip) * advantages[t + 1, n]
-            advantages[t, n] = delta
+            worth, goes_on = _what_follows(values, terminals, truncations, final_values, t, n)
+            later = advantages[t + 1, n] if goes_on else 0
+            if masks[t, n]:
+                delta = (rewards[t, n] + gamma * worth - values[t, n]) * min(ratios[t, n], rho_clip)
+                advantages[t, n] = delta + gamma * gae_lambda * min(ratios[t, n], c_clip) * later
+            else:
+                values[t, n] = rewards[t, n] + worth
+                advantages[t, n] = later
 
 
 @trainer_kernel
@@ -144,7 +148,8 @@ def finished_episodes(
 
     Args:
         rewards: ``(horizon, rows)`` float.
-        terminals, truncations, masks: ``(horizon, rows)`` bool; masked steps belong to no episode.
+        terminals, truncations, masks: ``(horizon, rows)`` bool; masked steps do not count, but their rewards do while
+            the row waits for its turn: after it has acted, and before its episode ends.
         running_returns: ``(rows,)`` float64: returns of the episodes under way, updated in place.
         running_lengths: ``(rows,)`` int64: their lengths, updated in place.
         returns, lengths: ``(horizon * rows,)`` float64 and int64; the first entries are the result.
@@ -156,10 +161,11 @@ def finished_episodes(
     count = 0
     for t in range(horizon):
         for n in range(rows):
-            if not masks[t, n]:
+            if masks[t, n]:
+                running_lengths[n] += 1
+            elif running_lengths[n] == 0:
                 continue
             running_returns[n] += rewards[t, n]
-            running_lengths[n] += 1
             if terminals[t, n] or truncations[t, n]:
                 returns[count] = running_returns[n]
                 lengths[count] = running_lengths[n]

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
+from gymnasium.spaces import Box
 
 from puffer_numba import registry, vector
 from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import MissingExtra, require
+from puffer_numba.jit import JitEnv
 from puffer_numba.load import load_config
 from puffer_numba.options import chosen_params, env_options
 from puffer_numba.vector.creators import FORMS, is_jit
@@ -35,6 +38,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer list                     the environments there are
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
+  puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
@@ -366,19 +370,63 @@ def _check(args: list[str]) -> int:
 
 
 @dataclass
+class _Play:
+    """Play an environment with the keyboard."""
+
+    fps: int | None = None
+    """Steps for each second; by default the environment's own."""
+    seed: int | None = None
+    """Of the environment; by default another one each time."""
+
+
+def _play(args: list[str]) -> int:
+    if _wants_help(args):
+        _parse(_Play, "puffer play NAME", args)
+    spec, args = _take_name("play", args)
+    if not issubclass(spec.env_class, JitEnv):
+        raise APIUsageError(
+            f"puffer play is for environments of this library; gymnasium.utils.play is for {spec.name}."
+        )
+    env_class = env_options(spec, None)
+    cls = dataclasses.make_dataclass(
+        "PlayOptions", [("env", env_class, field(default_factory=env_class))], bases=(_Play,)
+    )
+    cls.__doc__ = _Play.__doc__
+    options: Any = _parse(cls, f"puffer play {spec.name}", args)
+    from puffer_numba.play import play
+
+    params = chosen_params(spec, options.env, None)
+    params.pop("num_envs", None)
+    with registry.make(spec.name, num_envs=1, seed=options.seed, **params) as env:
+        play(env, options.fps)  # type: ignore[arg-type]
+    return 0
+
+
+@dataclass
 class _List:
     """Print the environments there are, with what they observe and how they act."""
 
 
 def _list(args: list[str]) -> int:
     _parse(_List, "puffer list", args)
+    rows: list[tuple[str, ...]] = []
     for name in registry.list_envs():
-        summary = (registry.spec(name).env_class.__doc__ or "").strip().splitlines()
+        lines = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
         with registry.make(name, num_envs=1) as env:
             space = env.single_observation_space
-            observed = f"{space.dtype} {tuple(space.shape)}"
-            print(f"{name:16} {observed:16} {env.single_action_space!s:16} {summary[0] if summary else ''}")
+            rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), lines[0]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for row in rows:
+        start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        summary = row[-1]
+        room = shutil.get_terminal_size((200, 24)).columns - len(start) - 2
+        print(f"{start}  {summary if len(summary) <= room else summary[: max(0, room - 3)] + '...'}")
     return 0
+
+
+def _brief(space: Any) -> str:
+    """An action space, of a Box the shape alone."""
+    return f"Box {space.shape}" if isinstance(space, Box) else str(space)
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -387,6 +435,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench": _bench,
     "autotune": _autotune,
     "check": _check,
+    "play": _play,
     "list": _list,
 }
 

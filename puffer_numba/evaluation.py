@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,13 @@ from puffer_numba import checkpoint as checkpoints
 from puffer_numba.checkpoint import Checkpoint
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.extras import require
 from puffer_numba.load import load_env
 from puffer_numba.models import RunningNormalizer, StructuredEncoder, load_policy
 from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.render import Frame, picture, recorder, window
 from puffer_numba.resume import load_normalizer
 
-Frame = NDArray[np.uint8]
-Screen = Callable[[Frame], None]
+Screen = Callable[[Frame], object]
 ROWS = 64  # environments that are evaluated side by side
 
 
@@ -150,7 +147,7 @@ def run_episodes(
     env.reset(seed)
     while quota.any():
         for screen in screens:
-            screen(_picture(env))
+            screen(picture(env))
         acting = env.masks.copy()
         observations = torch.from_numpy(env.observations)
         params, _ = forward(normalizer(observations) if normalizer is not None else observations)
@@ -168,51 +165,3 @@ def run_episodes(
                 lengths.append(int(running_lengths[row]))
             running_returns[row] = running_lengths[row] = 0
     return np.array(returns), np.array(lengths)
-
-
-def _picture(env: PufferEnv) -> Frame:
-    frame = env.render()
-    if frame is None:
-        raise APIUsageError(f"{type(env).__name__} draws no pictures: its render() returns None.")
-    return np.asarray(frame, np.uint8)
-
-
-@contextmanager
-def recorder(path: str | Path, fps: int) -> Iterator[Callable[[Frame], None]]:
-    """A function that appends frames ``(height, width, 3)`` to a GIF."""
-    imageio = require("imageio.v2", "render", "recording a GIF")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with imageio.get_writer(path, format="GIF", duration=1000 / fps, loop=0) as writer:
-        yield writer.append_data
-
-
-@contextmanager
-def window(title: str, fps: int) -> Iterator[Callable[[Frame], None]]:
-    """A function that shows frames ``(height, width, 3)`` in a window, ``fps`` for each second.
-
-    Closing the window, or Escape, raises `KeyboardInterrupt`.
-    """
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    pygame = require("pygame", "render", "showing a window")
-    pygame.display.init()
-    pygame.display.set_caption(title)
-    next_frame = time.perf_counter()
-
-    def show(frame: Frame) -> None:
-        nonlocal next_frame
-        size = (frame.shape[1], frame.shape[0])
-        screen = pygame.display.get_surface()
-        if screen is None or screen.get_size() != size:
-            screen = pygame.display.set_mode(size)
-        screen.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
-        pygame.display.flip()
-        for event in pygame.event.get():
-            if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
-                raise KeyboardInterrupt
-        next_frame = max(next_frame + 1 / fps, time.perf_counter())
-        time.sleep(max(0.0, next_frame - time.perf_counter()))
-
-    try:
-        yield show
-    finally:
-        pygame.display.quit()

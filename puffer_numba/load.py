@@ -59,7 +59,7 @@ def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
                 env_kwargs=params,
                 num_envs=count,
                 seed=config.train.seed,
-                **options,  # type: ignore[arg-type]
+                **options,
             )
         return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **params)
     except (TypeError, ValueError) as error:

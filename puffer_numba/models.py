@@ -20,18 +20,23 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
-from puffer_numba.emulation.spaces import Emulated, leaf_bounds
-from puffer_numba.env import PufferEnv
+from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.pytorch import NativeTensor, action_distribution, layer_init, nativize_dtype, nativize_tensor
+from puffer_numba.spaces import Emulated, leaf_bounds
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 MOST_ONE_HOT = 256
 MOST_EMBEDDED = 2**16
 EMBEDDING_SIZE = 32
+MASK = "action_mask"
+ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could become NaN
 
 
 class MLP(nn.Module):
     """A multilayer perceptron over the observation's features, with orthogonal initialization.
+
+    Where observations are a Dict with an ``action_mask`` (PettingZoo's games, for example), actions with a 0 there
+    have probability 0. The mask has an element for each choice of the action's discrete components.
 
     Args:
         env: gives the spaces, and where its observations are structured, ``emulated``.
@@ -61,6 +66,7 @@ class MLP(nn.Module):
         distribution = action_distribution(env.single_action_space)
         num_outputs = distribution.num_params - distribution.num_log_stds
         self.encoder = make_encoder(env, normalize)
+        self.num_masked = _mask_size(self.encoder, env.single_action_space)
 
         def trunk() -> list[nn.Module]:
             sizes = [self.encoder.num_features, *[hidden_size] * num_layers]
@@ -89,6 +95,10 @@ class MLP(nn.Module):
             params, values = out[:, :-1], out[:, -1]
         else:
             params, values = self.actor(x), self.critic(x)[:, 0]
+        if self.num_masked:
+            legal = self.encoder.action_mask(observations)  # type: ignore[operator]
+            logits = params[:, : self.num_masked].masked_fill(~legal, ILLEGAL)
+            params = torch.cat([logits, params[:, self.num_masked :]], -1)
         if self.has_log_std:
             params = torch.cat([params, self.log_std.expand(len(params), -1)], -1)
         return params, values
@@ -180,11 +190,16 @@ class StructuredEncoder(nn.Module):
     Attributes:
         num_features: of one observation; the numbers come first.
         normalizer: of the numbers; None where it is not wanted, or there are none.
+        mask_size: elements of the leaf ``action_mask``, where there is one; else 0.
     """
 
     def __init__(self, emulated: Emulated, normalize: bool = False) -> None:
         super().__init__()
         self._native_dtype = nativize_dtype(emulated)
+        paths = [leaf.path for leaf in emulated.leaves]
+        mask = f"observation[{MASK!r}]"
+        self._mask = paths.index(mask) if mask in paths else None
+        self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
         encoders = [_leaf_encoder(leaf.space) for leaf in emulated.leaves]
         self.encoders = nn.ModuleList(encoders)
         self._numbers = [k for k, encoder in enumerate(encoders) if isinstance(encoder, BoxEncoder)]
@@ -201,6 +216,11 @@ class StructuredEncoder(nn.Module):
         if self.normalizer is not None:
             numbers = [self.normalizer(torch.cat(numbers, -1))]
         return torch.cat([*numbers, *[self.encoders[k](parts[k]) for k in self._others]], -1)
+
+    def action_mask(self, observations: Tensor) -> Tensor:
+        """``(rows, mask_size)`` bool: the leaf of that name."""
+        assert self._mask is not None
+        return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
 
     def update(self, observations: Tensor) -> None:
         """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
@@ -242,6 +262,19 @@ def make_encoder(env: PufferEnv, normalize: bool = False) -> BoxEncoder | Struct
     if is_structured(env):
         return StructuredEncoder(env.emulated, normalize)  # type: ignore[attr-defined]
     return BoxEncoder(env.single_observation_space)
+
+
+def _mask_size(encoder: nn.Module, action_space: Any) -> int:
+    """Logits that an ``action_mask`` in the observations is for; 0 where there is none."""
+    size = encoder.mask_size if isinstance(encoder, StructuredEncoder) else 0
+    distribution = action_distribution(action_space)
+    logits = distribution.num_params - 2 * distribution.num_log_stds
+    if size not in (0, logits):
+        raise APIUsageError(
+            f"observation[{MASK!r}] has {size} elements, but {action_space} has {logits} choices; it takes one for "
+            "each. (A mask of something else needs another name.)"
+        )
+    return size
 
 
 class RunningNormalizer(nn.Module):

@@ -315,7 +315,7 @@ class PuffeRL:
         """Advantages and value targets, by `gae` or `vtrace`, into ``batch``."""
         rollout, config = self.rollout, self.config.train
         values = rollout.values
-        ends = (rollout.terminals, rollout.truncations, rollout.final_values)
+        ends = (rollout.terminals, rollout.truncations, rollout.final_values, rollout.masks)
         if config.advantage == "gae":
             gae(rollout.rewards, values, *ends, config.gamma, config.gae_lambda, rollout.advantages)
         else:

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from puffer_numba.emulation.actions import HybridSpace
-from puffer_numba.emulation.spaces import Emulated
 from puffer_numba.env import APIUsageError
 from puffer_numba.sampling import sample_categorical, sample_gaussian
+from puffer_numba.spaces import Emulated
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -28,7 +28,16 @@ ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
     "acrobot": ("puffer_numba.envs.acrobot", "Acrobot", 500),
     "bandit": ("puffer_numba.envs.bandit", "Bandit", None),
+    "blackjack": ("puffer_numba.envs.blackjack", "Blackjack", None),
+    "breakout": ("puffer_numba.envs.breakout", "Breakout", 10_000),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
+    "catch": ("puffer_numba.envs.catch", "Catch", None),
+    "cliff_walking": ("puffer_numba.envs.cliff_walking", "CliffWalking", None),
+    "connect_four": ("puffer_numba.envs.connect_four", "ConnectFour", None),
+    "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
+    "deep_sea": ("puffer_numba.envs.deep_sea", "DeepSea", None),
+    "frozen_lake": ("puffer_numba.envs.frozen_lake", "FrozenLake", 100),
+    "frozen_lake_8x8": ("puffer_numba.envs.frozen_lake_8x8", "FrozenLake8x8", 200),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "minatar_asterix": ("puffer_numba.envs.minatar_asterix", "MinAtarAsterix", None),
     "minatar_breakout": ("puffer_numba.envs.minatar_breakout", "MinAtarBreakout", None),
@@ -37,8 +46,15 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "minatar_space_invaders": ("puffer_numba.envs.minatar_space_invaders", "MinAtarSpaceInvaders", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
+    "multiagent": ("puffer_numba.envs.multiagent", "Multiagent", None),
+    "nchain": ("puffer_numba.envs.nchain", "NChain", 1000),
+    "password": ("puffer_numba.envs.password", "Password", None),
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
+    "pong": ("puffer_numba.envs.pong", "Pong", 5000),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
+    "stochastic": ("puffer_numba.envs.stochastic", "Stochastic", None),
+    "taxi": ("puffer_numba.envs.taxi", "Taxi", 200),
+    "tic_tac_toe": ("puffer_numba.envs.tic_tac_toe", "TicTacToe", None),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])

@@ -710,7 +710,7 @@ class ResizeObservation(Wrapper):
     own = frozenset({"observations", "final_observations"})
 
     def __init__(self, env: PufferEnv, shape: tuple[int, int]) -> None:
-        self._cv2 = require("cv2", "atari", "ResizeObservation")
+        self._cv2 = require("cv2", "opencv", "ResizeObservation")
         space = env.single_observation_space
         dtype = np.dtype(space.dtype)
         channels = space.shape[2:]

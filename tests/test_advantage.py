@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ def rollout(seed, horizon, rows, end_rate=0.2):
         "terminals": rng.random((horizon, rows)) < end_rate,
         "truncations": rng.random((horizon, rows)) < end_rate,
         "final_values": rng.normal(size=(horizon, rows)).astype(np.float32),
+        "masks": np.ones((horizon + 1, rows), np.bool_),
     }
 
 
@@ -80,6 +83,38 @@ def test_vtrace_is_gae_for_the_policy_that_acted(seed, horizon, rows, gamma, lam
     np.testing.assert_array_equal(one, other)
 
 
+@settings(max_examples=100, deadline=None)
+@given(**sizes, **fractions)
+def test_turns_that_are_waited_for_might_as_well_not_be_there(seed, horizon, rows, gamma, lam):
+    """The same rollout without its masked steps, whose rewards until the episode ends go to the action before them."""
+    r = rollout(seed, horizon, 1)
+    r["masks"][1:] = np.random.default_rng(seed).random((horizon, 1)) < 0.6
+    ends = (r["terminals"] | r["truncations"])[:, 0]
+    turns = np.flatnonzero(r["masks"][:-1, 0])
+    waits = [list(range(a, b)) for a, b in itertools.pairwise([*turns, horizon])]
+    spans = [span[: span.index(next((t for t in span if ends[t]), span[-1])) + 1] for span in waits]
+    short = {
+        "rewards": np.array([r["rewards"][span[0]] + gamma * r["rewards"][span[1:]].sum(0) for span in spans]),
+        "values": np.concatenate([r["values"][turns], r["values"][-1:]]),
+        **{name: np.array([r[name][span[-1]] for span in spans]) for name in ("terminals", "truncations")},
+        "final_values": np.array([r["final_values"][span[-1]] for span in spans]),
+    }
+    result = np.empty_like(r["rewards"])
+    gae(*r.values(), gamma, lam, result)
+    np.testing.assert_allclose(result[turns], reference(short, gamma, lam), rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_of_a_dead_row_reaches_its_actions():
+    r = rollout(3, 6, 1, end_rate=0)
+    r["terminals"][2] = True
+    r["masks"][3:5] = False
+    clean, spoiled = np.empty((6, 1), np.float32), np.empty((6, 1), np.float32)
+    gae(*r.values(), 0.9, 0.95, clean)
+    r["rewards"][3:5] = r["values"][3:5] = 1e6
+    gae(*r.values(), 0.9, 0.95, spoiled)
+    np.testing.assert_array_equal(clean[[0, 1, 2, 5]], spoiled[[0, 1, 2, 5]])
+
+
 def test_truncated_steps_are_bootstrapped_and_terminated_ones_are_not():
     r = rollout(0, 1, 3, end_rate=0)
     r["terminals"][0] = [False, True, True]
@@ -111,7 +146,18 @@ def test_discounted_returns_go_on_across_rollouts_and_start_anew_after_episodes(
     assert returns.ravel().tolist() == [2.25, 2]
 
 
-def test_finished_episodes_in_order_without_masked_steps():
+def test_the_return_of_an_episode_that_ends_while_its_row_waits():
+    rewards = np.array([[9], [1], [-1], [9], [2]], np.float32)
+    terminals = np.array([[False], [False], [True], [False], [True]])
+    masks = np.array([[False], [True], [False], [False], [True]])  # not there; acts; waits and loses; dead; acts
+    running = np.zeros(1), np.zeros(1, np.int64)
+    returns, lengths = np.empty(5), np.empty(5, np.int64)
+    assert finished_episodes(rewards, terminals, np.zeros_like(terminals), masks, *running, returns, lengths) == 2
+    assert returns[:2].tolist() == [0, 2]
+    assert lengths[:2].tolist() == [1, 1]
+
+
+def test_finished_episodes_in_order():
     rewards = np.array([[1, 10], [1, 10], [1, 10]], np.float32)
     terminals = np.array([[False, True], [True, False], [False, True]])
     masks = np.array([[True, True], [True, True], [True, False]])
@@ -120,8 +166,8 @@ def test_finished_episodes_in_order_without_masked_steps():
     count = finished_episodes(
         rewards, terminals, np.zeros_like(terminals), masks, running_returns, running_lengths, returns, lengths
     )
-    assert count == 2
-    assert returns[:2].tolist() == [10, 7]
-    assert lengths[:2].tolist() == [1, 5]
-    assert running_returns.tolist() == [1, 10]
-    assert running_lengths.tolist() == [1, 1]
+    assert count == 3
+    assert returns[:3].tolist() == [10, 7, 20]
+    assert lengths[:3].tolist() == [1, 5, 1]
+    assert running_returns.tolist() == [1, 0]
+    assert running_lengths.tolist() == [1, 0]

@@ -21,8 +21,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.evaluation import run_episodes
 from puffer_numba.pytorch import HybridActions, action_distribution, seed_stream
 
-from .emulation.test_spaces import action_boxes, action_leaves, action_nestings
 from .test_pufferl import LEARN, make_trainer, same_weights, weights
+from .test_spaces import action_boxes, action_leaves, action_nestings
 from .trainer_envs import Throw
 
 ROWS = 20_000

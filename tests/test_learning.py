@@ -1,4 +1,4 @@
-"""The trainer reaches published scores on environments that nobody here wrote, with the settings recommended for them."""
+"""The trainer reaches published scores on environments that nobody here wrote, with their recommended settings."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, OneOf, Text, Tupl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from puffer_numba.emulation.spaces import ObservationLayout
 from puffer_numba.emulation.wrap import Emulated
 from puffer_numba.env import APIUsageError
 from puffer_numba.pytorch import nativize_dtype, nativize_tensor
+from puffer_numba.spaces import ObservationLayout
 
-from .emulation.test_spaces import NUMBERS, spaces
+from .test_spaces import NUMBERS, spaces
 
 CAN_COMPILE = shutil.which("g++") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 EVERY_DTYPE = Dict(

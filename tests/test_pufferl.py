@@ -288,7 +288,7 @@ def test_batches_that_are_not_always_of_the_same_rows_are_refused():
     options = {"num_envs": 4, "num_workers": 4, "batch_size": 2, "zero_copy": False}
     with (
         vector.make("gym:CartPole-v1", **options) as env,
-        pytest.raises(APIUsageError, match="batches that are always of the same rows; make .* with zero_copy=True"),
+        pytest.raises(APIUsageError, match=r"batches that are always of the same rows; make .* with zero_copy=True"),
     ):
         make_trainer(env)
 
@@ -303,7 +303,7 @@ def test_halves_that_step_while_the_policy_acts_learn_as_the_whole_does():
     observations, _ = whole.reset(trainer.config.train.seed)
     for t in range(16):
         np.testing.assert_array_equal(rollout.observations[t], observations)
-        observations, rewards, terminals, truncations, _ = whole.step(rollout.actions[t])
+        observations, rewards, terminals, *_ = whole.step(rollout.actions[t])
         np.testing.assert_array_equal(rollout.rewards[t], rewards)
         np.testing.assert_array_equal(rollout.terminals[t], terminals)
     np.testing.assert_array_equal(rollout.observations[16], observations)

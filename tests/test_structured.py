@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puffer_numba import pufferl, vector
-from puffer_numba.emulation.spaces import ObservationLayout
+from puffer_numba.emulation.wrap import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError
 from puffer_numba.models import EMBEDDING_SIZE, MLP, BoxEncoder, StructuredEncoder, make_encoder
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
+from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.spaces import ObservationLayout
 
-from .emulation.test_spaces import spaces
 from .test_nativize import EVERY_DTYPE, emulated, sampled
 from .test_pufferl import make_trainer, same_weights, weights
+from .test_spaces import spaces
 from .trainer_envs import Riddle
 
 MINIGRID = "gym:minigrid:MiniGrid-Empty-5x5-v0"
@@ -190,3 +192,54 @@ def test_checkpoints_hold_the_statistics(tmp_path: Any) -> None:
             resumed.load_checkpoint(trainer.save_checkpoint())
     assert trainer.policy.encoder.normalizer.count == trainer.global_step
     assert same_weights(weights(trainer), weights(resumed))
+
+
+@pytest.fixture
+def connect_four():
+    with PettingZooPufferEnv(env_creator=vector.env_creator("pettingzoo:classic/connect_four-v3")) as env:
+        yield env
+
+
+def test_illegal_actions_have_probability_zero(connect_four):
+    """Connect Four ends with a reward of -1 for who drops a piece into a full column; nobody ever does."""
+    env = connect_four
+    env.reset(seed=0)
+    policy, distribution, stream = MLP(env), action_distribution(env.single_action_space), seed_stream(0)
+    actions, log_probs = np.zeros(2, np.int64), np.zeros(2, np.float32)
+    full_columns = 0
+    for _ in range(400):
+        masks = env.observations.view(env.obs_dtype)[:, 0]["action_mask"].astype(bool)
+        params, _ = policy(torch.from_numpy(env.observations))
+        distribution.sample(params, stream, actions, log_probs)
+        turn = masks.any(axis=1)
+        assert masks[turn, actions[turn]].all()
+        full_columns += (~masks[turn]).sum()
+        probabilities = params.softmax(-1).detach().numpy()
+        assert (probabilities[turn][~masks[turn]] == 0).all()
+        own_log_probs, entropy = distribution.log_prob_entropy(params, torch.from_numpy(actions))
+        np.testing.assert_allclose(own_log_probs.detach(), log_probs, atol=1e-5)
+        assert torch.isfinite(entropy).all()
+        env.step(actions)
+    assert full_columns > 20
+
+
+def test_illegal_actions_get_no_gradient(connect_four):
+    connect_four.reset(seed=0)
+    rows = torch.from_numpy(connect_four.observations.copy())
+    rows.numpy().view(connect_four.obs_dtype)["action_mask"][...] = [1, 0, 1, 1, 0, 1, 1]
+    policy = MLP(connect_four, shared=False)
+    log_prob, entropy = action_distribution(connect_four.single_action_space).log_prob_entropy(
+        policy(rows)[0], torch.tensor([0, 2])
+    )
+    (log_prob + entropy).sum().backward()
+    gradient = policy.actor[-1].bias.grad
+    assert (gradient[[1, 4]] == 0).all()
+    assert (gradient[[0, 2, 3, 5, 6]] != 0).all()
+
+
+def test_a_mask_of_another_size_is_refused(connect_four):
+    connect_four.single_action_space = Discrete(8)
+    with pytest.raises(
+        APIUsageError, match=r"observation\['action_mask'\] has 7 elements, but Discrete\(8\) has 8 choices"
+    ):
+        MLP(connect_four)

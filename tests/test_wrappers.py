@@ -600,7 +600,7 @@ def test_bad_picture_wrappers(make: Any, message: str) -> None:
 
 def test_opencv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtra, match=r'ResizeObservation needs cv2: pip install "puffer_numba\[atari\]"'):
+    with pytest.raises(MissingExtra, match=r'ResizeObservation needs cv2: pip install "puffer_numba\[opencv\]"'):
         ResizeObservation(GymnasiumPufferEnv(Camera()), (4, 4))
 
 

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
@@ -18,9 +18,7 @@ from puffer_numba.jit import fields, kernels, threads
 from puffer_numba.jit.functions import specialize
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.jit.tuples import Episodes
-
-if TYPE_CHECKING:
-    from puffer_numba.emulation.spaces import Emulated
+from puffer_numba.spaces import Emulated, ObservationLayout
 
 _AUTORESET = {
     "samestep": kernels.SAME_STEP,
@@ -76,7 +74,7 @@ class JitEnv(PufferEnv):
     check them and compute tables.
 
     **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
-    ``obs[i]`` is one flat observation, as `puffer_numba.emulation.spaces.ObservationLayout` lays it out: a Discrete is
+    ``obs[i]`` is one flat observation, as `puffer_numba.spaces.ObservationLayout` lays it out: a Discrete is
     ``obs[i, 0]``. **step_env** returns ``(reward, terminated)``. ``action`` is a number
     for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
@@ -110,6 +108,8 @@ class JitEnv(PufferEnv):
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
     render_fps: ClassVar[int] = 30
     """Pictures for each second, for it to look right."""
+    keys: ClassVar[dict[str, Any]] = {}
+    """Actions by the names of keys, for `puffer_numba.play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = {}
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
 
@@ -181,8 +181,6 @@ class JitEnv(PufferEnv):
 
     def _observation_space(self) -> tuple[Box, Emulated | None]:
         """The flat space that kernels write, and what it stands for where it is declared as another."""
-        from puffer_numba.emulation.spaces import Emulated, ObservationLayout
-
         space = fields.make_space(type(self), "single_observation_space", self.params)
         if isinstance(space, Box):
             return space, None
@@ -503,7 +501,7 @@ class JitEnv(PufferEnv):
         return [mode for mode, way in ways.items() if way is not None]
 
     def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
-        """Environment ``index``: a picture, uint8 (height, width, 3), or a string with "ansi"; None where it has none."""
+        """Environment ``index``: a picture, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
         way = type(self).ansi_env if mode == "ansi" else type(self).render_env
         if way is None:
             return None

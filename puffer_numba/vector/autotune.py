@@ -53,7 +53,16 @@ class Setting:
     @property
     def trains(self) -> bool:
         """Whether the command ``puffer train`` can use it."""
-        return self.batch_size is None and not self.overlap and self.backend != "serial"
+        return self.zero_copy and self.backend != "serial"
+
+    @property
+    def train_options(self) -> str:
+        """The same as options of ``puffer train``."""
+        named = {"threads": self.threads, "workers": self.num_workers}
+        options = [f"--env.num-envs {self.num_envs}"]
+        options += [f"--vec.num-{name} {value}" for name, value in named.items() if value]
+        options += [f"--vec.batch-size {self.batch_size}"] if self.batch_size else []
+        return " ".join(options + ["--vec.overlap"] * self.overlap)
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,7 @@ class Autotuned:
         best = next((trial.setting for trial in self.trials if not trial.problem and trial.setting.trains), None)
         if best is None or not self.is_name:
             return ""
-        threads = f" --vec.num-threads {best.threads}" if best.threads else f" --vec.num-workers {best.num_workers}"
-        return f"puffer train {self.env} --env.num-envs {best.num_envs}{threads}"
+        return f"puffer train {self.env} {best.train_options}"
 
 
 def autotune(

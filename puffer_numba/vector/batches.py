@@ -211,9 +211,7 @@ class Batched(VectorEnv):
         if not self._was_reset:
             raise APIUsageError("recv() has nothing to return; call async_reset() or send(actions) first.")
         if len(self._busy) + len(self._ready) < self._parts_per_batch:
-            raise APIUsageError(
-                "recv() was called twice; call send(actions) between two of them, or before every batch waits."
-            )
+            raise APIUsageError("recv() would wait for ever: the environments await actions; call send(actions) first.")
         while (numbers := self._pick()) is None:
             self._pump(max(1, self._parts_per_batch - len(self._ready)))
         self._ready = [number for number in self._ready if number not in numbers]

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from puffer_numba.emulation.spaces import Leaf
 from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.check import Finding
+from puffer_numba.spaces import Leaf
 from puffer_numba.vector.creators import Creator, EnvJob, create, env_creator, is_jit
 
 STEPS = 600

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
@@ -10,6 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 from pettingzoo import ParallelEnv
+from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
+from pettingzoo.test.state_test import test_state_space as check_state_space
 from pettingzoo.utils.conversions import parallel_to_aec, turn_based_aec_to_parallel
 
 from puffer_numba import APIUsageError, PufferEnv, registry, vector
@@ -17,11 +18,6 @@ from puffer_numba.emulation import JitParallelEnv, PettingZooPufferEnv, PufferPa
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.wrappers import Wrapper
 from tests.jit_envs import Team, Walk
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # PettingZoo 1.27's tests import its own deprecated names
-    from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test
-    from pettingzoo.test.state_test import test_state_space as check_state_space
 
 
 class Shown(Team):

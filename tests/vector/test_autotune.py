@@ -49,7 +49,8 @@ def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert result.best == settings[0]
     with eval(result.code, {"vector": vector}) as env:  # what is printed can be pasted
         assert env.num_envs == settings[0].num_envs
-    assert re.fullmatch(r"puffer train gym:CartPole-v1 --env.num-envs \d --vec.num-workers [12]", result.command)
+    options = r"--env.num-envs \d --vec.num-workers [12]( --vec.batch-size \d)?"
+    assert re.fullmatch(rf"puffer train gym:CartPole-v1 {options}", result.command)
     output = capsys.readouterr().out
     assert result.code in output
     report = json.loads(target.read_text())

@@ -245,13 +245,15 @@ def test_asynchronous_errors() -> None:
             env.send([0, 0])
         env.async_reset()
         *_, env_ids, _ = env.recv()
-        with pytest.raises(APIUsageError, match=r"recv\(\) was called twice; call send"):
+        *_, env_ids, _ = env.recv()
+        with pytest.raises(APIUsageError, match=r"recv\(\) would wait for ever: the environments await actions"):
             env.recv()
         with pytest.raises(APIUsageError, match=f"action of row {env_ids[1]} is 7, outside"):
             env.send([0, 7])
         with pytest.raises(APIUsageError, match=r"actions have shape \(4,\); expected \(2,\)"):
             env.send([0] * 4)
         env.send([0, 1])
+        env.send([0, 1])  # of the batch before
         with pytest.raises(APIUsageError, match=r"send\(\) was called twice; call recv"):
             env.send([0, 1])
         env.async_reset(seed=9)  # at any time

@@ -178,12 +178,19 @@ def test_wrong_use() -> None:
         with pytest.raises(APIUsageError, match=rf"needs batch_size == num_envs; with batches of 3 .* call {instead}"):
             call()
     env.async_reset()
-    env.recv()
-    with pytest.raises(APIUsageError, match=r"recv\(\) was called twice"):
+    first, second = env.recv()[5], env.recv()[5]
+    with pytest.raises(APIUsageError, match=r"recv\(\) would wait for ever: the environments await actions"):
         env.recv()
-    env.send([0] * 3)
+    with pytest.raises(APIUsageError, match=r"env_ids \[1, 2, 3\], but no such batch awaits actions"):
+        env.send([0] * 3, np.arange(1, 4))
+    env.send([0] * 3, first)
+    with pytest.raises(APIUsageError, match=r"env_ids \[0, 1, 2\], but no such batch awaits actions"):
+        env.send([0] * 3, first)
+    env.send([0] * 3, second)
     with pytest.raises(APIUsageError, match=r"send\(\) was called twice"):
         env.send([0] * 3)
+    env.recv()
+    env.send([0] * 3)
     before = env.recv()[0].copy()
     for actions, message in (
         ([0, 0, 7], "action of row 5 is 7, outside"),

@@ -26,8 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puffer_numba.emulation.actions import ActionChecker, ActionLayout
-from puffer_numba.emulation.spaces import ObservationLayout
 from puffer_numba.env import APIUsageError
+from puffer_numba.spaces import ObservationLayout
 
 # ---------------------------------------------------------------------- random spaces
 

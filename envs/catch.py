@@ -1,0 +1,103 @@
+"""Catch: move a paddle below a falling ball."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+
+LEFT, STAY, RIGHT = range(3)
+
+
+class Catch(JitEnv):
+    """A ball falls down a board, a row at each step. Have the paddle, in the last row, below it when it arrives.
+
+    - Observation: ``Box(0, 1, (rows, columns), float32)``: 1 at the ball and at the paddle, 0 elsewhere.
+    - Action: ``Discrete(3)``: the paddle goes left (0), stays (1), goes right (2); walls stop it.
+    - Reward: 1 for a ball that is caught, -1 for one that is missed, 0 before.
+    - Terminated: when the ball arrives in the last row, after ``rows - 1`` steps.
+    - Truncated: never. Optimum: a return of 1.
+    - Start: ball in the first row, column uniform; paddle in the middle.
+
+    Source: Mnih et al. (2014), as in bsuite's Catch (Osband et al., 2020), whose transitions it reproduces, and in
+    EnvPool's Catch-v0.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 128,
+        "train.total_timesteps": 500_000,
+        "train.target_return": 1.0,
+        "train.horizon": 32,
+    }
+    render_fps = 8
+    single_action_space = Discrete(3)
+
+    class State(NamedTuple):
+        ball_row: np.int16
+        ball_column: np.int16
+        paddle: np.int16  # its column
+
+    class Params(NamedTuple):
+        rows: int = 10
+        """of the board"""
+        columns: int = 5
+        """of the board"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        return Box(0.0, 1.0, (p.rows, p.columns), np.float32)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        for name, least in (("rows", 2), ("columns", 1)):
+            if not least <= getattr(params, name) <= 1024:
+                raise ValueError(f"Catch: parameter {name} is {getattr(params, name)}; expected {least} to 1024.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.ball_column[i] = integer(rng, p.columns)
+        s.paddle[i] = p.columns // 2
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        paddle = min(max(s.paddle[i] + action - STAY, 0), p.columns - 1)
+        row = s.ball_row[i] + 1
+        arrived = row == p.rows - 1
+        caught = paddle == s.ball_column[i]
+        s.paddle[i] = paddle
+        s.ball_row[i] = row
+        return (1.0 if caught else -1.0) if arrived else 0.0, arrived
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        for row in range(obs.shape[1]):
+            for column in range(obs.shape[2]):
+                obs[i, row, column] = 0.0
+        obs[i, s.ball_row[i], s.ball_column[i]] = 1.0
+        obs[i, obs.shape[1] - 1, s.paddle[i]] = 1.0
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        board = [["."] * int(p.columns) for _ in range(int(p.rows))]
+        board[int(s.ball_row[i])][int(s.ball_column[i])] = "o"
+        caught = s.ball_row[i] == p.rows - 1 and s.paddle[i] == s.ball_column[i]
+        board[-1][int(s.paddle[i])] = "@" if caught else "="
+        return "\n".join([*map("".join, board), ""])
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        rows, columns = int(p.rows), int(p.columns)
+        size = max(4, 480 // max(rows, columns))
+        canvas = Canvas(columns * size, rows * size)
+        for k in range(rows * columns):
+            canvas.rectangle(k % columns * size + 1, k // columns * size + 1, size - 2, size - 2, GRID, size / 10)
+        left, top = int(s.paddle[i]) * size, (rows - 1) * size
+        canvas.rectangle(left + size * 0.06, top + size * 0.66, size * 0.88, size * 0.22, TEAL, size / 10)
+        canvas.circle((s.ball_column[i] + 0.5) * size, (s.ball_row[i] + 0.4) * size, size * 0.24, CORAL)
+        return canvas.array()

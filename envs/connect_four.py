@@ -1,0 +1,129 @@
+"""Connect Four: two players drop pieces into columns; four in a row win."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+
+ROWS, COLUMNS = 6, 7
+STRIDE = ROWS + 1  # bits for a column: its cells from the bottom, and one that stays empty, so that no line wraps
+BOTTOM = sum(1 << STRIDE * column for column in range(COLUMNS))
+
+
+def has_four(pieces):
+    """Whether a player's pieces have four in a row: each shift pairs neighbours, then pairs of pairs."""
+    won = False
+    for shift in (1, STRIDE, STRIDE - 1, STRIDE + 1):  # up, right, and both diagonals
+        pairs = pieces & (pieces >> shift)
+        won |= (pairs & (pairs >> 2 * shift)) != 0
+    return won
+
+
+class ConnectFour(JitEnv):
+    """Two players in turn drop a piece into one of seven columns of six cells. Four in a row, in any direction, win.
+
+    - Agents: 2. One acts, and the other waits: its mask is False. The first one begins.
+    - Observation: ``Dict(action_mask=Box(0, 1, (7,), int8), observation=Box(0, 1, (6, 7, 2), int8))``: which columns
+      have room, all 0 for who waits; the own pieces and the other's, rows from the top.
+    - Action: ``Discrete(7)``: the column. That of who waits is ignored.
+    - Reward: 1 for the winner and -1 for the loser, 0 for a draw. A piece in a full column loses at once, with -1 for
+      who put it there and 0 for the other.
+    - Terminated: at the end of the game, for both.
+
+    Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 512,
+        "train.total_timesteps": 8_000_000,
+        "train.horizon": 64,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 2,
+        "train.learning_rate": 1e-3,
+        "train.ent_coef": 0.01,
+        "train.normalize_returns": False,
+        "policy.hidden_size": 256,
+    }
+    agents = 2
+    metrics = ("draw",)
+    single_observation_space: Any = Dict(
+        action_mask=Box(0, 1, (COLUMNS,), np.int8), observation=Box(0, 1, (ROWS, COLUMNS, 2), np.int8)
+    )
+    single_action_space = Discrete(COLUMNS)
+
+    class State(NamedTuple):
+        pieces: Annotated[np.int64, 2]  # of each player: bit ``column * STRIDE + height``
+        turn: np.int8
+        moves: np.int8
+        draw: bool
+
+    @kernel
+    def reset_env(s, p, i, rng, team):
+        team.alive[i, 1] = False
+
+    @kernel
+    def step_env(s, p, i, action, rng, team):
+        player = s.turn[i]
+        other = 1 - player
+        column = np.int64(action[player])
+        occupied = s.pieces[i, 0] | s.pieces[i, 1]
+        # adding the bottom cell carries through the pieces of a column, into the lowest cell that is free
+        piece = (occupied + (1 << STRIDE * column)) & (((1 << ROWS) - 1) << STRIDE * column)
+        if piece == 0:
+            team.reward[i, player] = -1.0
+            return True
+        s.pieces[i, player] |= piece
+        s.moves[i] += 1
+        s.turn[i] = other
+        team.alive[i, player] = False
+        team.alive[i, other] = True
+        if has_four(s.pieces[i, player]):
+            team.reward[i, player] = 1.0
+            team.reward[i, other] = -1.0
+            return True
+        s.draw[i] = s.moves[i] == ROWS * COLUMNS
+        return s.draw[i]
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        occupied = s.pieces[i, 0] | s.pieces[i, 1]
+        for a in range(2):
+            for column in range(COLUMNS):
+                has_room = (occupied >> (STRIDE * column + ROWS - 1)) & 1 == 0
+                obs[i, a, column] = has_room & (s.turn[i] == a)
+                for row in range(ROWS):
+                    bit = STRIDE * column + ROWS - 1 - row
+                    cell = COLUMNS + 2 * (row * COLUMNS + column)
+                    obs[i, a, cell] = (s.pieces[i, a] >> bit) & 1
+                    obs[i, a, cell + 1] = (s.pieces[i, 1 - a] >> bit) & 1
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        canvas = Canvas(COLUMNS * 60 + 20, ROWS * 60 + 20)
+        canvas.rectangle(6, 6, COLUMNS * 60 + 8, ROWS * 60 + 8, GRID, radius=14)
+        for row, column, player in _cells(s, i):
+            color = (TEAL, CORAL, (14, 22, 32))[player]
+            canvas.circle(10 + column * 60 + 30, 10 + row * 60 + 30, 24, color)
+        return canvas.array()
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        cells = ["XO."[player] for _, _, player in _cells(s, i)]
+        lines = [" ".join(cells[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)]
+        return "\n".join([*lines, " ".join(map(str, range(COLUMNS))), f"{'XO'[s.turn[i]]} to move"])
+
+
+def _cells(s: Any, i: int) -> list[tuple[int, int, int]]:
+    """Row, column, and 0 or 1 for a player's piece there, or 2 for none."""
+    cells = []
+    for row in range(ROWS):
+        for column in range(COLUMNS):
+            bit = STRIDE * column + ROWS - 1 - row
+            mine = [int(s.pieces[i, player]) >> bit & 1 for player in range(2)]
+            cells.append((row, column, mine.index(1) if any(mine) else 2))
+    return cells

@@ -1,0 +1,228 @@
+"""FrozenLake: cross slippery ice from start to goal without falling into a hole."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Discrete
+from gymnasium.utils import colorize
+from numpy.typing import NDArray
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer, random
+from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+
+MAPS = {
+    "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
+    "8x8": ("SFFFFFFF", "FFFFFFFF", "FFFHFFFF", "FFFFFHFF", "FFFHFFFF", "FHHFFFHF", "FHFFHFHF", "FFFHFFFG"),
+}
+LEFT, DOWN, RIGHT, UP = range(4)
+START, FROZEN, HOLE, GOAL = map(ord, "SFHG")
+ICE: Color = (74, 112, 140)
+_MOST = 1024  # cells along a side
+
+
+def generate_random_map(size: int = 8, p: float = 0.8, seed: int | None = None) -> list[str]:
+    """A random map on which the goal can be reached: Gymnasium's, from the same seed.
+
+    Args:
+        size: cells along a side.
+        p: chance that a cell is frozen; where it is small, the search for a map that can be crossed takes long.
+        seed: not negative; None for fresh entropy.
+
+    Raises:
+        ValueError: ``size`` is less than 2, or ``p`` is not in (0, 1].
+    """
+    if not 2 <= size <= _MOST:
+        raise ValueError(f"generate_random_map: size is {size}; expected 2 to {_MOST}.")
+    if not 0 < p <= 1:
+        raise ValueError(f"generate_random_map: p is {p:g}; expected more than 0 and at most 1.")
+    from gymnasium.envs.toy_text import frozen_lake
+
+    return frozen_lake.generate_random_map(size, p, seed)
+
+
+def encode_map(desc: Any) -> NDArray[np.uint8]:
+    """A map as the codes of its letters, (rows, columns).
+
+    Args:
+        desc: rows, each a string or a sequence of letters; or an array of such codes.
+
+    Raises:
+        ValueError: the rows are not of one length, or a letter is not S, F, H or G, or there is no S or no G.
+    """
+    try:
+        rows = [] if isinstance(desc, str) else ["".join(map(_letter, row)) for row in desc]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"FrozenLake: parameter desc is {desc!r}; expected a sequence of rows.") from error
+    problem = f"FrozenLake: parameter desc is {rows or desc!r}; expected "
+    if len({len(row) for row in rows}) != 1:
+        raise ValueError(problem + "rows of one length, as a sequence of strings.")
+    if not set("".join(rows)) <= set("SFHG"):
+        raise ValueError(problem + "the letters S (start), F (frozen), H (hole) and G (goal) alone.")
+    for letter, name in (("S", "start"), ("G", "goal")):
+        if letter not in "".join(rows):
+            raise ValueError(problem + f"a {name} ({letter}).")
+    if max(len(rows), len(rows[0])) > _MOST:
+        size = f"{len(rows)} x {len(rows[0])}"
+        raise ValueError(f"FrozenLake: parameter desc has {size} cells; expected at most {_MOST} a side.")
+    return np.array([list(row.encode()) for row in rows], np.uint8)
+
+
+def _letter(letter: Any) -> str:
+    if isinstance(letter, str | bytes):
+        return letter if isinstance(letter, str) else letter.decode()
+    return chr(letter)
+
+
+class FrozenLake(JitEnv):
+    """A frozen lake has holes. Walk from the start to the goal; on slippery ice only some steps go where they should.
+
+    - Observation: ``Discrete(rows * columns)``: the cell, row by row.
+    - Action: ``Discrete(4)``: 0 left, 1 down, 2 right, 3 up. On slippery ice the move goes there with probability
+      ``success_rate``, else at right angles to that, to either side alike. Moves out of the map do nothing.
+    - Reward: ``reward_schedule``: on reaching the goal (1), on falling into a hole (0), else (0).
+    - Terminated: at the goal or in a hole.
+    - Truncated: after 100 steps. Optimum of the 4x4 map, slippery: a mean return of 0.744.
+    - Start: a start cell, uniform over them.
+    - Info: ``prob``, the probability of the move that was made.
+
+    The map is ``desc``, rows of the letters S (start), F (frozen), H (hole) and G (goal); without it, the one called
+    ``map_name``, "4x4" or "8x8"; or if both are None, a random one of 8 x 8 that follows from ``seed``.
+    `generate_random_map` makes others.
+
+    Source: Gymnasium's FrozenLake-v1, whose transitions it reproduces; with ``map_name="8x8"`` and
+    ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 128,
+        "train.total_timesteps": 1_500_000,
+        "train.horizon": 64,
+        "train.ent_coef": 0.01,
+    }
+    max_episode_steps = 100
+    render_fps = 4
+    single_action_space = Discrete(4)
+    info = ("prob",)
+
+    class State(NamedTuple):
+        cell: int  # row * columns + column
+        prob: float
+        last_action: np.int8  # plus 1; 0 before the first step
+
+    class Params(NamedTuple):
+        desc: np.ndarray[Any, Any] = encode_map(MAPS["4x4"])
+        """the map: letters as `encode_map` takes them"""
+        is_slippery: bool = True
+        """whether moves may go astray"""
+        success_rate: float = 1 / 3
+        """probability of a move in the direction of the action, on slippery ice"""
+        reward_schedule: np.ndarray[Any, Any] = np.array([1.0, 0.0, 0.0])
+        """for the goal, for a hole, and for any other cell"""
+        starts: np.ndarray[Any, Any] = np.zeros(0, np.int32)
+        """(starts,): the start cells; computed from the map, as are the tables below"""
+        moves: np.ndarray[Any, Any] = np.zeros((0, 4), np.int32)
+        """(cells, 4): where a step in each direction leads"""
+        rewards: np.ndarray[Any, Any] = np.zeros(0)
+        """(cells,): for a step to each cell"""
+        ends: np.ndarray[Any, Any] = np.zeros(0, np.bool_)
+        """(cells,): whether the episode ends there"""
+
+    def __init__(self, num_envs: int = 1, *, map_name: str | None = "4x4", desc: Any = None, **arguments: Any) -> None:
+        if map_name is not None and map_name not in MAPS:
+            allowed = ", ".join(map(repr, MAPS))
+            raise ValueError(f"{type(self).__name__}: parameter map_name is {map_name!r}; expected {allowed} or None.")
+        if desc is None:
+            desc = generate_random_map(seed=_entropy(arguments.get("seed", 0))) if map_name is None else MAPS[map_name]
+        super().__init__(num_envs, desc=encode_map(desc), **arguments)
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Discrete:
+        return Discrete(p.desc.size)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 0 <= params.success_rate <= 1:
+            raise ValueError(f"{cls.__name__}: parameter success_rate is {params.success_rate:g}; expected 0 to 1.")
+        rewards = params.reward_schedule
+        if rewards.shape != (3,) or not np.isfinite(rewards).all():
+            raise ValueError(
+                f"{cls.__name__}: parameter reward_schedule is {rewards.tolist()}; expected three numbers: for the "
+                "goal, for a hole, for any other cell."
+            )
+        tiles = params.desc.ravel()
+        return params._replace(
+            reward_schedule=rewards.astype(np.float64),
+            starts=np.flatnonzero(tiles == START).astype(np.int32),
+            moves=_moves(*params.desc.shape),
+            rewards=np.select([tiles == GOAL, tiles == HOLE], rewards[:2].astype(np.float64), float(rewards[2])),
+            ends=(tiles == GOAL) | (tiles == HOLE),
+        )
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.cell[i] = p.starts[integer(rng, len(p.starts))]
+        s.prob[i] = 1.0
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        success = p.success_rate if p.is_slippery else 1.0
+        astray = 0.5 * (1.0 - success)
+        draw = random(rng)
+        turn = int(draw >= astray + success) - int(draw < astray)  # to the next direction, or the one before
+        cell = p.moves[s.cell[i], (action + turn) & 3]
+        s.cell[i] = cell
+        s.prob[i] = success if turn == 0 else astray
+        s.last_action[i] = action + 1
+        return p.rewards[cell], p.ends[cell]
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.cell[i]
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        lines = [[chr(letter) for letter in row] for row in p.desc.tolist()]
+        row, column = divmod(int(s.cell[i]), p.desc.shape[1])
+        lines[row][column] = colorize(lines[row][column], "red", highlight=True)
+        title = ("", "  (Left)", "  (Down)", "  (Right)", "  (Up)")[int(s.last_action[i])]
+        return "\n".join([title, *map("".join, lines), ""])
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        rows, columns = p.desc.shape
+        size = max(4, 480 // max(rows, columns))
+        canvas = Canvas(columns * size, rows * size)
+        agent = divmod(int(s.cell[i]), columns)
+        for (row, column), tile in np.ndenumerate(p.desc):
+            x, y = column * size, row * size
+            middle = (x + size / 2, y + size / 2)
+            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, ICE, size / 12)
+            if tile == HOLE:
+                canvas.circle(*middle, size * 0.4, GRID)
+                canvas.circle(middle[0], middle[1] + size * 0.04, size * 0.35, BACKGROUND)
+            elif tile == GOAL:
+                pole = x + size * 0.36
+                canvas.line((pole, y + size * 0.2), (pole, y + size * 0.85), FOREGROUND, size / 24)
+                flag = [(pole, y + size * 0.18), (x + size * 0.8, y + size * 0.33), (pole, y + size * 0.48)]
+                canvas.polygon(flag, AMBER)
+            elif tile == START:
+                canvas.rectangle(x + size * 0.12, y + size * 0.12, size * 0.76, size * 0.76, GRID, size / 12)
+                canvas.rectangle(x + size * 0.17, y + size * 0.17, size * 0.66, size * 0.66, ICE, size / 12)
+            if (row, column) == agent:
+                canvas.circle(*middle, size * 0.26, CORAL if tile == HOLE else TEAL)
+        return canvas.array()
+
+
+def _moves(rows: int, columns: int) -> NDArray[np.int32]:
+    cells = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
+    around = np.pad(cells, 1, "edge")
+    to = {LEFT: around[1:-1, :-2], DOWN: around[2:, 1:-1], RIGHT: around[1:-1, 2:], UP: around[:-2, 1:-1]}
+    return np.stack([to[direction].ravel() for direction in range(4)], axis=1)
+
+
+def _entropy(seed: int | None) -> int | None:
+    """A seed of any sign as Gymnasium's generator takes it."""
+    return None if seed is None else seed % 2**64

@@ -1,0 +1,85 @@
+"""Multiagent: every agent must say its own number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.render import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+
+
+class Multiagent(JitEnv):
+    """The smallest environment of several agents: agent ``a`` must pick action ``a``.
+
+    A trainer that mixes up the agents' observations, actions or rewards does not learn it.
+
+    - Observation: ``Discrete(players)``: the agent's own number.
+    - Action: ``Discrete(players)``.
+    - Reward: 1 for one's own number, 0 for another.
+    - Terminated: at every step, for all agents.
+
+    Source: PufferLib 3, Ocean's ``multiagent``, which has two agents.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 200_000, "train.target_return": 0.99}
+    agents = "players"
+    metrics = ("solved",)
+
+    class State(NamedTuple):
+        picked: Annotated[int, "players"]  # action + 1, and 0 before the first
+        solved: bool  # by all
+
+    class Params(NamedTuple):
+        players: int = 2
+        """agents in one environment"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Discrete:
+        return Discrete(p.players)
+
+    @staticmethod
+    def single_action_space(p: Any) -> Discrete:
+        return Discrete(p.players)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if params.players < 2:
+            raise ValueError(f"Multiagent: parameter players is {params.players}; expected at least 2.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng, team):
+        pass
+
+    @kernel
+    def step_env(s, p, i, action, rng, team):
+        solved = True
+        for a in range(p.players):
+            s.picked[i, a] = action[a] + 1
+            team.reward[i, a] = 1.0 if action[a] == a else 0.0
+            solved &= action[a] == a
+        s.solved[i] = solved
+        return True
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        for a in range(obs.shape[1]):
+            obs[i, a, 0] = a
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        """A row for each agent: its own number, and under which one its last choice was."""
+        cell, players = 48, int(p.players)
+        canvas = Canvas(players * cell + 16, players * cell + 16)
+        for a in range(players):
+            for k in range(players):
+                x, y = 8 + k * cell, 8 + a * cell
+                picked = int(s.picked[i, a]) == k + 1
+                color = GRID if not picked else TEAL if k == a else CORAL
+                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, color, radius=6)
+                if k == a:
+                    canvas.text(x + 16, y + 10, str(a), BACKGROUND if picked else FOREGROUND, 22)
+        return canvas.array()

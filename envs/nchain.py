@@ -1,0 +1,99 @@
+"""NChain: walk along a chain for a large reward at its end, or go back for a small one at once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import random
+from puffer_numba.render import AMBER, FOREGROUND, GRID, TEAL, Canvas
+
+FORWARD, BACK = 0, 1
+
+
+class NChain(JitEnv):
+    """States stand in a chain. Go forward to its end, where each step has a large reward, or back for a small one.
+
+    - Observation: ``Discrete(n)``: the state.
+    - Action: ``Discrete(2)``: 0 forward, 1 back to the beginning; with probability ``slip`` the other one happens.
+    - Reward: ``small`` for going back, ``large`` for going forward in the last state, else 0.
+    - Terminated: never.
+    - Truncated: after 1000 steps. Optimum: a mean return of 3666, by always going forward.
+    - Start: in the first state.
+
+    Source: Strens (2000), as in OpenAI Gym's NChain-v0, which Gymnasium has no more, and EnvPool's.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "train.total_timesteps": 500_000,
+        "train.horizon": 64,
+    }
+    max_episode_steps = 1000
+    single_action_space = Discrete(2)
+
+    class State(NamedTuple):
+        state: int
+
+    class Params(NamedTuple):
+        n: int = 5
+        """states"""
+        slip: float = 0.2
+        """probability that the other action happens"""
+        small: float = 2.0
+        """reward for going back"""
+        large: float = 10.0
+        """reward for going forward at the end"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Discrete:
+        return Discrete(p.n)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 2 <= params.n <= 2**20:
+            raise ValueError(f"NChain: parameter n is {params.n}; expected 2 to 2**20.")
+        if not 0 <= params.slip <= 1:
+            raise ValueError(f"NChain: parameter slip is {params.slip:g}; expected 0 to 1.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.state[i] = 0
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        back = (action == BACK) ^ (random(rng) < p.slip)
+        at_end = s.state[i] == p.n - 1
+        s.state[i] = 0 if back else min(s.state[i] + 1, p.n - 1)
+        return p.small if back else p.large if at_end else 0.0, False
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.state[i]
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        chain = ["o"] * int(p.n)
+        chain[int(s.state[i])] = "x"
+        return "-".join(chain) + "\n"
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        shown = min(int(p.n), 20)  # of a longer chain, the part around the state
+        first = min(max(int(s.state[i]) - shown // 2, 0), int(p.n) - shown)
+        size = max(32, 600 // shown)
+        canvas = Canvas(shown * size, size * 2)
+        canvas.rectangle(0, size - 2, shown * size, 4, GRID)
+        for k in range(shown):
+            state = first + k
+            x = (k + 0.5) * size
+            color = AMBER if state == p.n - 1 else GRID
+            canvas.circle(x, size, size * 0.36, color)
+            if state == s.state[i]:
+                canvas.circle(x, size, size * 0.26, TEAL)
+            canvas.text(x - size * 0.06, size * 1.45, str(state), FOREGROUND, size * 0.18)
+        return canvas.array()

@@ -1,0 +1,98 @@
+"""Password: guess a string of binary digits that never changes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import stream_starts
+from puffer_numba.render import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+
+
+class Password(JitEnv):
+    """Say the digits of a password one after the other; only the last one tells whether all were right.
+
+    A test of exploration: a policy must not settle before it has hit upon the password, which guessing does once in
+    ``2 ** length`` episodes, and must then hold on to it.
+
+    - Observation: ``Box(-1, 1, (length,), float32)``: the digits said so far, 0 or 1; -1 for those to come.
+      So no memory is needed.
+    - Action: ``Discrete(2)``: the next digit.
+    - Reward: 1 with the last digit if all were right, else 0.
+    - Terminated: after ``length`` steps.
+
+    Source: PufferLib 3, Ocean's ``password``.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "train.total_timesteps": 300_000,
+        "train.target_return": 0.99,
+        "train.ent_coef": 0.05,
+    }
+    metrics = ("solved",)
+    single_action_space = Discrete(2)
+
+    class State(NamedTuple):
+        said: int  # digit k is bit k
+        tick: int
+        solved: bool
+
+    class Params(NamedTuple):
+        length: int = 5
+        """digits of the password"""
+        password: int = -1
+        """digit k is bit k of this number; chosen by password_seed where negative"""
+        password_seed: int = 42
+        """apart from the environment's seed: the password is the same in every copy and every episode"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        return Box(-1, 1, (p.length,), np.float32)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 1 <= params.length <= 30:
+            raise ValueError(f"Password: parameter length is {params.length}; expected 1 to 30.")
+        if params.password >= 2**params.length:
+            raise ValueError(
+                f"Password: parameter password is {params.password}; expected less than {2**params.length}, "
+                f"for a length of {params.length}."
+            )
+        if params.password >= 0:
+            return params
+        chosen = stream_starts(params.password_seed, 0, 1)[0] % np.uint64(2**params.length)
+        return params._replace(password=int(chosen))
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        pass
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        s.said[i] |= np.int32(action) << s.tick[i]
+        s.tick[i] += 1
+        over = s.tick[i] == p.length
+        s.solved[i] = over & (s.said[i] == p.password)
+        return 1.0 if s.solved[i] else 0.0, over
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        for k in range(obs.shape[1]):
+            obs[i, k] = float((s.said[i] >> k) & 1) if k < s.tick[i] else -1.0
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        """The password above, what was said below: right digits in one color, wrong ones in another."""
+        cell, length, tick = 64, int(p.length), int(s.tick[i])
+        canvas = Canvas(length * cell + 16, 2 * cell + 16)
+        for k in range(length):
+            right, said = (int(word) >> k & 1 for word in (p.password, s.said[i]))
+            color = GRID if k >= tick else TEAL if said == right else CORAL
+            for row, (digit, fill) in enumerate([(right, GRID), (said if k < tick else "", color)]):
+                x, y = 8 + k * cell, 8 + row * cell
+                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, fill, radius=8)
+                canvas.text(x + 23, y + 13, str(digit), FOREGROUND if fill == GRID else BACKGROUND, 30)
+        return canvas.array()

@@ -1,0 +1,115 @@
+"""Tic-tac-toe: two players put marks on a board of three by three; three in a row win."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+
+CELLS = 9
+LINES = (0o007, 0o070, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # rows, columns, diagonals, a bit for each cell
+
+
+def has_line(marks):
+    """Whether a player's marks hold one of the eight lines."""
+    won = False
+    for line in LINES:
+        won |= (marks & line) == line
+    return won
+
+
+class TicTacToe(JitEnv):
+    """Two players in turn mark one of nine cells. Three in a row, in any direction, win.
+
+    - Agents: 2. One acts, and the other waits: its mask is False. The first one begins.
+    - Observation: ``Dict(action_mask=Box(0, 1, (9,), int8), observation=Box(0, 1, (3, 3, 2), int8))``: which cells are
+      free, all 0 for who waits; the own marks and the other's.
+    - Action: ``Discrete(9)``: the cell, row by row. That of who waits is ignored.
+    - Reward: 1 for the winner and -1 for the loser, 0 for a draw. Marking a cell that is taken loses at once, with -1
+      for who did it and 0 for the other.
+    - Terminated: at the end of the game, for both. Perfect players always draw.
+
+    Source: PettingZoo's ``tictactoe_v3``, which counts cells column by column.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 512,
+        "train.total_timesteps": 4_000_000,
+        "train.horizon": 32,
+        "train.num_minibatches": 8,
+        "train.update_epochs": 2,
+        "train.learning_rate": 2e-3,
+        "train.ent_coef": 0.01,
+        "train.normalize_returns": False,
+        "policy.hidden_size": 128,
+    }
+    keys: ClassVar[dict[str, Any]] = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
+    agents = 2
+    metrics = ("draw",)
+    single_observation_space: Any = Dict(
+        action_mask=Box(0, 1, (CELLS,), np.int8), observation=Box(0, 1, (3, 3, 2), np.int8)
+    )
+    single_action_space = Discrete(CELLS)
+
+    class State(NamedTuple):
+        marks: Annotated[np.int16, 2]  # of each player, a bit for each cell
+        turn: np.int8
+        draw: bool
+
+    @kernel
+    def reset_env(s, p, i, rng, team):
+        team.alive[i, 1] = False
+
+    @kernel
+    def step_env(s, p, i, action, rng, team):
+        player = s.turn[i]
+        other = 1 - player
+        mark = np.int16(1 << action[player])
+        if (s.marks[i, 0] | s.marks[i, 1]) & mark:
+            team.reward[i, player] = -1.0
+            return True
+        s.marks[i, player] |= mark
+        s.turn[i] = other
+        team.alive[i, player] = False
+        team.alive[i, other] = True
+        if has_line(s.marks[i, player]):
+            team.reward[i, player] = 1.0
+            team.reward[i, other] = -1.0
+            return True
+        s.draw[i] = (s.marks[i, 0] | s.marks[i, 1]) == (1 << CELLS) - 1
+        return s.draw[i]
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        taken = s.marks[i, 0] | s.marks[i, 1]
+        for a in range(2):
+            for cell in range(CELLS):
+                obs[i, a, cell] = ((taken >> cell) & 1 == 0) & (s.turn[i] == a)
+                obs[i, a, CELLS + 2 * cell] = (s.marks[i, a] >> cell) & 1
+                obs[i, a, CELLS + 2 * cell + 1] = (s.marks[i, 1 - a] >> cell) & 1
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        canvas = Canvas(360, 360)
+        for k in (1, 2):
+            canvas.line((120 * k, 20), (120 * k, 340), GRID, 6)
+            canvas.line((20, 120 * k), (340, 120 * k), GRID, 6)
+        for cell in range(CELLS):
+            x, y = cell % 3 * 120 + 60, cell // 3 * 120 + 60
+            if s.marks[i, 0] >> cell & 1:
+                canvas.line((x - 30, y - 30), (x + 30, y + 30), TEAL, 12)
+                canvas.line((x - 30, y + 30), (x + 30, y - 30), TEAL, 12)
+            elif s.marks[i, 1] >> cell & 1:
+                canvas.circle(x, y, 38, CORAL)
+                canvas.circle(x, y, 26, (14, 22, 32))
+        return canvas.array()
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        cells = ["X" if s.marks[i, 0] >> c & 1 else "O" if s.marks[i, 1] >> c & 1 else "." for c in range(CELLS)]
+        lines = [" ".join(cells[row * 3 : row * 3 + 3]) for row in range(3)]
+        return "\n".join([*lines, f"{'XO'[s.turn[i]]} to move"])
