@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, NOOP, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, NOOP, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render import AMBER, CORAL
@@ -39,7 +39,12 @@ class MinAtarFreeway(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 6_000_000,
+        "train.target_return": 58.0,
+        "train.gamma": 0.997,
+    }
     channels = (
         ("chicken", AMBER),
         ("car", CORAL),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
@@ -201,7 +201,11 @@ class MinAtarSeaquest(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 12_000_000,
+        "train.target_return": 30.0,
+    }
     info = ("ramp_index",)
     channels = (
         ("sub_front", TEAL),
