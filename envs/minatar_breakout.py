@@ -6,10 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
+from puffer_numba.render import AMBER, FOREGROUND, TEAL
 
 PADDLE, BALL, TRAIL, BRICK = range(4)
 WALL = 2**30 - 1  # three rows of ten bricks, a bit for each, below the top row of the picture
@@ -28,7 +28,11 @@ class MinAtarBreakout(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 5_000_000,
+        "train.target_return": 20.0,
+    }
     channels = (("paddle", TEAL), ("ball", FOREGROUND), ("trail", (84, 100, 120)), ("brick", AMBER))
     minimal_action_set = (NOOP, LEFT, RIGHT)
 

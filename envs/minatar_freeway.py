@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, NOOP, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, NOOP, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render import AMBER, CORAL
@@ -28,10 +28,10 @@ def randomize_cars(s, i, rng):
 class MinAtarFreeway(MinAtar):
     """Cars drive around in eight lanes. Walk from the bottom to the top as often as you can; who is hit starts over.
 
-    - Observation: ``Box(0, 1, (10, 10, 7), uint8)``: row, column, channel: chicken, cars, and the cell behind each car in
-      one of five channels, which says that it moves every 1, 2, ... 5 steps (not counting the one it moves in).
-    - Action: ``Discrete(6)``: 0 nothing, 1 left, 2 up, 3 right, 4 down, 5 fire, of which only up and down do something, and
-      only three steps after the last move; ``Discrete(3)``: nothing, up, down with ``minimal_actions``.
+    - Observation: ``Box(0, 1, (10, 10, 7), uint8)``: row, column, channel: chicken, cars, and the cell behind each car
+      in one of five channels, which says whether it waits 1, 2, ... or 5 steps between two moves.
+    - Action: ``Discrete(6)``: 0 nothing, 1 left, 2 up, 3 right, 4 down, 5 fire, of which only up and down do something,
+      every third step at most; ``Discrete(3)``: nothing, up, down with ``minimal_actions``.
     - Reward: 1 at the top. The chicken is then back at the bottom, and cars get new speeds and directions.
     - Terminated: after 2501 steps.
     - Start: the chicken at the bottom, all cars in the first column, their speeds and directions uniform.
@@ -39,7 +39,12 @@ class MinAtarFreeway(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 6_000_000,
+        "train.target_return": 58.0,
+        "train.gamma": 0.997,
+    }
     channels = (
         ("chicken", AMBER),
         ("car", CORAL),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
@@ -185,22 +185,27 @@ def at_player(s, i, x, y):
 
 
 class MinAtarSeaquest(MinAtar):
-    """Fish and submarines cross the sea. Shoot them, pick up divers, and bring these to the surface before the oxygen ends.
+    """Fish and submarines cross the sea. Shoot them, and bring divers to the surface before the oxygen ends.
 
-    - Observation: ``Box(0, 1, (10, 10, 10), uint8)``: row, column, channel: front and back of the player's submarine, its
-      bullets, trails (the cell behind whatever swims), enemy bullets, fish, enemy submarines, and in the bottom row the
-      gauges of oxygen and of divers on board; divers.
+    - Observation: ``Box(0, 1, (10, 10, 10), uint8)``: row, column, channel: front and back of the player's submarine,
+      its bullets, trails (the cell behind whatever swims), enemy bullets, fish, enemy submarines, and in the bottom row
+      the gauges of oxygen and of divers on board; divers.
     - Action: ``Discrete(6)``: 0 nothing, 1 left, 2 up, 3 right, 4 down, 5 fire; there are five steps between two shots.
     - Reward: 1 for each enemy shot. For surfacing with six divers 10 times the share of oxygen left, rounded down; then
       all are handed over. With fewer there is no reward, and one is handed over. Either way the tank is full again, and
       with ``difficulty_ramping`` enemies come more often, and faster.
-    - Terminated: the player met an enemy or its bullet, had no oxygen, or surfaced with no diver. There is no time limit.
+    - Terminated: the player met an enemy or its bullet, had no oxygen, or surfaced with no diver. There is no time
+      limit.
     - Start: the player at the surface, no one else in the sea, 200 steps of oxygen.
 
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 12_000_000,
+        "train.target_return": 30.0,
+    }
     info = ("ramp_index",)
     channels = (
         ("sub_front", TEAL),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
 
@@ -62,8 +62,8 @@ def shoot(s, i):
 class MinAtarSpaceInvaders(MinAtar):
     """Aliens march to the side, and a row down at each edge. Shoot them; do not let a shot or an alien hit the cannon.
 
-    - Observation: ``Box(0, 1, (10, 10, 6), uint8)``: row, column, channel: cannon, aliens, aliens that march to the left,
-      to the right, bullets of the cannon, bullets of the aliens.
+    - Observation: ``Box(0, 1, (10, 10, 6), uint8)``: row, column, channel: cannon, aliens, aliens that march to the
+      left, to the right, bullets of the cannon, bullets of the aliens.
     - Action: ``Discrete(6)``: 0 nothing, 1 left, 2 up, 3 right, 4 down, 5 fire, of which up and down do nothing;
       ``Discrete(4)``: nothing, left, right, fire with ``minimal_actions``. There are five steps between two shots.
     - Reward: 1 for each alien. After the last one comes a new wave, which is faster with ``difficulty_ramping``.
@@ -73,7 +73,11 @@ class MinAtarSpaceInvaders(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        **TRAIN_CONFIG,
+        "train.total_timesteps": 5_000_000,
+        "train.target_return": 150.0,
+    }
     info = ("ramp_index",)
     channels = (
         ("cannon", TEAL),
