@@ -40,6 +40,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "pong": ("puffer_numba.envs.pong", "Pong", 5000),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
     "stochastic": ("puffer_numba.envs.stochastic", "Stochastic", None),
+    "tetris": ("puffer_numba.envs.tetris", "Tetris", 10_000),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
