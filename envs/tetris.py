@@ -122,8 +122,8 @@ class Tetris(JitEnv):
     - Terminated: there is no room for the next piece.
     - Truncated: after 10000 steps.
 
-    Source: PufferLib 3, Ocean's ``tetris``. There, a line pays no more than five rows of a drop, turns pay too, the cell
-    where a drop ends is not shown, pieces turn about the corner of their box, and rows of garbage come from below.
+    Source: PufferLib 3, Ocean's ``tetris``. There, a line pays no more than five rows of a drop, turns pay too, the
+    place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
     """
 
     train_config: ClassVar[dict[str, Any]] = {
@@ -221,7 +221,9 @@ class Tetris(JitEnv):
         if rests:
             for k in range(4):
                 s.rows[i, row + k] |= ((mask >> (16 * k)) & 15) << (column + EDGE)
-                s.board[i, (row + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = piece + 1
+                s.board[i, (row + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = (
+                    piece + 1
+                )
             full = False
             for k in range(4):
                 full |= (row + k < p.height) & (s.rows[i, row + k] == ALL_CELLS)

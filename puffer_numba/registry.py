@@ -31,6 +31,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "breakout": ("puffer_numba.envs.breakout", "Breakout", 10_000),
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
     "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
+    "flappy": ("puffer_numba.envs.flappy", "Flappy", 10_000),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
