@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -88,6 +89,7 @@ class PuffeRL:
         _check_batches(vecenv)
         train = config.train
         self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
+        numba.get_num_threads()  # starts Numba's threads, which sets torch's to as many where both use OpenMP
         torch.set_num_threads(train.torch_threads)
         self.device = _device(train.device)
         self.policy = policy.to(self.device)

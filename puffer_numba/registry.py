@@ -36,6 +36,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "connect_four": ("puffer_numba.envs.connect_four", "ConnectFour", None),
     "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
     "deep_sea": ("puffer_numba.envs.deep_sea", "DeepSea", None),
+    "flappy": ("puffer_numba.envs.flappy", "Flappy", 10_000),
     "frozen_lake": ("puffer_numba.envs.frozen_lake", "FrozenLake", 100),
     "frozen_lake_8x8": ("puffer_numba.envs.frozen_lake_8x8", "FrozenLake8x8", 200),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
@@ -54,6 +55,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "squared": ("puffer_numba.envs.squared", "Squared", None),
     "stochastic": ("puffer_numba.envs.stochastic", "Stochastic", None),
     "taxi": ("puffer_numba.envs.taxi", "Taxi", 200),
+    "tetris": ("puffer_numba.envs.tetris", "Tetris", 10_000),
     "tic_tac_toe": ("puffer_numba.envs.tic_tac_toe", "TicTacToe", None),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 
 import numpy as np
 import pytest
@@ -387,3 +388,18 @@ def test_settings_of_the_backend(name, overrides, backend):
         assert getattr(env, "agents_per_batch", 8) == (4 if overrides else 8)
     with load_env(config, num_envs=3) as env:  # for an evaluation, together
         assert env.num_agents == getattr(env, "agents_per_batch", 3) == 3
+
+
+def test_environments_on_several_threads_leave_torch_its_own(run_python):
+    """Numba starts OpenMP with as many threads as it has, in the first parallel kernel: torch's number, too."""
+    code = """
+        import torch
+        from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
+        from tests.jit_envs import force_threads
+        config = load_config("cartpole", {"env.num_envs": 64, "train.horizon": 4, "train.torch_threads": 1})
+        env = load_env(config)
+        trainer = PuffeRL(config, force_threads(env), load_policy(config, env))
+        trainer.evaluate()
+        assert torch.get_num_threads() == 1, torch.get_num_threads()
+    """
+    run_python(textwrap.dedent(code), NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")

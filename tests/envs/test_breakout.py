@@ -181,7 +181,7 @@ def test_a_step_is_four_frames():
     fast, slow = Breakout(16, dtype="float64"), Breakout(16, dtype="float64", frameskip=1)
     fast.reset(seed=0), slow.reset(seed=0)
     lost = 0
-    for _ in range(1500):
+    for _ in range(2500):
         gap = fast.state.x + BALL / 2 - fast.state.paddle_x - fast.state.paddle_width / 2
         actions = np.where(gap > 21, RIGHT, np.where(gap < -21, LEFT, STAY))
         balls, before = fast.state.balls.copy(), slow.state.balls.copy()

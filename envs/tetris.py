@@ -1,0 +1,322 @@
+"""Tetris: fit falling pieces together and clear full lines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+
+NOTHING, LEFT, RIGHT, ROTATE, SOFT_DROP, HARD_DROP, HOLD = range(7)
+WIDTH = 10
+PREVIEW = 2
+BAG = 7
+NUMBERS = 6
+NAMES = "IOTSZJL"
+COLORS: tuple[Color, ...] = (
+    TEAL,
+    AMBER,
+    (167, 120, 245),
+    (132, 204, 80),
+    CORAL,
+    (96, 145, 250),
+    (249, 146, 60),
+)
+
+
+def _boxes() -> np.ndarray[Any, Any]:
+    """Cells of all pieces as they appear and after 1, 2 and 3 turns: bool (7, 4, 4, 4). Each turns about its box."""
+    drawings = ("....####........", ".##..##.", ".#.###...", ".####....", "##..##...", "#..###...", "..####...")
+    boxes = np.zeros((len(NAMES), 4, 4, 4), np.bool_)
+    for piece, drawing in enumerate(drawings):
+        cells = np.array([c == "#" for c in drawing])
+        if NAMES[piece] == "O":  # it does not turn
+            boxes[piece, :, :2] = cells.reshape(2, 4)
+            continue
+        size = 4 if NAMES[piece] == "I" else 3
+        for turns in range(4):
+            boxes[piece, turns, :size, :size] = np.rot90(cells.reshape(size, size), -turns)
+    return boxes
+
+
+BOXES = _boxes()
+CELLS = np.argwhere(BOXES)[:, 2:].reshape(len(NAMES), 4, 4, 2).astype(np.int8)
+"""Row and column of each of a piece's four cells in its box: int8 (7, 4 turns, 4 cells, 2)."""
+
+# A row of the board is a word of 15 bits: three of wall, one for each column, two of wall. Four rows below one another
+# make a word of 64 bits, as do the four rows of a piece's box: they collide where these have a bit in common.
+EDGE = 3
+NO_CELL = 0b110000000000111
+ALL_CELLS = 0b111111111111111
+MASKS = (BOXES * (1 << (16 * np.arange(4)[:, None] + np.arange(4)))).sum(axis=(2, 3))
+"""Of each piece and turn, with its box at the left end of the words: int64 (7, 4)."""
+
+
+def window(rows, i, row):
+    """Four rows of the board, from this one down, as one word."""
+    first, second = np.int64(rows[i, row]), np.int64(rows[i, row + 1])
+    third, fourth = np.int64(rows[i, row + 2]), np.int64(rows[i, row + 3])
+    return first | second << 16 | third << 32 | fourth << 48
+
+
+def fits(rows, i, mask, row, column):
+    return window(rows, i, row) & (mask << (column + EDGE)) == 0
+
+
+def landing_row(rows, i, mask, row, column):
+    """Where the piece comes to lie if it drops from here."""
+    mask = mask << (column + EDGE)
+    below = window(rows, i, row + 1)
+    while below & mask == 0:
+        row += 1
+        below = below >> 16 | np.int64(rows[i, row + 4]) << 48
+    return row
+
+
+def shuffle(bags, i, first, rng):
+    """A new bag of seven at ``first``, each piece once (Fisher & Yates)."""
+    for k in range(BAG):
+        bags[i, first + k] = k
+    for k in range(BAG - 1, 0, -1):
+        other = integer(rng, k + 1)
+        bags[i, first + k], bags[i, first + other] = bags[i, first + other], bags[i, first + k]
+
+
+def clear_lines(rows, board, i, height):
+    """Take out full lines; how many."""
+    to = height - 1
+    for row in range(height - 1, -1, -1):
+        if rows[i, row] != ALL_CELLS:
+            if to != row:
+                rows[i, to] = rows[i, row]
+                for column in range(WIDTH):
+                    board[i, to * WIDTH + column] = board[i, row * WIDTH + column]
+            to -= 1
+    for row in range(to + 1):
+        rows[i, row] = NO_CELL
+        for column in range(WIDTH):
+            board[i, row * WIDTH + column] = 0
+    return to + 1
+
+
+class Tetris(JitEnv):
+    """Pieces of four cells fall onto a board of 10 columns. A line that is full goes away; the game is over when the
+    board is, up to where the pieces appear.
+
+    Pieces come from bags of seven, each once in a bag; the next two are known. One can be put on hold, once for each
+    that is dropped. A piece falls by itself, one row in ``fall_steps`` steps, faster with every fourth level of 10
+    lines, and comes to rest where it cannot. It turns clockwise within its box, where there is room.
+
+    - Observation: ``Box(-1, 1, (height * 10 + 34,), float32)``: for each cell, row by row from the top, 1 where a piece
+      has come to rest, 0.5 for the one that falls, -1 where a hard drop would put it, 0 elsewhere; the falling piece's
+      row, column and turns, steps since it last fell, how fast it falls, whether it can be put on hold; and one-hot, in
+      the order I, O, T, S, Z, J, L: the falling piece, the next two, the one on hold.
+    - Action: ``Discrete(7)``: nothing (0), left (1), right (2), turn (3), one row down (4), drop (5), hold (6). What
+      there is no room for does nothing.
+    - Reward: the game's score in hundreds: 1, 3, 5 or 8 for 1 to 4 lines at once; 0.01 for a row down by action 4, 0.02
+      for each row of a drop.
+    - Terminated: there is no room for the next piece.
+    - Truncated: after 10000 steps.
+
+    Source: PufferLib 3, Ocean's ``tetris``. There, a line pays no more than five rows of a drop, turns pay too, the
+    place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "policy.hidden_size": 128,
+        "train.total_timesteps": 20_000_000,
+    }
+    render_fps = 15
+    max_episode_steps = 10_000
+    metrics = ("lines",)
+    single_action_space = Discrete(7)
+
+    class State(NamedTuple):
+        rows: Annotated[np.uint16, "height + 4"]  # of the board, as words of bits; those below it are full
+        board: Annotated[np.int8, "height * 10"]  # 0 empty, else the piece + 1
+        bags: Annotated[np.int8, 14]  # the one in use, and the other
+        drawn: np.int8  # the falling piece's place in the bags, which are a ring
+        piece: np.int8
+        turns: np.int8
+        row: np.int16  # of its box
+        column: np.int16
+        held: np.int8  # piece + 1; 0 if none
+        swapped: bool  # the falling piece came from hold
+        waited: np.int16  # steps since it last fell
+        lines: int  # cleared
+
+    class Params(NamedTuple):
+        height: int = 20
+        """rows of the board"""
+        fall_steps: int = 6
+        """steps in which a piece falls by a row, at first"""
+        least_fall_steps: int = 3
+        """at last"""
+        masks: np.ndarray = MASKS
+        """of each piece and turn"""
+        cells: np.ndarray = CELLS
+        """of each piece and turn, in its box"""
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        return Box(-1, 1, (p.height * WIDTH + NUMBERS + (PREVIEW + 2) * len(NAMES),), np.float32)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 4 <= params.height <= 1000:
+            raise ValueError(f"Tetris: parameter height is {params.height}; expected 4 to 1000.")
+        if not 1 <= params.least_fall_steps <= 10_000:
+            raise ValueError(f"Tetris: parameter least_fall_steps is {params.least_fall_steps}; expected 1 to 10000.")
+        if not params.least_fall_steps <= params.fall_steps <= 10_000:
+            raise ValueError(
+                f"Tetris: parameter fall_steps is {params.fall_steps}; expected least_fall_steps, "
+                f"{params.least_fall_steps}, to 10000."
+            )
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        for row in range(p.height):
+            s.rows[i, row] = NO_CELL
+        for row in range(4):
+            s.rows[i, p.height + row] = ALL_CELLS
+        shuffle(s.bags, i, 0, rng)
+        shuffle(s.bags, i, BAG, rng)
+        s.piece[i] = s.bags[i, 0]
+        s.column[i] = 3
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        piece, turns, row, column = s.piece[i], s.turns[i], s.row[i], s.column[i]
+        mask = p.masks[piece, turns]
+        reward = 0.0
+        rests = False
+        swaps = (action == HOLD) & (not s.swapped[i])
+        if action == HARD_DROP:
+            bottom = landing_row(s.rows, i, mask, row, column)
+            reward = 0.02 * float(bottom - row)
+            row, rests = bottom, True
+        elif action == ROTATE:
+            turned = (turns + 1) % 4
+            if fits(s.rows, i, p.masks[piece, turned], row, column):
+                turns, mask = turned, p.masks[piece, turned]
+        elif (action == LEFT) | (action == RIGHT):
+            aside = column - 1 if action == LEFT else column + 1
+            column = aside if fits(s.rows, i, mask, row, aside) else column
+        elif action == SOFT_DROP and fits(s.rows, i, mask, row + 1, column):
+            row, reward = row + 1, 0.01
+
+        s.waited[i] += 1
+        level = 1 + s.lines[i] // 10
+        if (not rests) & (not swaps) & (s.waited[i] >= max(p.fall_steps - level // 4, p.least_fall_steps)):
+            s.waited[i] = 0
+            rests = not fits(s.rows, i, mask, row + 1, column)
+            row += not rests
+        over = False
+        if rests:
+            for k in range(4):
+                s.rows[i, row + k] |= ((mask >> (16 * k)) & 15) << (column + EDGE)
+                s.board[i, (row + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = (
+                    piece + 1
+                )
+            full = False
+            for k in range(4):
+                full |= (row + k < p.height) & (s.rows[i, row + k] == ALL_CELLS)
+            if full:
+                lines = clear_lines(s.rows, s.board, i, p.height)
+                s.lines[i] += lines
+                reward += float(2 * lines - 1 + (lines == 4))
+        if rests | swaps:
+            held = s.held[i]
+            if swaps:
+                s.held[i] = piece + 1
+            s.swapped[i] = swaps
+            if swaps & (held > 0):
+                piece = held - 1
+            else:
+                s.drawn[i] = (s.drawn[i] + 1) % (2 * BAG)
+                if s.drawn[i] % BAG == 0:  # the other bag is empty
+                    shuffle(s.bags, i, BAG - s.drawn[i], rng)
+                piece = s.bags[i, s.drawn[i]]
+            turns, row, column = 0, 0, 3
+            s.waited[i] = 0
+            over = not fits(s.rows, i, p.masks[piece, 0], row, column)
+        s.piece[i], s.turns[i], s.row[i], s.column[i] = piece, turns, row, column
+        return reward, over
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        cells = obs.shape[1] - NUMBERS - (PREVIEW + 2) * BAG
+        for k in range(cells):
+            obs[i, k] = 1.0 if s.board[i, k] > 0 else 0.0
+        piece, turns, row, column = s.piece[i], s.turns[i], s.row[i], s.column[i]
+        bottom = landing_row(s.rows, i, p.masks[piece, turns], row, column)
+        for k in range(4):
+            obs[i, (bottom + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = -1.0
+        for k in range(4):
+            obs[i, (row + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = 0.5
+
+        level = 1 + s.lines[i] // 10
+        fall_steps = max(p.fall_steps - level // 4, p.least_fall_steps)
+        obs[i, cells] = float(row) / float(p.height)
+        obs[i, cells + 1] = float(column) / float(WIDTH)
+        obs[i, cells + 2] = 0.25 * float(turns)
+        obs[i, cells + 3] = float(s.waited[i]) / float(fall_steps)
+        obs[i, cells + 4] = 1.0 / float(fall_steps)
+        obs[i, cells + 5] = float(not s.swapped[i])
+        for k in range(cells + NUMBERS, obs.shape[1]):
+            obs[i, k] = 0.0
+        first = cells + NUMBERS
+        obs[i, first + piece] = 1.0
+        for k in range(1, PREVIEW + 1):
+            obs[i, first + k * BAG + s.bags[i, (s.drawn[i] + k) % (2 * BAG)]] = 1.0
+        if s.held[i] > 0:
+            obs[i, first + (PREVIEW + 1) * BAG + s.held[i] - 1] = 1.0
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        cell, margin, side = 22, 14, 120
+        height = int(p.height)
+        canvas = Canvas(WIDTH * cell + 2 * margin + side, height * cell + 2 * margin)
+
+        def draw(x: float, y: float, color: Color, inset: int = 1, size: int = cell) -> None:
+            canvas.rectangle(x + inset, y + inset, size - 2 * inset, size - 2 * inset, color, radius=4)
+
+        def draw_box(x: float, y: float, title: str, piece: int) -> None:
+            canvas.text(x, y, title, FOREGROUND, 14)
+            for row, column in CELLS[piece, 0].tolist() if piece >= 0 else []:
+                draw(x + column * 18, y + 24 + row * 18, COLORS[piece], size=18)
+
+        for k, content in enumerate(s.board[i].tolist()):
+            color = COLORS[content - 1] if content else GRID
+            draw(margin + k % WIDTH * cell, margin + k // WIDTH * cell, color, 1 if content else 2)
+        piece, turns, column = int(s.piece[i]), int(s.turns[i]), int(s.column[i])
+        bottom = landing_row(s.rows, i, MASKS[piece, turns], int(s.row[i]), column)
+        for row, is_shadow in ((bottom, True), (int(s.row[i]), False)):
+            for down, right in CELLS[piece, turns].tolist():
+                x, y = margin + (column + right) * cell, margin + (row + down) * cell
+                draw(x, y, COLORS[piece])
+                if is_shadow:
+                    draw(x, y, BACKGROUND, 3)
+        x = 2 * margin + WIDTH * cell
+        for k in range(PREVIEW):
+            draw_box(x, margin + 80 * k, "next" if k == 0 else "", int(s.bags[i, (s.drawn[i] + k + 1) % (2 * BAG)]))
+        draw_box(x, margin + 190, "hold", int(s.held[i]) - 1)
+        canvas.text(x, margin + 300, "lines", FOREGROUND, 14)
+        canvas.text(x, margin + 320, str(int(s.lines[i])), AMBER, 30)
+        return canvas.array()
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        cells = np.array([".", *NAMES])[s.board[i]].reshape(-1, WIDTH)
+        for row, column in CELLS[s.piece[i], s.turns[i]].tolist():
+            cells[int(s.row[i]) + row, int(s.column[i]) + column] = NAMES[s.piece[i]].lower()
+        coming = "".join(NAMES[s.bags[i, (s.drawn[i] + k) % (2 * BAG)]] for k in range(1, PREVIEW + 1))
+        held = NAMES[s.held[i] - 1] if s.held[i] else "-"
+        board = "\n".join("".join(row) for row in cells.tolist())
+        return f"{board}\nnext {coming}  hold {held}  lines {s.lines[i]}"
