@@ -32,6 +32,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "cartpole": ("puffer_numba.envs.cartpole", "CartPole", 500),
     "continuous": ("puffer_numba.envs.continuous", "Continuous", 100),
     "flappy": ("puffer_numba.envs.flappy", "Flappy", 10_000),
+    "game_2048": ("puffer_numba.envs.game_2048", "Game2048", 20_000),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
