@@ -24,8 +24,8 @@ class Flappy(JitEnv):
       next pipes' near side from its middle, in ``spacing``; how far the middle of their gap is above it, and that
       of the gap after.
     - Action: ``Discrete(2)``: nothing (0); a flap (1), which makes the velocity ``flap`` upwards, whatever it was.
-    - Reward: 1 for each pair of pipes that is passed.
-    - Terminated: the bird touches a pipe, the ground or the ceiling.
+    - Reward: 1 for each pair of pipes that is passed, -1 for a crash.
+    - Terminated: the bird touches a pipe or the ground. The ceiling only stops it.
     - Truncated: after 10000 steps, or 399 pipes with the default params.
     - Start: in the middle, at rest, the first pipes at twice their spacing. Gaps have their middle uniform on
       [``margin``, 1 - ``margin``).
@@ -34,7 +34,7 @@ class Flappy(JitEnv):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 3_000_000,
+        "train.total_timesteps": 5_000_000,
         "train.target_return": 390.0,
     }
     render_fps = 30
@@ -108,12 +108,12 @@ class Flappy(JitEnv):
     @kernel
     def step_env(s, p, i, action, rng):
         velocity = p.flap if action == 1 else max(s.velocity[i] - p.gravity, -p.max_fall)
-        y = s.y[i] + velocity
-        distance = s.distance[i] - p.speed
         half = 0.5 * p.bird
+        y = min(s.y[i] + velocity, 1.0 - half)
+        distance = s.distance[i] - p.speed
         beside = (distance < half) & (distance + p.pipe_width > -half)
         inside = abs(y - s.gap[i]) < 0.5 * p.gap_height - half
-        crashed = (beside & (not inside)) | (y < half) | (y > 1.0 - half)
+        crashed = (beside & (not inside)) | (y < half)
         passed = distance + p.pipe_width <= -half
         new_gap = uniform(rng, p.margin, 1.0 - p.margin)
         s.y[i], s.velocity[i] = y, velocity
@@ -121,7 +121,7 @@ class Flappy(JitEnv):
         s.gap[i] = s.next_gap[i] if passed else s.gap[i]
         s.next_gap[i] = new_gap if passed else s.next_gap[i]
         s.passed[i] += passed
-        return 1.0 if passed else 0.0, crashed
+        return (1.0 if passed else 0.0) - (1.0 if crashed else 0.0), crashed
 
     @kernel
     def observe_env(s, p, i, obs):

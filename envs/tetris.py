@@ -44,8 +44,8 @@ def _boxes() -> np.ndarray[Any, Any]:
 
 
 BOXES = _boxes()
-CELLS = np.argwhere(BOXES)[:, 2:].reshape(len(NAMES), 4, 4, 2).astype(np.int8)
-"""Row and column of each of a piece's four cells in its box: int8 (7, 4 turns, 4 cells, 2)."""
+CELLS = np.argwhere(BOXES)[:, 2:].reshape(len(NAMES), 4, 4, 2).astype(np.int32)
+"""Row and column of each of a piece's four cells in its box: int32 (7, 4 turns, 4 cells, 2)."""
 
 # A row of the board is a word of 15 bits: three of wall, one for each column, two of wall. Four rows below one another
 # make a word of 64 bits, as do the four rows of a piece's box: they collide where these have a bit in common.
@@ -117,8 +117,8 @@ class Tetris(JitEnv):
       the order I, O, T, S, Z, J, L: the falling piece, the next two, the one on hold.
     - Action: ``Discrete(7)``: nothing (0), left (1), right (2), turn (3), one row down (4), drop (5), hold (6). What
       there is no room for does nothing.
-    - Reward: the game's score in hundreds: 1, 3, 5 or 8 for 1 to 4 lines at once; 0.01 for a row down by action 4, 0.02
-      for each row of a drop.
+    - Reward: the game's score in hundreds: 1, 3, 5 or 8 for 1 to 4 lines at once; 1/128 for a row down by action 4,
+      1/64 for each row of a drop.
     - Terminated: there is no room for the next piece.
     - Truncated: after 10000 steps.
 
@@ -192,14 +192,14 @@ class Tetris(JitEnv):
 
     @kernel
     def step_env(s, p, i, action, rng):
-        piece, turns, row, column = s.piece[i], s.turns[i], s.row[i], s.column[i]
+        piece, turns, row, column = int(s.piece[i]), int(s.turns[i]), int(s.row[i]), int(s.column[i])
         mask = p.masks[piece, turns]
         reward = 0.0
         rests = False
         swaps = (action == HOLD) & (not s.swapped[i])
         if action == HARD_DROP:
             bottom = landing_row(s.rows, i, mask, row, column)
-            reward = 0.02 * float(bottom - row)
+            reward = 0.015625 * float(bottom - row)
             row, rests = bottom, True
         elif action == ROTATE:
             turned = (turns + 1) % 4
@@ -209,7 +209,7 @@ class Tetris(JitEnv):
             aside = column - 1 if action == LEFT else column + 1
             column = aside if fits(s.rows, i, mask, row, aside) else column
         elif action == SOFT_DROP and fits(s.rows, i, mask, row + 1, column):
-            row, reward = row + 1, 0.01
+            row, reward = row + 1, 0.0078125
 
         s.waited[i] += 1
         level = 1 + s.lines[i] // 10
@@ -232,7 +232,7 @@ class Tetris(JitEnv):
                 s.lines[i] += lines
                 reward += float(2 * lines - 1 + (lines == 4))
         if rests | swaps:
-            held = s.held[i]
+            held = int(s.held[i])
             if swaps:
                 s.held[i] = piece + 1
             s.swapped[i] = swaps
@@ -242,7 +242,7 @@ class Tetris(JitEnv):
                 s.drawn[i] = (s.drawn[i] + 1) % (2 * BAG)
                 if s.drawn[i] % BAG == 0:  # the other bag is empty
                     shuffle(s.bags, i, BAG - s.drawn[i], rng)
-                piece = s.bags[i, s.drawn[i]]
+                piece = int(s.bags[i, s.drawn[i]])
             turns, row, column = 0, 0, 3
             s.waited[i] = 0
             over = not fits(s.rows, i, p.masks[piece, 0], row, column)
@@ -254,7 +254,7 @@ class Tetris(JitEnv):
         cells = obs.shape[1] - NUMBERS - (PREVIEW + 2) * BAG
         for k in range(cells):
             obs[i, k] = 1.0 if s.board[i, k] > 0 else 0.0
-        piece, turns, row, column = s.piece[i], s.turns[i], s.row[i], s.column[i]
+        piece, turns, row, column = int(s.piece[i]), int(s.turns[i]), int(s.row[i]), int(s.column[i])
         bottom = landing_row(s.rows, i, p.masks[piece, turns], row, column)
         for k in range(4):
             obs[i, (bottom + p.cells[piece, turns, k, 0]) * WIDTH + column + p.cells[piece, turns, k, 1]] = -1.0
@@ -272,11 +272,12 @@ class Tetris(JitEnv):
         for k in range(cells + NUMBERS, obs.shape[1]):
             obs[i, k] = 0.0
         first = cells + NUMBERS
+        drawn, held = int(s.drawn[i]), int(s.held[i])
         obs[i, first + piece] = 1.0
         for k in range(1, PREVIEW + 1):
-            obs[i, first + k * BAG + s.bags[i, (s.drawn[i] + k) % (2 * BAG)]] = 1.0
-        if s.held[i] > 0:
-            obs[i, first + (PREVIEW + 1) * BAG + s.held[i] - 1] = 1.0
+            obs[i, first + k * BAG + int(s.bags[i, (drawn + k) % (2 * BAG)])] = 1.0
+        if held > 0:
+            obs[i, first + (PREVIEW + 1) * BAG + held - 1] = 1.0
 
     @staticmethod
     def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:

@@ -1,0 +1,179 @@
+"""2048: slide numbered tiles together until one is 2048, or as large as can be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Discrete, MultiDiscrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+from puffer_numba.render import BACKGROUND, FOREGROUND, GRID, Canvas, Color
+
+UP, DOWN, LEFT, RIGHT = range(4)
+SIZE = 4
+CELLS = SIZE * SIZE
+LARGEST = 17  # as an exponent of 2: no larger tile is possible
+COLORS: tuple[Color, ...] = (
+    (94, 116, 138),
+    (94, 139, 151),
+    (56, 163, 165),
+    (45, 190, 172),
+    (87, 204, 153),
+    (163, 214, 84),
+    (251, 191, 36),
+    (249, 160, 50),
+    (251, 133, 72),
+    (251, 113, 99),
+    (236, 88, 130),
+    (190, 96, 220),
+)
+
+
+def slide(a, b, c, d):
+    """A line of four exponents (0 is empty), moved towards ``a``: the new line and what its merges score.
+
+    Each tile merges once, those in front first.
+    """
+    for _ in range(3):  # gaps move to the end
+        a, b = (b, 0) if a == 0 else (a, b)
+        b, c = (c, 0) if b == 0 else (b, c)
+        c, d = (d, 0) if c == 0 else (c, d)
+    score = 0
+    if (a > 0) & (a == b):
+        score += 2 << a
+        a, b, c, d = a + 1, c, d, 0
+    if (b > 0) & (b == c):
+        score += 2 << b
+        b, c, d = b + 1, d, 0
+    if (c > 0) & (c == d):
+        score += 2 << c
+        c, d = c + 1, 0
+    return a, b, c, d, score
+
+
+def add_tile(board, i, empty, rng):
+    """A 2, or one time in ten a 4, on one of the ``empty`` cells that are left."""
+    place = integer(rng, empty)
+    exponent = 2 if integer(rng, 10) == 0 else 1
+    for k in range(CELLS):
+        if board[i, k] == 0:
+            if place == 0:
+                board[i, k] = exponent
+            place -= 1
+
+
+def is_stuck(board, i):
+    """Whether no tile can move: no cell is empty, and no neighbours are equal."""
+    stuck = True
+    for k in range(CELLS):
+        stuck &= board[i, k] > 0
+        stuck &= (k % SIZE == SIZE - 1) or board[i, k] != board[i, min(k + 1, CELLS - 1)]
+        stuck &= (k >= CELLS - SIZE) or board[i, k] != board[i, min(k + SIZE, CELLS - 1)]
+    return stuck
+
+
+class Game2048(JitEnv):
+    """All tiles slide as far as they can; equal ones that meet become one of their sum. Then a new tile appears.
+
+    - Observation: ``MultiDiscrete([18] * 16)``: the cells, row by row: 0 empty, else the exponent of the tile, of 2.
+    - Action: ``Discrete(4)``: slide up (0), down (1), left (2), right (3).
+    - Reward: the sum of the tiles that come from merges, over ``reward_scale``; the game's score is their total. An
+      action that moves nothing changes nothing, and is charged ``idle_cost``.
+    - Terminated: no tile can move.
+    - Truncated: after 20000 steps.
+    - Start: two tiles. Each new tile is a 2 with probability 0.9, else a 4, on any empty cell.
+
+    Source: Cirulli's game 2048 (2014); PufferLib 3, Ocean's ``g2048``, where a merge pays by its exponent, and the end
+    of the game costs 1.
+    """
+
+    train_config: ClassVar[dict[str, Any]] = {}
+    max_episode_steps = 20_000
+    metrics = ("score", "largest", "reached_1024", "reached_2048")
+    single_observation_space = MultiDiscrete([LARGEST + 1] * CELLS)
+    single_action_space = Discrete(4)
+
+    class State(NamedTuple):
+        board: Annotated[np.int8, 16]
+        score: int
+        largest: int
+        reached_1024: bool
+        reached_2048: bool
+
+    class Params(NamedTuple):
+        reward_scale: float = 128.0
+        """score that earns a reward of 1; a power of 2, so that rewards are exact"""
+        idle_cost: float = 0.1
+        """of a move that moves nothing"""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not params.reward_scale > 0:
+            raise ValueError(f"Game2048: parameter reward_scale is {params.reward_scale:g}; expected more than 0.")
+        if not params.idle_cost >= 0:
+            raise ValueError(f"Game2048: parameter idle_cost is {params.idle_cost:g}; expected at least 0.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        add_tile(s.board, i, CELLS, rng)
+        add_tile(s.board, i, CELLS - 1, rng)
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        # the cells of a line are `along` apart, the lines `across`; `first` is the corner that tiles slide to
+        along = -SIZE if action == DOWN else SIZE if action == UP else -1 if action == RIGHT else 1
+        across = 1 if action <= DOWN else SIZE
+        first = (CELLS - SIZE) if action == DOWN else (SIZE - 1) if action == RIGHT else 0
+        gained = 0
+        moved = False
+        for line in range(SIZE):
+            k = first + line * across
+            a, b = np.int32(s.board[i, k]), np.int32(s.board[i, k + along])
+            c, d = np.int32(s.board[i, k + 2 * along]), np.int32(s.board[i, k + 3 * along])
+            new_a, new_b, new_c, new_d, score = slide(a, b, c, d)
+            moved |= (new_a != a) | (new_b != b) | (new_c != c) | (new_d != d)
+            s.board[i, k], s.board[i, k + along] = new_a, new_b
+            s.board[i, k + 2 * along], s.board[i, k + 3 * along] = new_c, new_d
+            gained += score
+        if moved:
+            empty = 0
+            largest = 0
+            for k in range(CELLS):
+                empty += s.board[i, k] == 0
+                largest = max(largest, s.board[i, k])
+            add_tile(s.board, i, empty, rng)
+            s.score[i] += gained
+            s.largest[i] = 1 << largest
+            s.reached_1024[i] = largest >= 10
+            s.reached_2048[i] = largest >= 11
+        reward = float(gained) / p.reward_scale if moved else -p.idle_cost
+        return reward, is_stuck(s.board, i)
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        for k in range(obs.shape[1]):
+            obs[i, k] = s.board[i, k]
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        cell, margin, top = 96, 8, 44
+        canvas = Canvas(SIZE * cell + 2 * margin, SIZE * cell + 2 * margin + top)
+        canvas.text(margin + 6, 12, f"score {int(s.score[i])}", FOREGROUND, 22)
+        for k, exponent in enumerate(s.board[i].tolist()):
+            x, y = margin + k % SIZE * cell, margin + top + k // SIZE * cell
+            color = COLORS[min(exponent, len(COLORS)) - 1] if exponent else GRID
+            canvas.rectangle(x + 4, y + 4, cell - 8, cell - 8, color, radius=10)
+            if exponent:
+                text = str(1 << exponent)
+                size = (40, 40, 36, 28, 24, 20)[len(text) - 1]
+                canvas.text(x + cell / 2 - len(text) * size * 0.29, y + cell / 2 - size * 0.66, text, BACKGROUND, size)
+        return canvas.array()
+
+    @staticmethod
+    def ansi_env(s: Any, p: Any, i: int) -> str:
+        cells = [str(1 << exponent) if exponent else "." for exponent in s.board[i].tolist()]
+        lines = ["".join(cell.rjust(7) for cell in cells[k : k + SIZE]) for k in range(0, CELLS, SIZE)]
+        return "\n".join([*lines, f"score {int(s.score[i])}"])
