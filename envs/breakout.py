@@ -93,9 +93,11 @@ class Breakout(JitEnv):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
+        "env.num_envs": 128,
         "policy.hidden_size": 128,
         "train.total_timesteps": 10_000_000,
+        "train.learning_rate": 1.5e-3,
+        "train.ent_coef": 0.01,
     }
     render_fps = 15
     max_episode_steps = 10_000

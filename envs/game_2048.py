@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete, MultiDiscrete
@@ -89,7 +89,6 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
     single_observation_space = MultiDiscrete([LARGEST + 1] * CELLS)

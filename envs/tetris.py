@@ -113,8 +113,8 @@ class Tetris(JitEnv):
 
     - Observation: ``Box(-1, 1, (height * 10 + 34,), float32)``: for each cell, row by row from the top, 1 where a piece
       has come to rest, 0.5 for the one that falls, -1 where a hard drop would put it, 0 elsewhere; the falling piece's
-      row, column and turns, steps since it last fell, how fast it falls, whether it can be put on hold; and one-hot, in
-      the order I, O, T, S, Z, J, L: the falling piece, the next two, the one on hold.
+      row, column and turns, steps since it last fell, how many it takes to fall, whether it can be put on hold; and
+      one-hot, in the order I, O, T, S, Z, J, L: the falling piece, the next two, the one on hold.
     - Action: ``Discrete(7)``: nothing (0), left (1), right (2), turn (3), one row down (4), drop (5), hold (6). What
       there is no room for does nothing.
     - Reward: the game's score in hundreds: 1, 3, 5 or 8 for 1 to 4 lines at once; 1/128 for a row down by action 4,
@@ -267,7 +267,7 @@ class Tetris(JitEnv):
         obs[i, cells + 1] = float(column) / float(WIDTH)
         obs[i, cells + 2] = 0.25 * float(turns)
         obs[i, cells + 3] = float(s.waited[i]) / float(fall_steps)
-        obs[i, cells + 4] = 1.0 / float(fall_steps)
+        obs[i, cells + 4] = min(0.0625 * float(fall_steps), 1.0)
         obs[i, cells + 5] = float(not s.swapped[i])
         for k in range(cells + NUMBERS, obs.shape[1]):
             obs[i, k] = 0.0

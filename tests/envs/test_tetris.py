@@ -127,7 +127,7 @@ class Game:
             for r, c in self.places(row, self.column, self.turns):
                 picture[r, c] = sign
         numbers = [self.row / HEIGHT, self.column / WIDTH, self.turns / 4]
-        numbers += [self.waited / self.fall_steps(), 1 / self.fall_steps(), not self.swapped]
+        numbers += [self.waited / self.fall_steps(), self.fall_steps() / 16, not self.swapped]
         return np.concatenate([picture.ravel(), numbers])
 
 
