@@ -166,11 +166,11 @@ def test_creators_that_cannot_be_imported_elsewhere() -> None:
         ("kill", WorkerError, r"worker 1 \(environments 2 to 3\) died: .*backend='serial' runs"),
         ("_exit", WorkerError, r"worker 1 \(environments 2 to 3\) died: "),
         ("exit", WorkerError, r"environment 2, in worker 1, failed: SystemExit: done"),
-        ("hang", WorkerError, r"worker 1 \(environments 2 to 3\) did not answer within 3 s; .* larger timeout"),
+        ("hang", WorkerError, r"worker 1 \(environments 2 to 3\) did not answer within 15 s; .* larger timeout"),
     ],
 )
 def test_an_actor_fails(fail: str, kind: type[Exception], message: str) -> None:
-    env = actors(env_kwargs={"fail": fail, "fail_seed": 2}, timeout=3.0 if fail == "hang" else 60.0)
+    env = actors(env_kwargs={"fail": fail, "fail_seed": 2}, timeout=15.0 if fail == "hang" else 60.0)
     env.reset(seed=0)
     env.step([0] * 4)
     env.step([0] * 4)
