@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
+from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.render import CORAL, GRID, TEAL, Canvas
 
@@ -69,7 +70,6 @@ class ConnectFour(JitEnv):
     @kernel
     def step_env(s, p, i, action, rng, team):
         player = s.turn[i]
-        other = 1 - player
         column = np.int64(action[player])
         occupied = s.pieces[i, 0] | s.pieces[i, 1]
         # adding the bottom cell carries through the pieces of a column, into the lowest cell that is free
@@ -79,15 +79,10 @@ class ConnectFour(JitEnv):
             return True
         s.pieces[i, player] |= piece
         s.moves[i] += 1
-        s.turn[i] = other
-        team.alive[i, player] = False
-        team.alive[i, other] = True
-        if has_four(s.pieces[i, player]):
-            team.reward[i, player] = 1.0
-            team.reward[i, other] = -1.0
-            return True
-        s.draw[i] = s.moves[i] == ROWS * COLUMNS
-        return s.draw[i]
+        won = has_four(s.pieces[i, player])
+        end_turn(s, i, team, player, won)
+        s.draw[i] = (not won) & (s.moves[i] == ROWS * COLUMNS)
+        return won | s.draw[i]
 
     @kernel
     def observe_env(s, p, i, obs):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
+from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.render import CORAL, GRID, TEAL, Canvas
 
@@ -67,21 +68,15 @@ class TicTacToe(JitEnv):
     @kernel
     def step_env(s, p, i, action, rng, team):
         player = s.turn[i]
-        other = 1 - player
         mark = np.int16(1 << action[player])
         if (s.marks[i, 0] | s.marks[i, 1]) & mark:
             team.reward[i, player] = -1.0
             return True
         s.marks[i, player] |= mark
-        s.turn[i] = other
-        team.alive[i, player] = False
-        team.alive[i, other] = True
-        if has_line(s.marks[i, player]):
-            team.reward[i, player] = 1.0
-            team.reward[i, other] = -1.0
-            return True
-        s.draw[i] = (s.marks[i, 0] | s.marks[i, 1]) == (1 << CELLS) - 1
-        return s.draw[i]
+        won = has_line(s.marks[i, player])
+        end_turn(s, i, team, player, won)
+        s.draw[i] = (not won) & ((s.marks[i, 0] | s.marks[i, 1]) == (1 << CELLS) - 1)
+        return won | s.draw[i]
 
     @kernel
     def observe_env(s, p, i, obs):

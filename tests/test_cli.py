@@ -77,6 +77,11 @@ def test_every_command_has_help(command, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (
+            ["play", "gym:CartPole-v1"],
+            "puffer play is for environments of this library; gymnasium.utils.play is for gym:",
+        ),
+        (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
         (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, play, list"),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),

@@ -48,3 +48,12 @@ def test_what_cannot_be_played(hold):
         play(puffer_numba.make("bandit", jit=False))
     with pytest.raises(APIUsageError, match="a JitEnv of one environment"):
         play(puffer_numba.make("cartpole", num_envs=2, jit=False))
+
+
+def test_keys_are_needed_for_what_digits_cannot_say(hold, monkeypatch):
+    env = puffer_numba.make("pendulum", jit=False)
+    monkeypatch.setattr(type(env), "keys", {})
+    with pytest.raises(
+        APIUsageError, match=r"Pendulum names no keys for Box\(-2.0, 2.0, .*; its class needs them: keys"
+    ):
+        play(env)

@@ -117,11 +117,10 @@ def step_from_states(
     *,
     sticky_action_prob: float = 0.1,
     difficulty_ramping: bool = True,
-    jit: bool = True,
 ) -> Seen:
     """One step of both from each of the states, given by our State's fields."""
     settings: Any = {"sticky_action_prob": sticky_action_prob, "difficulty_ramping": difficulty_ramping}
-    env = env_class(len(actions), autoreset="disabled", jit=jit, **settings)
+    env = env_class(len(actions), autoreset="disabled", **settings)
     env.reset(seed=0)
     known = env.get_state()
     given = {f"state.{name}": np.asarray(values, known[f"state.{name}"].dtype) for name, values in states.items()}

@@ -52,8 +52,8 @@ def test_episodes_with_few_actions_are_the_references():
     )
 
 
-@pytest.mark.parametrize(("difficulty_ramping", "jit"), [(True, True), (False, True)])
-def test_transitions_are_the_references(difficulty_ramping, jit):
+@pytest.mark.parametrize("difficulty_ramping", [True, False])
+def test_transitions_are_the_references(difficulty_ramping):
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     kind = rng.choice([NONE, ENEMY, GOLD], (n, 8), p=[0.4, 0.3, 0.3])
@@ -75,7 +75,7 @@ def test_transitions_are_the_references(difficulty_ramping, jit):
     states["spawn_speed"][rng.random(n) < 0.4] = 1
     actions = rng.integers(6, size=n)
     seen = step_from_states(
-        MinAtarAsterix, "asterix", as_reference, states, actions, difficulty_ramping=difficulty_ramping, jit=jit
+        MinAtarAsterix, "asterix", as_reference, states, actions, difficulty_ramping=difficulty_ramping
     )
     assert seen.terminals.sum() > 300
     assert (seen.rewards == 1).sum() > 300

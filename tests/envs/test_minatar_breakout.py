@@ -45,8 +45,7 @@ def test_episodes_are_the_references():
     follow(MinAtarBreakout, "breakout", as_reference, play_minimally, minimal_actions=True, steps=200)
 
 
-@pytest.mark.parametrize("jit", [True])
-def test_transitions_are_the_references(jit):
+def test_transitions_are_the_references():
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     states = {
@@ -61,7 +60,7 @@ def test_transitions_are_the_references(jit):
         "bricks": rng.integers(WALL + 1, size=n) * (rng.random(n) < 0.8),
         "last_action": rng.integers(6, size=n),
     }
-    seen = step_from_states(MinAtarBreakout, "breakout", as_reference, states, rng.integers(6, size=n), jit=jit)
+    seen = step_from_states(MinAtarBreakout, "breakout", as_reference, states, rng.integers(6, size=n))
     for name, value in {"ball_x": 0, "ball_y": 0, "ball_y ": 8, "strike": True, "terminal": True}.items():
         assert sum(game[name.strip()] == value for game in seen.games) > 200
     walls = np.array([np.sum(game["brick_map"]) for game in seen.games])

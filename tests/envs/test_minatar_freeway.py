@@ -38,8 +38,7 @@ def test_episodes_are_the_references():
     follow(MinAtarFreeway, "freeway", as_reference, play_minimally, steps=300, minimal_actions=True)
 
 
-@pytest.mark.parametrize("jit", [True])
-def test_transitions_are_the_references(jit):
+def test_transitions_are_the_references():
     rng = np.random.default_rng(0)
     n = TRANSITIONS
     states = {
@@ -52,7 +51,7 @@ def test_transitions_are_the_references(jit):
         "time_left": rng.choice([0, 1, 1000], n),
         "last_action": rng.integers(6, size=n),
     }
-    seen = step_from_states(MinAtarFreeway, "freeway", as_reference, states, rng.integers(6, size=n), jit=jit)
+    seen = step_from_states(MinAtarFreeway, "freeway", as_reference, states, rng.integers(6, size=n))
     rows = np.array([game["pos"] for game in seen.games])
     assert (seen.rewards == 1).sum() > 30
     assert ((rows == 9) & (states["y"] < 8) & (seen.rewards == 0)).sum() > 300  # hit by a car
