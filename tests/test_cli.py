@@ -79,7 +79,7 @@ def test_every_command_has_help(command, capsys):
     [
         (
             ["play", "gym:CartPole-v1"],
-            "puffer play is for environments of this library; gymnasium.utils.play is for gym:",
+            "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
         (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, play, list"),

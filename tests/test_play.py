@@ -53,7 +53,5 @@ def test_what_cannot_be_played(hold):
 def test_keys_are_needed_for_what_digits_cannot_say(hold, monkeypatch):
     env = puffer_numba.make("pendulum", jit=False)
     monkeypatch.setattr(type(env), "keys", {})
-    with pytest.raises(
-        APIUsageError, match=r"Pendulum names no keys for Box\(-2.0, 2.0, .*; its class needs them: keys"
-    ):
+    with pytest.raises(APIUsageError, match=r"Pendulum names no keys for Box.*; its class needs them: keys"):
         play(env)
