@@ -26,7 +26,14 @@ class Memory(JitEnv):
     last digit is never asked for, and saying 0 while the sequence is shown is rewarded; this one has none of the three.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 64,
+        "train.total_timesteps": 500_000,
+        "train.target_return": 0.999,
+        "train.horizon": 32,
+        "train.num_minibatches": 4,
+        "policy.lstm": True,
+    }
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)

@@ -155,6 +155,8 @@ class PolicyConfig:
     """One trunk for policy and value, which is almost twice as fast as one for each."""
     activation: Activation = "relu"
     """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
+    lstm: bool = False
+    """A long short-term memory between the hidden layers and the outputs; needs shared."""
     log_std: float = 0.0
     """Logarithm of the standard deviation of continuous actions at the start; above 1, most end up at the bounds."""
 
@@ -163,6 +165,7 @@ class PolicyConfig:
         _check_types(self, "policy")
         for name in ("hidden_size", "num_layers"):
             _check(self, "policy", name, "at least 1", lambda v: v >= 1)
+        _check(self, "policy", "lstm", "False, where policy.shared is off", lambda v: self.shared or not v)
 
 
 @dataclass

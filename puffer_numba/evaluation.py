@@ -16,9 +16,10 @@ from torch import nn
 from puffer_numba import checkpoint as checkpoints
 from puffer_numba.checkpoint import Checkpoint
 from puffer_numba.config import Config
+from puffer_numba.encoders import RunningNormalizer, StructuredEncoder
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.load import load_env
-from puffer_numba.models import RunningNormalizer, StructuredEncoder, load_policy
+from puffer_numba.models import Actor, load_policy
 from puffer_numba.pytorch import action_distribution, seed_stream
 from puffer_numba.render import Frame, picture, recorder, window
 from puffer_numba.resume import load_normalizer
@@ -135,7 +136,7 @@ def run_episodes(
     be the short ones.
     """
     rows, distribution, stream = env.num_agents, action_distribution(env.single_action_space), seed_stream(seed)
-    forward = getattr(policy, "forward_eval", policy)
+    actor = Actor(policy, rows, normalizer)
     quota = np.full(rows, episodes // rows)
     quota[: episodes % rows] += 1
     running_returns, running_lengths = np.zeros(rows), np.zeros(rows, np.int64)
@@ -149,8 +150,7 @@ def run_episodes(
         for screen in screens:
             screen(picture(env))
         acting = env.masks.copy()
-        observations = torch.from_numpy(env.observations)
-        params, _ = forward(normalizer(observations) if normalizer is not None else observations)
+        params, _ = actor.act(torch.from_numpy(env.observations), acting)
         if deterministic:
             actions[...] = distribution.mode(params)
         else:
@@ -158,6 +158,7 @@ def run_episodes(
         _, rewards, terminals, truncations, _ = env.step(distribution.to_env(actions))
         running_returns += np.where(acting, rewards, 0)
         running_lengths += acting
+        actor.forget(terminals | truncations)
         for row in np.flatnonzero((terminals | truncations) & acting):
             if quota[row]:
                 quota[row] -= 1

@@ -4,6 +4,9 @@ The trainer takes any `torch.nn.Module` whose ``forward(observations)`` returns 
 ``(rows, num_params)``, as `puffer_numba.pytorch.action_distribution` wants them, and ``(rows,)`` or ``(rows, 1)``.
 Where the module has a ``forward_eval``, that is called while experience is collected.
 
+`LSTM` puts a memory between the two halves of such a module, as PufferLib's LSTMWrapper does: the module then has
+``encode_observations(observations)``, which returns ``(rows, hidden_size)``, and ``decode_actions(hidden)``.
+
 `MLP` takes structured observations (emulated Dicts, Tuples and so on) apart with a `StructuredEncoder`; a policy of
 one's own does so with `puffer_numba.pytorch.nativize_tensor`.
 """
@@ -16,19 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
+from puffer_numba.encoders import MASK, StructuredEncoder, make_encoder
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.pytorch import NativeTensor, action_distribution, layer_init, nativize_dtype, nativize_tensor
-from puffer_numba.spaces import Emulated, leaf_bounds
+from puffer_numba.pytorch import action_distribution, layer_init
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
-MOST_ONE_HOT = 256
-MOST_EMBEDDED = 2**16
-EMBEDDING_SIZE = 32
-MASK = "action_mask"
 ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could become NaN
 
 
@@ -50,6 +49,7 @@ class MLP(nn.Module):
 
     Attributes:
         encoder: from observations to features: a `BoxEncoder`, or a `StructuredEncoder`.
+        hidden_size: features between `encode_observations` and `decode_actions`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class MLP(nn.Module):
                 layers += [layer_init(nn.Linear(n_in, n_out)), ACTIVATIONS[activation]()]
             return layers
 
-        self.shared = shared
+        self.shared, self.hidden_size = shared, hidden_size
         if shared:
             head = layer_init(nn.Linear(hidden_size, num_outputs + 1), std=0.01)
             nn.init.orthogonal_(head.weight[-1:], 1.0)  # the last output is the value
@@ -89,179 +89,159 @@ class MLP(nn.Module):
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Action parameters ``(rows, num_params)`` and values ``(rows,)`` of ``observations (rows, *shape)``."""
-        x = self.encoder(observations)
         if self.shared:
-            out = self.network(x)
-            params, values = out[:, :-1], out[:, -1]
+            params, values = self.decode_actions(self.encode_observations(observations))
         else:
-            params, values = self.actor(x), self.critic(x)[:, 0]
-        if self.num_masked:
-            legal = self.encoder.action_mask(observations)  # type: ignore[operator]
-            logits = params[:, : self.num_masked].masked_fill(~legal, ILLEGAL)
-            params = torch.cat([logits, params[:, self.num_masked :]], -1)
-        if self.has_log_std:
-            params = torch.cat([params, self.log_std.expand(len(params), -1)], -1)
-        return params, values
+            x = self.encoder(observations)
+            params, values = self._with_log_std(self.actor(x)), self.critic(x)[:, 0]
+        return self.mask_actions(params, observations), values
 
     def forward_eval(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """The same as `forward`; PufferLib's name for it while experience is collected."""
         return self.forward(observations)
 
+    def encode_observations(self, observations: Tensor) -> Tensor:
+        """What the last hidden layer makes of ``observations (rows, *shape)``: ``(rows, hidden_size)``. Shared only."""
+        return self.network[:-1](self.encoder(observations))
 
-class BoxEncoder(nn.Module):
-    """Flattens numbers to float32. Integers are divided by the largest that their space has, where it is bounded.
+    def decode_actions(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Action parameters, without the mask, and values of ``hidden (rows, hidden_size)``. Shared only."""
+        out = self.network[-1](hidden)
+        return self._with_log_std(out[:, :-1]), out[:, -1]
 
-    Attributes:
-        num_features: of one observation.
-    """
+    def mask_actions(self, params: Tensor, observations: Tensor) -> Tensor:
+        """``params`` with illegal actions made impossible, where ``observations`` have an ``action_mask``."""
+        if not self.num_masked:
+            return params
+        legal = self.encoder.action_mask(observations)  # type: ignore[operator]
+        logits = params[:, : self.num_masked].masked_fill(~legal, ILLEGAL)
+        return torch.cat([logits, params[:, self.num_masked :]], -1)
 
-    def __init__(self, space: Any) -> None:
-        super().__init__()
-        self.num_features = leaf_bounds(space)[0].size
-        self.scale = _integer_scale(space)
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """``(rows, num_features)`` float32 from ``observations (rows, *shape)``."""
-        x = observations.reshape(len(observations), self.num_features)
-        if x.dtype != torch.float32:
-            x = x.float()
-        return x * self.scale if self.scale != 1.0 else x
-
-
-class OneHotEncoder(nn.Module):
-    """One feature for each value of each component of a Discrete, MultiDiscrete or Text.
-
-    All components get as many as the largest needs: comparing with one range is several times faster than with many.
-    """
-
-    low: Tensor
-    choices: Tensor
-
-    def __init__(self, space: Any) -> None:
-        super().__init__()
-        low, most = _components(space)
-        self.num_features = len(low) * most
-        self.register_buffer("low", low, persistent=False)
-        self.register_buffer("choices", torch.arange(most), persistent=False)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """``(rows, num_features)`` float32 from ``values (rows, *shape)``; no feature for a value out of bounds."""
-        indices = values.reshape(len(values), len(self.low), 1).long() - self.low[:, None]
-        return (indices == self.choices).flatten(1).float()
+    def _with_log_std(self, params: Tensor) -> Tensor:
+        return torch.cat([params, self.log_std.expand(len(params), -1)], -1) if self.has_log_std else params
 
 
-class EmbeddingEncoder(nn.Module):
-    """A learned vector of `EMBEDDING_SIZE` for each component of a Discrete, MultiDiscrete or Text, from one table."""
+class LSTM(nn.Module):
+    """A recurrent policy: ``policy`` with a long short-term memory between its hidden layers and its outputs.
 
-    low: Tensor
-
-    def __init__(self, space: Any) -> None:
-        super().__init__()
-        low, most = _components(space)
-        self.table = nn.Embedding(most, EMBEDDING_SIZE)
-        self.num_features = len(low) * EMBEDDING_SIZE
-        self.register_buffer("low", low, persistent=False)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """``(rows, num_features)`` float32 from ``values (rows, *shape)``."""
-        indices = values.reshape(len(values), len(self.low)).long() - self.low
-        # The zeros of absent agents, and of what a OneOf has not chosen, can be out of bounds.
-        return self.table(indices.clamp(0, self.table.num_embeddings - 1)).flatten(1)
-
-
-def _components(space: Any) -> tuple[Tensor, int]:
-    """The least value of each component of a discrete space, and how many values the largest has."""
-    low, high = (np.ravel(bound).astype(np.int64) for bound in leaf_bounds(space))
-    return torch.from_numpy(low), int((high - low).max()) + 1
-
-
-class StructuredEncoder(nn.Module):
-    """Takes emulated observations apart, and makes one vector of float32 features of them.
-
-    - Boxes and MultiBinary are numbers, as `BoxEncoder` gives them.
-    - Discrete, MultiDiscrete and Text are one-hot where their components have up to `MOST_ONE_HOT` values, embedded up
-      to `MOST_EMBEDDED`, and numbers beyond.
-    - A OneOf is the index of its choice, and all of its parts: zeros but for the one that was chosen.
+    The state is zero where an episode begins, and stands still where a row is masked out: it waits for its turn, or is
+    out of the game. Gradients go back to the beginning of a rollout and no further.
 
     Args:
-        emulated: the environment's attribute of that name.
-        normalize: whether to shift and scale the numbers by their running mean and standard deviation.
+        policy: a module with ``encode_observations`` and ``decode_actions``, and ``hidden_size`` features between them.
 
-    Attributes:
-        num_features: of one observation; the numbers come first.
-        normalizer: of the numbers; None where it is not wanted, or there are none.
-        mask_size: elements of the leaf ``action_mask``, where there is one; else 0.
+    Source: Hochreiter & Schmidhuber (1997); PufferLib 3's LSTMWrapper; weights begin as in CleanRL's
+    ``ppo_atari_lstm.py``.
     """
 
-    def __init__(self, emulated: Emulated, normalize: bool = False) -> None:
+    def __init__(self, policy: Any) -> None:
         super().__init__()
-        self._native_dtype = nativize_dtype(emulated)
-        paths = [leaf.path for leaf in emulated.leaves]
-        mask = f"observation[{MASK!r}]"
-        self._mask = paths.index(mask) if mask in paths else None
-        self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
-        encoders = [_leaf_encoder(leaf.space) for leaf in emulated.leaves]
-        self.encoders = nn.ModuleList(encoders)
-        self._numbers = [k for k, encoder in enumerate(encoders) if isinstance(encoder, BoxEncoder)]
-        self._others = [k for k in range(len(encoders)) if k not in self._numbers]
-        self.num_features = sum(encoder.num_features for encoder in encoders)
-        self.normalizer: RunningNormalizer | None = None
-        if normalize and self._numbers:
-            self.normalizer = RunningNormalizer((sum(encoders[k].num_features for k in self._numbers),))
+        if not (hasattr(policy, "encode_observations") and getattr(policy, "shared", True)):
+            raise APIUsageError(
+                "LSTM() needs a policy with encode_observations and decode_actions, and one trunk for both outputs: of "
+                "MLP, shared=True."
+            )
+        self.policy = policy
+        self.hidden_size = int(policy.hidden_size)
+        self.cell = nn.LSTMCell(self.hidden_size, self.hidden_size)
+        for name, parameter in self.cell.named_parameters():
+            nn.init.zeros_(parameter) if "bias" in name else nn.init.orthogonal_(parameter, 1.0)
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """``(rows, num_features)`` float32 from flat ``observations (rows, *shape)``, uncast."""
-        parts = self._parts(observations)
-        numbers = [self.encoders[k](parts[k]) for k in self._numbers]
-        if self.normalizer is not None:
-            numbers = [self.normalizer(torch.cat(numbers, -1))]
-        return torch.cat([*numbers, *[self.encoders[k](parts[k]) for k in self._others]], -1)
+    @property
+    def encoder(self) -> nn.Module | None:
+        """The policy's own, if it has one."""
+        return getattr(self.policy, "encoder", None)
 
-    def action_mask(self, observations: Tensor) -> Tensor:
-        """``(rows, mask_size)`` bool: the leaf of that name."""
-        assert self._mask is not None
-        return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
+    def initial_state(self, rows: int) -> Tensor:
+        """What an episode begins with, for the hidden state and that of the cell: zeros ``(2, rows, hidden_size)``."""
+        return torch.zeros((2, rows, self.hidden_size), device=self.cell.weight_hh.device)
 
-    def update(self, observations: Tensor) -> None:
-        """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
-        if self.normalizer is not None:
-            parts = self._parts(observations)
-            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1))
+    def forward_eval(self, observations: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step: action parameters and values of ``observations (rows, *shape)``, and the next state."""
+        state = torch.stack(self.cell(self.policy.encode_observations(observations), (state[0], state[1])))
+        return *self._decode(state[0], observations), state
 
-    def _parts(self, observations: Tensor) -> list[Tensor]:
-        return _tensors(nativize_tensor(observations, self._native_dtype))
+    def forward(self, observations: Tensor, state: Tensor, acts: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """Many steps, as in training.
 
+        Args:
+            observations: ``(steps, rows, *shape)``.
+            state: ``(2, rows, hidden_size)``, before the first step.
+            acts: ``(steps, rows)`` bool; the state of a row that does not act stands still.
+            ends: ``(steps, rows)`` bool: whether the row's episode ends in the step.
 
-def _tensors(part: NativeTensor) -> list[Tensor]:
-    if isinstance(part, Tensor):
-        return [part]
-    return [tensor for sub in part.values() for tensor in _tensors(sub)]
+        Returns:
+            Action parameters and values, ``(steps * rows, ...)``.
+        """
+        flat = observations.flatten(0, 1)
+        features = self.policy.encode_observations(flat).unflatten(0, observations.shape[:2])
+        all_act = bool(acts.all())
+        goes_on = (~ends).to(features.dtype)[:, :, None]
+        h, c = state
+        outputs = []
+        for x, act, on, any_ends in zip(features, acts[:, :, None], goes_on, ends.any(1).tolist(), strict=True):
+            new_h, new_c = self.cell(x, (h, c))
+            outputs.append(new_h)
+            h, c = (new_h, new_c) if all_act else (torch.where(act, new_h, h), torch.where(act, new_c, c))
+            if any_ends:
+                h, c = h * on, c * on
+        return self._decode(torch.cat(outputs), flat)
 
-
-def _leaf_encoder(space: Any) -> BoxEncoder | OneHotEncoder | EmbeddingEncoder:
-    if isinstance(space, Discrete | MultiDiscrete | Text):
-        _, most = _components(space)
-        if most <= MOST_ONE_HOT:
-            return OneHotEncoder(space)
-        if most <= MOST_EMBEDDED:
-            return EmbeddingEncoder(space)
-    return BoxEncoder(space)
-
-
-def is_structured(env: PufferEnv) -> bool:
-    """Whether flat observations of ``env`` need a `StructuredEncoder`: all but a Box, or Boxes of one float dtype."""
-    emulated: Emulated | None = getattr(env, "emulated", None)
-    if emulated is None:
-        return False
-    alike = len(emulated.leaves) == 1 or emulated.observation_dtype.kind == "f"
-    return not (alike and all(isinstance(leaf.space, Box) for leaf in emulated.leaves))
+    def _decode(self, hidden: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
+        params, values = self.policy.decode_actions(hidden)
+        mask_actions = getattr(self.policy, "mask_actions", None)
+        return (params if mask_actions is None else mask_actions(params, observations)), values
 
 
-def make_encoder(env: PufferEnv, normalize: bool = False) -> BoxEncoder | StructuredEncoder:
-    """What makes features of the observations of ``env``."""
-    if is_structured(env):
-        return StructuredEncoder(env.emulated, normalize)  # type: ignore[attr-defined]
-    return BoxEncoder(env.single_observation_space)
+class Actor:
+    """Acts with ``policy`` in ``rows`` rows, and keeps their states where it is recurrent.
+
+    Args:
+        policy: any that the trainer takes; it is recurrent if it has an ``initial_state``, as `LSTM` has.
+        normalizer: of observations, or None.
+
+    Attributes:
+        state: ``(2, rows, hidden_size)``; None where the policy has no memory.
+    """
+
+    def __init__(self, policy: nn.Module, rows: int, normalizer: nn.Module | None = None, device: Any = "cpu") -> None:
+        self._forward = getattr(policy, "forward_eval", policy)
+        self._normalizer = normalizer
+        self._device = torch.device(device)
+        self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
+
+    def act(self, observations: Tensor, masks: NDArray[np.bool_], rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act go on."""
+        if self.state is None:
+            return self.look(observations)
+        before = self.state[:, rows]
+        params, values, after = self._step(observations, before)
+        if not masks.all():
+            after = torch.where(torch.from_numpy(masks).to(self._device)[None, :, None], after, before)
+        self.state[:, rows] = after
+        return params, values
+
+    def look(self, observations: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same from ``state``, which is left as it is."""
+        return self._step(observations, state)[:2]
+
+    def forget(self, ended: NDArray[np.bool_], rows: slice = slice(None)) -> None:
+        """Set the states of the rows whose episode ended to zero."""
+        if self.state is not None and ended.any():
+            self.state[:, rows][:, torch.from_numpy(ended).to(self._device)] = 0.0
+
+    def _step(self, observations: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if self._device.type != "cpu":
+            observations = observations.to(self._device)
+        if self._normalizer is not None:
+            observations = self._normalizer(observations)
+        result = self._forward(observations) if state is None else self._forward(observations, state)
+        return result[0], result[1].reshape(-1), result[-1]
+
+
+def is_recurrent(policy: nn.Module) -> bool:
+    """Whether ``policy`` has a state, as `LSTM` does."""
+    return hasattr(policy, "initial_state")
 
 
 def _mask_size(encoder: nn.Module, action_space: Any) -> int:
@@ -277,50 +257,12 @@ def _mask_size(encoder: nn.Module, action_space: Any) -> int:
     return size
 
 
-class RunningNormalizer(nn.Module):
-    """Shifts and scales tensors by their running mean and standard deviation, and clips them to 10."""
-
-    mean: Tensor
-    var: Tensor
-    count: Tensor
-
-    def __init__(self, shape: tuple[int, ...], device: Any = None) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(shape, device=device))
-        self.register_buffer("var", torch.ones(shape, device=device))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float64, device=device))
-
-    def forward(self, observations: Tensor) -> Tensor:
-        """Normalized float32 observations, of the same shape."""
-        return ((observations.float() - self.mean) * torch.rsqrt(self.var + 1e-8)).clamp_(-10, 10)
-
-    @torch.no_grad()
-    def update(self, observations: Tensor) -> None:
-        """Fold ``observations (rows, *shape)`` into the statistics (Chan, Golub & LeVeque, 1979)."""
-        if len(observations) == 0:
-            return
-        batch = observations.double()
-        batch_mean, batch_var, n = batch.mean(0), batch.var(0, correction=0), len(batch)
-        total = self.count + n
-        delta = batch_mean - self.mean
-        var = (self.var * self.count + batch_var * n + delta.square() * self.count * n / total) / total
-        self.mean += delta * n / total
-        self.var.copy_(var)
-        self.count.copy_(total)
-
-
-def _integer_scale(space: Any) -> float:
-    """What integer observations are multiplied by, so that networks see values of about 1."""
-    low, high = leaf_bounds(space)
-    if low.dtype.kind in "fb":
-        return 1.0
-    largest = float(max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)))
-    return 1.0 / largest if 0 < largest < 2**31 - 1 else 1.0
-
-
-def load_policy(config: Config, env: PufferEnv) -> MLP:
+def load_policy(config: Config, env: PufferEnv) -> MLP | LSTM:
     """The network of ``config.policy`` for the spaces of ``env``, initialized from ``config.train.seed``."""
     # Before anything is drawn: an orthogonal matrix differs in its last bits with the number of threads.
     torch.set_num_threads(config.train.torch_threads)
     torch.manual_seed(config.train.seed)
-    return MLP(env, **dataclasses.asdict(config.policy), normalize=config.train.normalize_observations)
+    settings = dataclasses.asdict(config.policy)
+    lstm = settings.pop("lstm")
+    policy = MLP(env, **settings, normalize=config.train.normalize_observations)
+    return LSTM(policy) if lstm else policy

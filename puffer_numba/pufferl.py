@@ -33,13 +33,14 @@ from puffer_numba.advantage import discounted_returns, gae, vtrace
 from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
 from puffer_numba.emulation.common import agents_per_batch, unwrap
+from puffer_numba.encoders import RunningNormalizer, StructuredEncoder, is_structured
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import SAME_STEP
 from puffer_numba.load import load_config, load_env
 from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
-from puffer_numba.models import RunningNormalizer, StructuredEncoder, is_structured, load_policy
+from puffer_numba.models import Actor, is_recurrent, load_policy
 from puffer_numba.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
 from puffer_numba.pytorch import CategoricalActions, action_distribution, seed_stream
@@ -47,8 +48,8 @@ from puffer_numba.rollout import EpisodeStatistics, Rollout
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "train"]
 
-LastObservations = tuple[int, np.ndarray, np.ndarray]
-"""Step, rows, and the last observations of episodes that were truncated there."""
+LastObservations = tuple[int, np.ndarray, np.ndarray, Tensor | None]
+"""Step, rows, and the last observations and policy states of episodes that were truncated there."""
 LARGE = 2**17  # rows of a rollout
 NEIGHBOURS = 16
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
@@ -87,18 +88,20 @@ class PuffeRL:
         config.validate()
         _check_autoreset(vecenv)
         _check_batches(vecenv)
+        _check_recurrent(config, vecenv, policy)
         train = config.train
         self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
         numba.get_num_threads()  # starts Numba's threads, which sets torch's to as many where both use OpenMP
         torch.set_num_threads(train.torch_threads)
         self.device = _device(train.device)
         self.policy = policy.to(self.device)
-        self._forward_eval = getattr(policy, "forward_eval", policy)
         self.distribution = action_distribution(vecenv.single_action_space)
         self.optimizer = make_optimizer(policy, train, self.device)
         self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
         self.normalizer = self._moments if isinstance(self._moments, RunningNormalizer) else None
         self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
+        self.actor = Actor(self.policy, vecenv.num_agents, self.normalizer, self.device)
+        self._first_state = None if self.actor.state is None else self.actor.state.clone()  # of the rollout
 
         self.rollout = Rollout(vecenv, self.distribution, train.horizon)
         self.statistics = EpisodeStatistics(self.rollout)
@@ -139,6 +142,8 @@ class PuffeRL:
         self._rollout_start = self.global_step
         np.copyto(rollout.observations[0], env.observations)
         np.copyto(rollout.masks[0], env.masks)
+        if self._first_state is not None and self.actor.state is not None:
+            self._first_state.copy_(self.actor.state)
         with torch.inference_mode():
             truncated = self._collect_batches() if self._is_asynchronous else self._collect()
             self._bootstrap(truncated)
@@ -161,16 +166,13 @@ class PuffeRL:
     def _collect(self) -> list[LastObservations]:
         """Step all rows together."""
         rollout, profile, clock = self.rollout, self.profile, time.perf_counter
-        truncated = []
+        truncated: list[LastObservations] = []
         for t in range(rollout.horizon):
             begin = clock()
             actions = self._choose(t)
             middle = clock()
             self._step(t, actions)
-            if rollout.truncations[t].any():
-                # Their values are computed together, after the rollout.
-                rows = np.flatnonzero(rollout.truncations[t])
-                truncated.append((t, rows, self.vecenv.final_observations[rows]))
+            self._end_episodes(t, slice(0, rollout.rows), truncated)
             profile["forward"] += middle - begin
             profile["env"] += clock() - middle
         return truncated
@@ -178,7 +180,7 @@ class PuffeRL:
     def _collect_batches(self) -> list[LastObservations]:
         """Step batches of rows, each at its own pace; one that is done waits for the others, and for the update."""
         rollout, env, profile, clock = self.rollout, self.vecenv, self.profile, time.perf_counter
-        truncated = []
+        truncated: list[LastObservations] = []
         to_send, self._waiting = [(0, rows) for rows in self._waiting], []
         times = {rows.start: 0 for _, rows in to_send}
         while to_send or len(self._waiting) < len(times):
@@ -191,9 +193,7 @@ class PuffeRL:
             t = times[rows.start]
             times[rows.start] += 1
             self._store(t, rows, (*results, masks))
-            if rollout.truncations[t, rows].any():
-                ended = rows.start + np.flatnonzero(rollout.truncations[t, rows])
-                truncated.append((t, ended, env.final_observations[ended]))
+            self._end_episodes(t, rows, truncated)
             is_done = t + 1 == rollout.horizon
             if is_done:
                 self._waiting.append(rows)
@@ -202,24 +202,27 @@ class PuffeRL:
             profile["env"] += clock() - middle
         return truncated
 
+    def _end_episodes(self, t: int, rows: slice, truncated: list[LastObservations]) -> None:
+        """Forget what the policy remembers of episodes that ended; the last observations of some join ``truncated``."""
+        rollout, actor = self.rollout, self.actor
+        if rollout.truncations[t, rows].any():
+            # Their values are computed together, after the rollout.
+            cut = rows.start + np.flatnonzero(rollout.truncations[t, rows])
+            state = None if actor.state is None else actor.state[:, torch.from_numpy(cut)]
+            truncated.append((t, cut, self.vecenv.final_observations[cut], state))
+        if actor.state is not None:
+            actor.forget(rollout.terminals[t, rows] | rollout.truncations[t, rows], rows)
+
     def _choose(self, t: int, rows: slice | None = None) -> np.ndarray:
         """Actions on the observations of slot ``t``, of some rows or all; they and their values go into the rollout."""
         rollout = self.rollout
         slots = self._observation_slots[t], self._value_slots[t], rollout.actions[t], rollout.log_probs[t]
         observations, value_slot, actions, log_probs = slots if rows is None else (slot[rows] for slot in slots)
-        params, values = self._act(observations)
+        which = slice(None) if rows is None else rows
+        params, values = self.actor.act(observations, rollout.masks[t, which], which)
         self.distribution.sample(params, self.stream, actions, log_probs)
         value_slot.copy_(values)
         return self.distribution.to_env(actions)
-
-    def _act(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Action parameters and values ``(rows,)`` of one step's observations."""
-        if self.device.type != "cpu":
-            observations = observations.to(self.device)
-        if self.normalizer is not None:
-            observations = self.normalizer(observations)
-        params, values = self._forward_eval(observations)
-        return params, values.reshape(-1)
 
     def _step(self, t: int, actions: np.ndarray) -> None:
         """Step the environments; results end up in the rollout."""
@@ -243,12 +246,14 @@ class PuffeRL:
     def _bootstrap(self, truncated: list[LastObservations]) -> None:
         """Values of what follows the rollout, and of the last observations of truncated episodes."""
         begin = time.perf_counter()
-        _, values = self._act(self._observation_slots[-1])
+        _, values = self.actor.look(self._observation_slots[-1], self.actor.state)
         self._value_slots[-1].copy_(values)
         if truncated:
-            _, values = self._act(torch.from_numpy(np.concatenate([last for _, _, last in truncated])))
+            observations = torch.from_numpy(np.concatenate([last for _, _, last, _ in truncated]))
+            states = [state for *_, state in truncated if state is not None]
+            _, values = self.actor.look(observations, torch.cat(states, 1) if states else None)
             final_values, first = values.cpu().numpy(), 0
-            for t, rows, _ in truncated:
+            for t, rows, *_ in truncated:
                 self.rollout.final_values[t, rows] = final_values[first : first + len(rows)]
                 first += len(rows)
         self.profile["forward"] += time.perf_counter() - begin
@@ -272,7 +277,8 @@ class PuffeRL:
         for epoch in range(config.update_epochs):
             if epoch == 0 or config.advantage == "vtrace":
                 self._advantages(batch, epoch)
-            records += [self._update(batch, rows) for rows in self._minibatches()]
+            minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
+            records += [self._update(batch, rows) for rows in minibatches]
             if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
                 break
         if self._moments is not None:
@@ -334,10 +340,13 @@ class PuffeRL:
         """Values ``(horizon + 1, rows)`` and importance ratios ``(horizon, rows)`` of the policy as it is now."""
         rollout = self.rollout
         values, ratios = np.empty_like(rollout.values), np.empty_like(rollout.log_probs)
+        actor = Actor(self.policy, rollout.rows, self.normalizer, self.device)
+        actor.state = None if self._first_state is None else self._first_state.clone()
         for t, observations in enumerate(self._observation_slots):
-            params, value = self._act(observations)
+            params, value = actor.act(observations, rollout.masks[t])
             values[t] = value.cpu().numpy()
             if t < rollout.horizon:
+                actor.forget(rollout.terminals[t] | rollout.truncations[t])
                 rows = slice(t * rollout.rows, (t + 1) * rollout.rows)
                 log_probs, _ = self.distribution.log_prob_entropy(params, batch["actions"][rows])
                 ratios[t] = (log_probs - batch["old_log_probs"][rows]).exp().cpu().numpy()
@@ -360,13 +369,37 @@ class PuffeRL:
             if len(part):
                 yield part
 
-    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor:
-        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them."""
-        config = self.config.train
+    def _whole_rows(self) -> Iterator[Tensor]:
+        """Minibatches for a recurrent policy: whole rows of the rollout, shuffled; indices ``(horizon, some rows)``."""
+        horizon, count = self.rollout.horizon, self.rollout.rows
+        rows = torch.randperm(count, generator=self.generator).to(self.device)
+        first = torch.arange(horizon, device=self.device)[:, None] * count
+        for part in rows.tensor_split(self.config.train.num_minibatches):
+            yield first + part
+
+    def _evaluate_actions(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Action parameters and values of a minibatch, and which rows of the batch they are of."""
         observations = batch["observations"][rows]
         if self.normalizer is not None:
             observations = self.normalizer(observations)
-        params, values = self.policy(observations)
+        if self._first_state is None:
+            return *self.policy(observations), rows
+        rollout, columns = self.rollout, rows[0] % self.rollout.rows
+        masks, ends = (
+            torch.from_numpy(a).to(self.device)[:, columns]
+            for a in (rollout.masks[:-1], rollout.terminals | rollout.truncations)
+        )
+        params, values = self.policy(observations, self._first_state[:, columns], masks, ends)
+        rows = rows.flatten()
+        if not masks.all():
+            acting = masks.flatten().nonzero()[:, 0]
+            params, values, rows = params[acting], values[acting], rows[acting]
+        return params, values, rows
+
+    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor:
+        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them."""
+        config = self.config.train
+        params, values, rows = self._evaluate_actions(batch, rows)
         for optimizer in self.optimizer:
             optimizer.zero_grad(set_to_none=True)
         if self._fast_loss and params.dtype == values.dtype == torch.float32:
@@ -638,6 +671,14 @@ def _check_batches(env: PufferEnv) -> None:
     if not getattr(unwrap(env), "zero_copy", True):
         raise APIUsageError(
             "the trainer needs batches that are always of the same rows; make the environments with zero_copy=True."
+        )
+
+
+def _check_recurrent(config: Config, env: PufferEnv, policy: nn.Module) -> None:
+    if is_recurrent(policy) and config.train.num_minibatches > env.num_agents:
+        raise APIUsageError(
+            f"a recurrent policy learns from whole rows, of which there are {env.num_agents}: train.num_minibatches is "
+            f"{config.train.num_minibatches}; expected at most that."
         )
 
 

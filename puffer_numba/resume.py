@@ -21,7 +21,7 @@ from puffer_numba.checkpoint import (
 from puffer_numba.checkpoint import restore_array as restore
 
 if TYPE_CHECKING:
-    from puffer_numba.models import RunningNormalizer
+    from puffer_numba.encoders import RunningNormalizer
     from puffer_numba.pufferl import PuffeRL
 
 Arrays = dict[str, NDArray[Any]]
@@ -42,6 +42,8 @@ def trainer_state(trainer: PuffeRL) -> tuple[Arrays, dict[str, Any]]:
         "statistics.recent_returns": np.array(statistics.recent_returns, np.float64),
         "statistics.recent_lengths": np.array(statistics.recent_lengths, np.int64),
     }
+    if trainer.actor.state is not None:
+        arrays["policy_state"] = trainer.actor.state.cpu().numpy()
     for name, array in optimizer_arrays(trainer.optimizer).items():
         arrays[f"optimizer.{name}"] = array
     for name, normalizer in _normalizers(trainer).items():
@@ -95,6 +97,8 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     trainer.vecenv.set_state(state)  # type: ignore[attr-defined]
     restore(trainer.vecenv.observations, arrays, "rollout.observations")
     restore(trainer.vecenv.masks, arrays, "rollout.masks")
+    if trainer.actor.state is not None:
+        trainer.actor.state.copy_(torch.from_numpy(arrays["policy_state"].copy()))
     trainer.reset_done = True
 
 

@@ -32,7 +32,7 @@ VARIANTS = [
     ("cartpole", {}),
     ("cartpole", {"train.optimizer": "muon", "train.normalize_observations": True, "train.normalize_returns": True}),
     ("squared", {"train.advantage": "vtrace", "policy.shared": True}),
-    ("memory", {"train.anneal_lr": False}),
+    ("memory", {"train.anneal_lr": False, "policy.shared": True}),
     ("bandit", {"train.target_kl": 1e-4}),
 ]
 

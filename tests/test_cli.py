@@ -224,6 +224,7 @@ def test_a_module_of_the_current_folder(name, tmp_path):
 
 def test_parameters_and_settings_of_a_class_of_a_module(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())  # to which the current folder is added
     (tmp_path / "another_module.py").write_text(MY_MODULE)
     with pytest.raises(SystemExit):
         main(["train", "another_module:Mine", "--help"])

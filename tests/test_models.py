@@ -10,7 +10,8 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import puffer_numba
-from puffer_numba.models import MLP, RunningNormalizer
+from puffer_numba.encoders import RunningNormalizer
+from puffer_numba.models import MLP
 
 
 def spaces(observation, action):

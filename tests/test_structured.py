@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from puffer_numba import pufferl, vector
 from puffer_numba.emulation.wrap import PettingZooPufferEnv
+from puffer_numba.encoders import EMBEDDING_SIZE, BoxEncoder, StructuredEncoder, make_encoder
 from puffer_numba.env import APIUsageError
-from puffer_numba.models import EMBEDDING_SIZE, MLP, BoxEncoder, StructuredEncoder, make_encoder
+from puffer_numba.models import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.pytorch import action_distribution, seed_stream
 from puffer_numba.spaces import ObservationLayout

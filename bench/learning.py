@@ -1,0 +1,236 @@
+"""The learning table: what ``puffer train NAME`` reaches with no options, for every environment and several seeds.
+
+::
+
+    python bench/learning.py                          # interrupted, it goes on where it was
+    python bench/learning.py cartpole taxi --seeds 3
+    python bench/learning.py --write                  # only writes the table
+
+Each run is a line of ``bench/learning.jsonl``; a run that is there, with the settings that the environment has now, is
+not repeated. ``docs/learning.md`` is written from these lines. The score is the mean return of episodes that the
+trained policy plays afterwards, drawing its actions; for board games, the share of games won. Seconds are those of
+training alone: a short run before it compiles what must be compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from players import one_ply, random_player
+from rich.console import Console
+
+import puffer_numba
+from puffer_numba.env import PufferEnv
+from puffer_numba.evaluation import run_episodes
+from puffer_numba.matches import Player, play, policy_player
+from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
+from puffer_numba.recommended import RECOMMENDED
+
+RUNS = Path(__file__).parent / "learning.jsonl"
+PAGE = Path(__file__).parent.parent / "docs" / "learning.md"
+SEEDS = 5
+EPISODES = 200
+GAMES = 1000
+EVALUATION_SEED = 10_000
+GAMES_OF_TWO = {"connect_four": (0.95, 0.80), "tic_tac_toe": (0.95, 0.80)}
+
+
+class Reference(NamedTuple):
+    """A score to compare with."""
+
+    score: float
+    what: str
+
+
+REFERENCES: dict[str, Reference] = {
+    "acrobot": Reference(-100, "solved"),
+    "bandit": Reference(1.0, "optimum"),
+    "blackjack": Reference(-0.0465, "basic strategy, as dealt here"),
+    "cartpole": Reference(475, "solved"),
+    "catch": Reference(1.0, "optimum"),
+    "cliff_walking": Reference(-13, "optimum"),
+    "deep_sea": Reference(0.99, "optimum"),
+    "frozen_lake": Reference(0.744, "optimum in 100 steps"),
+    "frozen_lake_8x8": Reference(0.913, "optimum in 200 steps"),
+    "gym:LunarLander-v3": Reference(200, "solved"),
+    "gym:Pendulum-v1": Reference(-200, "PPO of RL Baselines3 Zoo"),
+    "memory": Reference(1.0, "optimum, with a memory"),
+    "minatar_asterix": Reference(15, "DQN, Young & Tian (2019)"),
+    "minatar_breakout": Reference(9, "DQN, Young & Tian (2019)"),
+    "minatar_freeway": Reference(50, "DQN, Young & Tian (2019)"),
+    "minatar_seaquest": Reference(20, "DQN, Young & Tian (2019)"),
+    "minatar_space_invaders": Reference(45, "DQN, Young & Tian (2019)"),
+    "mountain_car": Reference(-110, "solved"),
+    "mountain_car_continuous": Reference(90, "solved"),
+    "multiagent": Reference(1.0, "optimum"),
+    "password": Reference(1.0, "optimum"),
+    "pendulum": Reference(-200, "PPO of RL Baselines3 Zoo"),
+    "squared": Reference(1.0, "optimum"),
+    "stochastic": Reference(1.0, "optimum"),
+    "taxi": Reference(7.93, "optimum"),
+}
+
+
+class Run(NamedTuple):
+    """One training run: a line of the file."""
+
+    env: str
+    seed: int
+    settings: str
+    """Digest of all settings but the seed."""
+    scores: dict[str, float]
+    steps: int
+    seconds: float
+
+
+def names() -> list[str]:
+    """The suite, and Gymnasium's environments that have settings here."""
+    return [*puffer_numba.list_envs(), *RECOMMENDED]
+
+
+def settings_of(name: str) -> str:
+    """A digest that changes when the environment's training settings do."""
+    config = load_config(name).to_dict()
+    del config["train"]["seed"]
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def train(name: str, seed: int, data_dir: str) -> Run:
+    """Train, save a checkpoint, and measure."""
+    config = load_config(name, {"train.seed": seed, "train.data_dir": data_dir, "train.tensorboard": False})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    started = time.perf_counter()
+    trainer.learn()
+    seconds = time.perf_counter() - started
+    trainer.save_checkpoint()
+    run = Run(name, seed, settings_of(name), measure(name, trainer), trainer.global_step, round(seconds, 2))
+    trainer.close()
+    return run
+
+
+def measure(name: str, trainer: PuffeRL) -> dict[str, float]:
+    """Scores of the trained policy, in environments of their own."""
+    if name in GAMES_OF_TWO:
+        with load_env(trainer.config, 100) as env:
+            options = {"normalizer": trainer.normalizer, "seed": EVALUATION_SEED}
+            own = policy_player(trainer.policy, env.single_action_space, **options)
+            return {
+                "wins against a random player": wins(env, own, random_player(EVALUATION_SEED)),
+                "wins against a one-ply player": wins(env, own, one_ply(EVALUATION_SEED)),
+            }
+    with load_env(trainer.config, 64) as env:
+        normalizer = trainer.normalizer
+        returns, _ = run_episodes(env, trainer.policy, EPISODES, normalizer, seed=EVALUATION_SEED)
+    return {"return": float(returns.mean())}
+
+
+def wins(env: PufferEnv, player: Player, opponent: Player) -> float:
+    """The share of games that ``player`` wins, beginning half of them."""
+    return float(np.mean(play(env, [player, opponent], GAMES)[:, 0] > 0))
+
+
+def load_runs() -> dict[tuple[str, int], Run]:
+    """Runs by environment and seed, of the settings as they are now."""
+    if not RUNS.exists():
+        return {}
+    runs = [Run(**json.loads(line)) for line in RUNS.read_text().splitlines()]
+    known = {name: settings_of(name) for name in {run.env for run in runs} & set(names())}
+    return {(run.env, run.seed): run for run in runs if run.settings == known.get(run.env)}
+
+
+def store(runs: Iterable[Run]) -> None:
+    """Write the file anew, in order."""
+    ordered = sorted(runs, key=lambda run: (run.env, run.seed))
+    temporary = RUNS.with_suffix(".new")
+    temporary.write_text("".join(json.dumps(run._asdict()) + "\n" for run in ordered))
+    temporary.replace(RUNS)
+
+
+def compile_for(name: str) -> None:
+    """Train for two rollouts, so that no timed run compiles."""
+    config = load_config(name, {"train.tensorboard": False})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    trainer.learn(2 * config.train.horizon * env.num_agents)
+    trainer.close()
+
+
+def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
+    """The table's rows, in Markdown."""
+    yield "| environment | reference | reached: mean ± std (worst) | steps | seconds | command |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name in names():
+        mine = [run for (env, _), run in sorted(runs.items()) if env == name]
+        for index, what in enumerate(mine[0].scores if mine else ()):
+            reference, note = _reference(name, index)
+            scores = [run.scores[what] for run in mine]
+            label = name if what == "return" else f"{name}, {what}"
+            worst = min(scores)
+            reached = f"{_short(statistics.fmean(scores))} ± {_short(statistics.pstdev(scores))} ({_short(worst)})"
+            steps = f"{statistics.median(run.steps for run in mine) / 1e6:.2f} M"
+            seconds = f"{statistics.median(run.seconds for run in mine):.1f}"
+            yield f"| {label} | {reference} {note} | {reached} | {steps} | {seconds} | `puffer train {name}` |"
+
+
+def _reference(name: str, index: int) -> tuple[str, str]:
+    if name in GAMES_OF_TWO:
+        return f"{GAMES_OF_TWO[name][index]:.2f}", "wanted"
+    found = REFERENCES.get(name)
+    return (_short(found.score), found.what) if found else ("", "none")
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 20 else f"{value:.3f}"
+
+
+HEADER = """# What the trainer reaches
+
+`puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
+here. Scores are of episodes that the trained policy plays afterwards, drawing its actions: the mean return over
+{episodes} episodes, or the share of {games} games won, half of them as beginner. Mean, standard deviation and worst of
+{seeds} seeds; steps and seconds are the medians. Times on 2 cores (AMD EPYC), without compilation.
+
+`python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
+
+"""
+
+
+def write(runs: dict[tuple[str, int], Run], seeds: int) -> None:
+    """Write the page."""
+    header = HEADER.format(episodes=EPISODES, games=GAMES, seeds=seeds)
+    PAGE.write_text(header + "\n".join(lines(runs)) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="environments; all by default")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="1 to this (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="also repeat what has been done")
+    parser.add_argument("--write", action="store_true", help="train nothing; write the page")
+    parser.add_argument("--data-dir", default="runs", help="folder of the checkpoints (default: %(default)s)")
+    args = parser.parse_args()
+    console, runs = Console(highlight=False), load_runs()
+    for name in [] if args.write else args.names or names():
+        todo = [seed for seed in range(1, args.seeds + 1) if args.again or (name, seed) not in runs]
+        if todo:
+            compile_for(name)
+        for seed in todo:
+            run = train(name, seed, args.data_dir)
+            runs = load_runs() | {(name, seed): run}  # another process may have written meanwhile
+            store(runs.values())
+            scores = ", ".join(f"{what} {_short(score)}" for what, score in run.scores.items())
+            console.print(f"{name} seed {seed}: {scores}; {run.steps:,} steps, {run.seconds:.1f} s")
+    write(runs, args.seeds)
+
+
+if __name__ == "__main__":
+    main()
