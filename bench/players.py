@@ -11,6 +11,7 @@ from puffer_numba.env import PufferEnv
 from puffer_numba.envs.connect_four import ROWS, STRIDE, ConnectFour, has_four
 from puffer_numba.envs.tic_tac_toe import TicTacToe, has_line
 from puffer_numba.matches import Player
+from puffer_numba.spaces import action_masks
 
 Actions = NDArray[np.int64]
 
@@ -36,8 +37,8 @@ def one_ply(seed: int) -> Player:
 
 def _legal(env: PufferEnv) -> NDArray[np.bool_]:
     """Which moves each row has; who waits, all: it does not matter."""
-    dtype = env.emulated.emulated_observation_dtype  # type: ignore[attr-defined]
-    masks = env.observations.view(dtype)[:, 0]["action_mask"].astype(bool)
+    masks = action_masks(env)
+    assert masks is not None
     return masks | ~masks.any(1)[:, None]
 
 

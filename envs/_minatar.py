@@ -49,6 +49,13 @@ class MinAtar(JitEnv):
         action_digits: int = 0x543210
         """computed: which of the six actions each action is, a hexadecimal digit for each, the last digit first"""
 
+    @property
+    def keys(self) -> dict[str, Any]:  # type: ignore[override]
+        """Actions by the names of keys."""
+        names = ("", "left", "up", "right", "down", "space")
+        offered = self.minimal_action_set if self.params.minimal_actions else range(6)
+        return {names[number]: action for action, number in enumerate(offered)}
+
     @classmethod
     def setup(cls, params: Any) -> Any:
         if not 0 <= params.sticky_action_prob <= 1:

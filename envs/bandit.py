@@ -9,6 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, stream_starts
+from puffer_numba.render import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Bandit(JitEnv):
@@ -22,11 +23,13 @@ class Bandit(JitEnv):
     Source: PufferLib 3, Ocean's ``bandit``. There the noise is scaled twice; here it is what its name says.
     """
 
+    render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000, "train.target_return": 0.99}
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
 
     class State(NamedTuple):
+        arm: int  # that was pulled, plus 1; 0 before
         solved: bool
 
     class Params(NamedTuple):
@@ -63,6 +66,7 @@ class Bandit(JitEnv):
 
     @kernel
     def step_env(s, p, i, action, rng):
+        s.arm[i] = action + 1
         s.solved[i] = action == p.arm
         reward = p.reward_scale if s.solved[i] else 0.0
         if p.reward_noise > 0.0:
@@ -72,3 +76,15 @@ class Bandit(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = 1.0
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        """A circle for each arm: the one that was pulled is filled; a ring marks the one that pays."""
+        cell, arms, pulled = 64, int(p.num_actions), int(s.arm[i]) - 1
+        canvas = Canvas(arms * cell + 16, cell + 16)
+        for arm in range(arms):
+            x, y = 8 + (arm + 0.5) * cell, 8 + 0.5 * cell
+            canvas.circle(x, y, 27, TEAL if arm == p.arm else GRID)
+            canvas.circle(x, y, 23, BACKGROUND if arm != pulled else TEAL if arm == p.arm else CORAL)
+            canvas.text(x - 7, y - 13, str(arm), BACKGROUND if arm == pulled else FOREGROUND, 22)
+        return canvas.array()

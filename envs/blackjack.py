@@ -48,6 +48,7 @@ class Blackjack(JitEnv):
     Source: Sutton & Barto (2018), example 5.1, as in Gymnasium's Blackjack-v1, whose games it reproduces card by card.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"s": 0, "h": 1}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 4096,
         "train.total_timesteps": 6_000_000,

@@ -92,6 +92,7 @@ class Breakout(JitEnv):
     frame in which it meets the paddle; there are six balls; and the paddle's y, a constant, and the score are observed.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
         "policy.hidden_size": 128,

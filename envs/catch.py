@@ -28,6 +28,7 @@ class Catch(JitEnv):
     EnvPool's Catch-v0.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
         "train.total_timesteps": 500_000,

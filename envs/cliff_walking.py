@@ -30,6 +30,7 @@ class CliffWalking(JitEnv):
     Source: Sutton & Barto (2018), example 6.6, as in Gymnasium's CliffWalking-v1, whose transitions it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"up": 0, "right": 1, "down": 2, "left": 3}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
         "env.max_episode_steps": 200,  # at first most walks end nowhere

@@ -39,6 +39,8 @@ class ConnectFour(JitEnv):
     Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
     """
 
+    keys: ClassVar[dict[str, Any]] = {str(column): column for column in range(7)}
+    render_fps = 2
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 512,
         "train.total_timesteps": 8_000_000,

@@ -27,6 +27,13 @@ class Continuous(JitEnv):
     Source: PufferLib 3, Ocean's ``continuous``. There, the step that is truncated earns nothing.
     """
 
+    keys: ClassVar[dict[str, Any]] = {
+        "left": (-1.0, 0.0),
+        "right": (1.0, 0.0),
+        "up": (0.0, 1.0),
+        "down": (0.0, -1.0),
+        "": (0.0, 0.0),
+    }
     train_config: ClassVar[dict[str, Any]] = {
         "train.total_timesteps": 2_000_000,
         "train.target_return": 5.0,

@@ -33,6 +33,7 @@ class Flappy(JitEnv):
     Source: Nguyen's game Flappy Bird (2013); the constants are our own.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"": 0, "space": 1, "up": 1}
     train_config: ClassVar[dict[str, Any]] = {
         "train.total_timesteps": 5_000_000,
         "train.target_return": 390.0,

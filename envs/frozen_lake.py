@@ -96,6 +96,7 @@ class FrozenLake(JitEnv):
     ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"left": 0, "down": 1, "right": 2, "up": 3}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
         "train.total_timesteps": 1_500_000,

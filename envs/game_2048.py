@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete, MultiDiscrete
@@ -89,6 +89,19 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "train.total_timesteps": 20_000_000,
+        "train.horizon": 64,
+        "train.num_minibatches": 8,
+        "train.update_epochs": 2,
+        "train.learning_rate": 1e-3,
+        "train.gamma": 0.995,
+        "train.ent_coef": 0.01,
+        "policy.hidden_size": 256,
+    }
+    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
+    render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
     single_observation_space = MultiDiscrete([LARGEST + 1] * CELLS)

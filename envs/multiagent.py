@@ -24,6 +24,7 @@ class Multiagent(JitEnv):
     Source: PufferLib 3, Ocean's ``multiagent``, which has two agents.
     """
 
+    render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 200_000, "train.target_return": 0.99}
     agents = "players"
     metrics = ("solved",)

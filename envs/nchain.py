@@ -27,6 +27,7 @@ class NChain(JitEnv):
     Source: Strens (2000), as in OpenAI Gym's NChain-v0, which Gymnasium has no more, and EnvPool's.
     """
 
+    render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 64,
         "train.total_timesteps": 500_000,

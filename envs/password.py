@@ -27,6 +27,7 @@ class Password(JitEnv):
     Source: PufferLib 3, Ocean's ``password``.
     """
 
+    render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {
         "train.total_timesteps": 300_000,
         "train.target_return": 0.99,

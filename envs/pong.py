@@ -63,6 +63,7 @@ class Pong(JitEnv):
     downwards, the ball is put back into the field only at the agent's end, and an observed score is 0 up to the end.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"": 0, "up": 1, "down": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 64,
         "train.total_timesteps": 8_000_000,

@@ -28,6 +28,7 @@ class Squared(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"down": 1, "up": 2, "left": 3, "right": 4}
+    render_fps = 8
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
         "policy.hidden_size": 128,

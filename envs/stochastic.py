@@ -27,6 +27,7 @@ class Stochastic(JitEnv):
     which never gets to where action 1 is the right one, earns up to three times as much as the one it asks for.
     """
 
+    render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {
         "train.total_timesteps": 1_000_000,
         "train.target_return": 0.97,

@@ -107,6 +107,7 @@ class Taxi(JitEnv):
     Source: Dietterich (2000), as in Gymnasium's Taxi-v4, whose transitions it reproduces.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
         "train.total_timesteps": 4_000_000,

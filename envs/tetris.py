@@ -126,6 +126,7 @@ class Tetris(JitEnv):
     place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
         "policy.hidden_size": 128,

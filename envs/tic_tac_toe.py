@@ -37,6 +37,7 @@ class TicTacToe(JitEnv):
     Source: PettingZoo's ``tictactoe_v3``, which counts cells column by column.
     """
 
+    render_fps = 2
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 512,
         "train.total_timesteps": 4_000_000,

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from puffer_numba.env import PufferEnv
 from puffer_numba.pytorch import NativeTensor, nativize_dtype, nativize_tensor
-from puffer_numba.spaces import Emulated, leaf_bounds
+from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 
 MOST_ONE_HOT = 256
 MOST_EMBEDDED = 2**16
 EMBEDDING_SIZE = 32
-MASK = "action_mask"
 
 
 class BoxEncoder(nn.Module):
@@ -111,7 +110,7 @@ class StructuredEncoder(nn.Module):
         super().__init__()
         self._native_dtype = nativize_dtype(emulated)
         paths = [leaf.path for leaf in emulated.leaves]
-        mask = f"observation[{MASK!r}]"
+        mask = f"observation[{ACTION_MASK!r}]"
         self._mask = paths.index(mask) if mask in paths else None
         self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
         encoders = [_leaf_encoder(leaf.space) for leaf in emulated.leaves]

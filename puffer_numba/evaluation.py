@@ -15,7 +15,6 @@ from torch import nn
 
 from puffer_numba import checkpoint as checkpoints
 from puffer_numba.checkpoint import Checkpoint
-from puffer_numba.config import Config
 from puffer_numba.encoders import RunningNormalizer, StructuredEncoder
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.load import load_env
@@ -102,15 +101,16 @@ def evaluate(
         for episodes_, rows, watchers in ((shown, 1, screens), (count - shown, ROWS, [])):
             if episodes_:
                 env = stack.enter_context(load_env(config, min(episodes_, rows)))
-                policy, normalizer = _load(saved, config, env)
+                policy, normalizer = load_trained(saved, env)
                 parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(path, returns, lengths)
 
 
-def _load(saved: Checkpoint, config: Config, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:
-    """The policy of a checkpoint, and what normalizes its observations."""
+def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:
+    """The policy of a checkpoint for the spaces of ``env``, and what normalizes its observations, if anything does."""
+    config = saved.config
     policy = load_policy(config, env)
     checkpoints.load_weights(policy, saved)
     if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Config
-from puffer_numba.encoders import MASK, StructuredEncoder, make_encoder
+from puffer_numba.encoders import StructuredEncoder, make_encoder
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.pytorch import action_distribution, layer_init
+from puffer_numba.spaces import ACTION_MASK
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could become NaN
@@ -251,8 +252,8 @@ def _mask_size(encoder: nn.Module, action_space: Any) -> int:
     logits = distribution.num_params - 2 * distribution.num_log_stds
     if size not in (0, logits):
         raise APIUsageError(
-            f"observation[{MASK!r}] has {size} elements, but {action_space} has {logits} choices; it takes one for "
-            "each. (A mask of something else needs another name.)"
+            f"observation[{ACTION_MASK!r}] has {size} elements, but {action_space} has {logits} choices; it takes one "
+            "for each. (A mask of something else needs another name.)"
         )
     return size
 

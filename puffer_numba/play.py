@@ -9,6 +9,7 @@ import numpy as np
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
 from puffer_numba.render import picture, window
+from puffer_numba.spaces import action_masks
 
 IDLE = ""
 
@@ -17,7 +18,7 @@ def play(env: JitEnv, fps: int | None = None, episodes: int | None = None) -> li
     """Show an environment in a window, and act by the keys that its class names in ``keys``, or by digits.
 
     Where ``keys`` has an action for "", no key at all, the game goes on by itself; else each step waits for a key.
-    With several agents the keys are those of the first one that is to act, and the others act at random.
+    With several agents the keys are the first one's; the others make random legal moves.
 
     Args:
         env: one environment, as `puffer_numba.make` makes it.
@@ -35,14 +36,16 @@ def play(env: JitEnv, fps: int | None = None, episodes: int | None = None) -> li
     keys = key_actions(env)
     env.reset()
     env.action_space.seed(0)
+    rng = np.random.default_rng(0)
     returns: list[float] = []
     name = type(env).__name__
     with window(f"{name}: {describe(keys)}; Escape ends", fps or env.render_fps) as show:
         try:
             while episodes is None or len(returns) < episodes:
                 pressed = [key for key in show(picture(env)) if key in keys]
-                if pressed or IDLE in keys:
-                    _step(env, keys[pressed[0] if pressed else IDLE])
+                key = pressed[0] if pressed else IDLE
+                if key in keys or not env.masks[0]:
+                    _step(env, keys.get(key), rng)
                     log = env.log()
                     if log["episodes"]:
                         returns.append(log["episode_return"])
@@ -68,7 +71,10 @@ def describe(keys: dict[str, Any]) -> str:
     return ", ".join(key for key in keys if key != IDLE)
 
 
-def _step(env: JitEnv, action: Any) -> None:
-    actions = np.array(env.action_space.sample())
-    actions[int(env.masks.argmax())] = action
+def _step(env: JitEnv, action: Any, rng: np.random.Generator) -> None:
+    """With ``action`` for the first agent, unless it is None."""
+    legal = action_masks(env)
+    actions = np.array(env.action_space.sample()) if legal is None else (rng.random(legal.shape) * legal).argmax(1)
+    if action is not None:
+        actions[0] = action
     env.step(actions.astype(env.actions.dtype))

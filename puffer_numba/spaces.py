@@ -20,7 +20,10 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from numpy.typing import NDArray
 
-from puffer_numba.env import APIUsageError
+from puffer_numba.env import APIUsageError, PufferEnv
+
+ACTION_MASK = "action_mask"
+"""The key of a Dict observation under which PettingZoo's games, and ours, say which actions are legal."""
 
 AnyArray = NDArray[Any]
 Write = Callable[[Any], None]
@@ -493,3 +496,12 @@ def _unflatten_batch(space: Any, records: AnyArray) -> Any:
     if isinstance(space, OneOf | Text):
         return tuple(_unflatten(space, record) for record in records)
     return records
+
+
+def action_masks(env: PufferEnv) -> NDArray[np.bool_] | None:
+    """Which choices each row has, ``(num_agents, choices)``: the leaf ``action_mask`` of its observations, if any."""
+    emulated: Emulated | None = getattr(env, "emulated", None)
+    names = emulated.emulated_observation_dtype.names if emulated is not None else None
+    if emulated is None or ACTION_MASK not in (names or ()):
+        return None
+    return env.observations.view(emulated.emulated_observation_dtype)[:, 0][ACTION_MASK] != 0

@@ -10,6 +10,7 @@ import puffer_numba
 from puffer_numba.env import APIUsageError
 from puffer_numba.matches import play, policy_player
 from puffer_numba.pufferl import load_config, load_env, load_policy
+from puffer_numba.spaces import action_masks
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +45,11 @@ def test_each_player_takes_each_seat(tic_tac_toe):
     """Who begins with the middle and goes on with the lowest cell beats one that takes the highest."""
 
     def lowest(env, begins):
-        legal = env.observations.view(env.emulated.emulated_observation_dtype)[:, 0]["action_mask"]
+        legal = action_masks(env)
         return legal.argmax(1)
 
     def highest(env, begins):
-        legal = env.observations.view(env.emulated.emulated_observation_dtype)[:, 0]["action_mask"]
+        legal = action_masks(env)
         return 8 - legal[:, ::-1].argmax(1)
 
     results = play(tic_tac_toe, [lowest, highest], 40)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pygame
 import pytest
 
 import puffer_numba
+from puffer_numba import play as play_module
 from puffer_numba.env import APIUsageError
 from puffer_numba.play import key_actions, play
+from puffer_numba.spaces import action_masks
+
+from .jit_envs import Walk
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def test_digits_where_a_class_names_no_keys():
 
 def test_what_cannot_be_played(hold):
     with pytest.raises(APIUsageError, match="draws no pictures"):
-        play(puffer_numba.make("bandit", jit=False))
+        play(Walk(jit=False))
     with pytest.raises(APIUsageError, match="a JitEnv of one environment"):
         play(puffer_numba.make("cartpole", num_envs=2, jit=False))
 
@@ -55,3 +60,28 @@ def test_keys_are_needed_for_what_digits_cannot_say(hold, monkeypatch):
     monkeypatch.setattr(type(env), "keys", {})
     with pytest.raises(APIUsageError, match=r"Pendulum names no keys for Box.*; its class needs them: keys"):
         play(env)
+
+
+def test_the_others_make_legal_moves():
+    """The first takes the lowest free cell; an illegal move would cost its maker 1, and give the other nothing."""
+    env = puffer_numba.make("tic_tac_toe", seed=0, jit=False)
+    rng = np.random.default_rng(0)
+    rewards = set()
+    env.reset()
+    for _ in range(200):
+        free = np.flatnonzero(action_masks(env)[0])
+        play_module._step(env, free[0] if env.masks[0] else None, rng)
+        rewards.add(tuple(env.rewards.tolist()))
+    assert rewards == {(0, 0), (1, -1), (-1, 1)}
+
+
+@pytest.mark.parametrize("name", puffer_numba.list_envs())
+def test_every_environment_can_be_played(name):
+    """Every key stands for an action; those of MinAtar's small action sets, too."""
+    for params in ({}, {"minimal_actions": True}) if name.startswith("minatar") else ({},):
+        env = puffer_numba.make(name, jit=False, **params)
+        keys = key_actions(env)
+        assert len(keys) > 1
+        for action in keys.values():
+            space = env.single_action_space
+            assert np.broadcast_to(np.asarray(action, space.dtype), space.shape) in space

@@ -1,0 +1,162 @@
+"""The gallery: a moving picture of a trained agent in each environment, and the page that shows them all.
+
+::
+
+    python docs/gallery.py                    # all; train what has no checkpoint in runs/
+    python docs/gallery.py pong tetris        # only these
+    python docs/gallery.py --write            # only the page
+
+Pictures are ``docs/gallery/NAME.gif``; the page is ``docs/environments.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+import puffer_numba
+from puffer_numba import checkpoint, registry
+from puffer_numba.checkpoint import CheckpointError
+from puffer_numba.env import PufferEnv
+from puffer_numba.evaluation import load_trained
+from puffer_numba.models import Actor
+from puffer_numba.pufferl import train
+from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.render import Frame, picture
+
+FOLDER = Path(__file__).parent / "gallery"
+PAGE = Path(__file__).parent / "environments.md"
+WIDTH = 240  # pixels, at most
+SECONDS = 6
+MOST_FPS = 15
+COLUMNS = 4
+COLORS = 32
+
+
+def record(name: str, data_dir: str, seed: int) -> Path:
+    """A GIF of the newest checkpoint's policy; where there is none, train first."""
+    try:
+        saved = checkpoint.load(checkpoint.find("latest", name, data_dir))
+    except CheckpointError:
+        train(name, {"train.data_dir": data_dir, "train.tensorboard": False})
+        saved = checkpoint.load(checkpoint.find("latest", name, data_dir))
+    # each episode's last picture is to be seen, so that it is not restarted in the same step
+    with registry.make(name, 1, autoreset="disabled", **saved.config.env.params) as env:
+        policy, normalizer = load_trained(saved, env)
+        actor = Actor(policy, env.num_agents, normalizer)
+        fps = getattr(env, "render_fps", 30)
+        stride = -(-fps // MOST_FPS)
+        frames = list(_frames(env, actor, seed, stride, SECONDS * fps // stride))
+    path = FOLDER / f"{name}.gif"
+    FOLDER.mkdir(exist_ok=True)
+    save(path, frames, fps / stride)
+    return path
+
+
+@torch.inference_mode()
+def _frames(env: PufferEnv, actor: Actor, seed: int, stride: int, count: int) -> Iterator[Frame]:
+    """Every ``stride``-th picture of a run, and the last one of each episode."""
+    distribution, stream = action_distribution(env.single_action_space), seed_stream(seed)
+    dtype = np.float32 if distribution.dtype.is_floating_point else np.int64
+    actions = np.zeros((env.num_agents, *distribution.shape), dtype)
+    log_probs = np.zeros(env.num_agents, np.float32)
+    env.reset(seed)
+    for step in range(count * stride):
+        if step % stride == 0:
+            yield picture(env)
+        params, _ = actor.act(torch.from_numpy(env.observations), env.masks)
+        distribution.sample(params, stream, actions, log_probs)
+        _, _, terminals, truncations, _ = env.step(distribution.to_env(actions))
+        ended = terminals | truncations
+        actor.forget(ended)
+        if (ended | ~env.masks).all():
+            if (step + 1) % stride or stride == 1:
+                yield picture(env)
+            env.reset()
+
+
+def save(path: Path, frames: list[Frame], fps: float) -> None:
+    """Small: few pixels, and few colours, the same in all frames."""
+    height, width = frames[0].shape[:2]
+    size = (min(width, WIDTH), height * min(width, WIDTH) // width)
+    small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
+    sample = Image.new("RGB", (size[0], size[1] * 4))
+    for k in range(4):
+        sample.paste(small[k * (len(small) - 1) // 3], (0, k * size[1]))
+    palette = sample.quantize(COLORS)
+    indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in small]
+    options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0, "optimize": True}
+    indexed[0].save(path, save_all=True, append_images=indexed[1:], **options)
+
+
+HEADER = """# The suite
+
+Policies trained by `puffer train NAME` with no options. [What they reach](learning.md), and [how fast the environments
+are](speed.md). `puffer play NAME` puts you in their place.
+
+`python docs/gallery.py` makes this page and its pictures.
+
+"""
+
+
+def write() -> None:
+    """Write the page: a grid of pictures, and what a user must know of each environment."""
+    names = puffer_numba.list_envs()
+    lines = ["|" + "   |" * COLUMNS, "|" + " --- |" * COLUMNS]
+    for first in range(0, len(names), COLUMNS):
+        cells = [_cell(name) for name in names[first : first + COLUMNS]]
+        lines.append("| " + " | ".join(cells + [""] * (COLUMNS - len(cells))) + " |")
+    lines += ["", "| name | | observation | action | agents | time limit |", "| --- | --- | --- | --- | --- | --- |"]
+    lines += [_row(name) for name in names]
+    PAGE.write_text(HEADER + "\n".join(lines) + "\n")
+
+
+def _cell(name: str) -> str:
+    picture_of = f"![{name}](gallery/{name}.gif)<br>" if (FOLDER / f"{name}.gif").exists() else ""
+    return f"{picture_of}`{name}`"
+
+
+def _row(name: str) -> str:
+    env_class = registry.spec(name).env_class
+    with registry.make(name) as env:
+        emulated = getattr(env, "emulated", None)
+        observation = emulated.single_observation_space if emulated else env.single_observation_space
+        limit = getattr(env, "max_episode_steps", None)
+        agents, action = env.num_agents, env.single_action_space
+    what = inspect.getdoc(env_class).split("\n\n")[0].replace("\n", " ")  # type: ignore[union-attr]
+    cells = (f"`{name}`", what, _space(observation), _space(action), str(agents), f"{limit:,}" if limit else "none")
+    return "| " + " | ".join(cells) + " |"
+
+
+def _space(space: Any) -> str:
+    """Its kind and size, without bounds."""
+    if hasattr(space, "spaces"):
+        parts = space.spaces.items() if isinstance(space.spaces, dict) else enumerate(space.spaces)
+        return ", ".join(f"{key}: {_space(part)}" for key, part in parts)
+    sizes = {"Discrete": getattr(space, "n", None), "MultiDiscrete": getattr(space, "nvec", None)}
+    kind = type(space).__name__
+    return f"{kind}({sizes.get(kind)})" if kind in sizes else f"{kind}{tuple(space.shape)} {space.dtype}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="environments; all by default")
+    parser.add_argument("--data-dir", default="runs", help="folder of the checkpoints (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of environments and actions (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help="record nothing; write the page")
+    args = parser.parse_args()
+    for name in [] if args.write else args.names or puffer_numba.list_envs():
+        path = record(name, args.data_dir, args.seed)
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB", flush=True)
+    write()
+
+
+if __name__ == "__main__":
+    main()
