@@ -18,6 +18,7 @@ from puffer_numba.env import APIUsageError
 Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
 Activation = Literal["relu", "tanh", "gelu"]
+Convolution = Literal["auto", "none", "small", "nature", "impala"]
 
 
 @dataclass
@@ -155,6 +156,9 @@ class PolicyConfig:
     """One trunk for policy and value, which is almost twice as fast as one for each."""
     activation: Activation = "relu"
     """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
+    cnn: Convolution = "auto"
+    """What sees pictures, before the hidden layers: small (for grids), nature, impala, none; auto: nature from 36
+    pixels on."""
     lstm: bool = False
     """A long short-term memory between the hidden layers and the outputs; needs shared."""
     log_std: float = 0.0
@@ -268,7 +272,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("a string", lambda v: isinstance(v, str)),
     "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
 }
-_CHOICES = {"Optimizer": Optimizer, "Advantage": Advantage, "Activation": Activation}
+_CHOICES = {"Optimizer": Optimizer, "Advantage": Advantage, "Activation": Activation, "Convolution": Convolution}
 
 
 def _check_types(section: Any, prefix: str) -> None:

@@ -12,13 +12,14 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
-from puffer_numba.env import PufferEnv
-from puffer_numba.pytorch import NativeTensor, nativize_dtype, nativize_tensor
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
 from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 
 MOST_ONE_HOT = 256
 MOST_EMBEDDED = 2**16
 EMBEDDING_SIZE = 32
+LEAST_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
 
 
 class BoxEncoder(nn.Module):
@@ -39,6 +40,84 @@ class BoxEncoder(nn.Module):
         if x.dtype != torch.float32:
             x = x.float()
         return x * self.scale if self.scale != 1.0 else x
+
+
+class ImageEncoder(nn.Module):
+    """Convolutions over pictures; their features, flattened.
+
+    - "small": 16 filters of 3 x 3 (MinAtar's DQN, Young & Tian, 2019), for grids;
+    - "nature": 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3 (Mnih et al., 2015);
+    - "impala": three residual stages of 16, 32 and 32 filters, each at half the size (Espeholt et al., 2018).
+
+    Args:
+        space: a Box of three axes. Channels are the shorter one of the first and the last.
+        kind: "small", "nature" or "impala".
+
+    Attributes:
+        num_features: of one observation.
+    """
+
+    def __init__(self, space: Box, kind: str) -> None:
+        super().__init__()
+        self.scale = _integer_scale(space)
+        self.channels_last = space.shape[-1] <= space.shape[0]
+        height, width, channels = space.shape if self.channels_last else (*space.shape[1:], space.shape[0])
+        least = {"small": 3, "nature": LEAST_PIXELS, "impala": 8}[kind]
+        if min(height, width) < least:
+            raise APIUsageError(
+                f"policy.cnn {kind!r} needs pictures of at least {least} x {least}; these are {height} x {width}."
+            )
+        self.layers = nn.Sequential(*CONVOLUTIONS[kind](channels), nn.Flatten())
+        with torch.no_grad():
+            self.num_features = self.layers(torch.zeros(1, channels, height, width)).shape[1]
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """``(rows, num_features)`` float32 from ``observations (rows, *shape)``."""
+        x = observations.float() * self.scale
+        return self.layers(x.permute(0, 3, 1, 2) if self.channels_last else x)
+
+
+def _small(channels: int) -> list[nn.Module]:
+    return [layer_init(nn.Conv2d(channels, 16, 3)), nn.ReLU()]
+
+
+def _nature(channels: int) -> list[nn.Module]:
+    sizes = [(channels, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)]
+    return [layer for size in sizes for layer in (layer_init(nn.Conv2d(*size)), nn.ReLU())]
+
+
+def _impala(channels: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for n_in, n_out in ((channels, 16), (16, 32), (32, 32)):
+        pool = nn.MaxPool2d(3, stride=2, padding=1)
+        layers += [layer_init(nn.Conv2d(n_in, n_out, 3, padding=1)), pool, Residual(n_out), Residual(n_out)]
+    return [*layers, nn.ReLU()]
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a path that goes around them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        first, second = (layer_init(nn.Conv2d(channels, channels, 3, padding=1)) for _ in range(2))
+        self.layers = nn.Sequential(nn.ReLU(), first, nn.ReLU(), second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of the shape of ``x``, ``(rows, channels, height, width)``."""
+        return x + self.layers(x)
+
+
+CONVOLUTIONS = {"small": _small, "nature": _nature, "impala": _impala}
+
+
+def _wants_image(space: Any, cnn: str) -> str | None:
+    """The kind of convolutions for a leaf; None for none."""
+    if cnn == "none" or not isinstance(space, Box) or len(space.shape) != 3:
+        return None
+    if cnn != "auto":
+        return cnn
+    sides = sorted(space.shape)[1:]
+    return "nature" if space.dtype == np.uint8 and sides[0] >= LEAST_PIXELS else None
 
 
 class OneHotEncoder(nn.Module):
@@ -91,7 +170,8 @@ def _components(space: Any) -> tuple[Tensor, int]:
 class StructuredEncoder(nn.Module):
     """Takes emulated observations apart, and makes one vector of float32 features of them.
 
-    - Boxes and MultiBinary are numbers, as `BoxEncoder` gives them.
+    - Pictures are seen by convolutions, as ``cnn`` says.
+    - Other Boxes and MultiBinary are numbers, as `BoxEncoder` gives them.
     - Discrete, MultiDiscrete and Text are one-hot where their components have up to `MOST_ONE_HOT` values, embedded up
       to `MOST_EMBEDDED`, and numbers beyond.
     - A OneOf is the index of its choice, and all of its parts: zeros but for the one that was chosen.
@@ -99,6 +179,7 @@ class StructuredEncoder(nn.Module):
     Args:
         emulated: the environment's attribute of that name.
         normalize: whether to shift and scale the numbers by their running mean and standard deviation.
+        cnn: which convolutions, as in `puffer_numba.config.PolicyConfig`.
 
     Attributes:
         num_features: of one observation; the numbers come first.
@@ -106,14 +187,14 @@ class StructuredEncoder(nn.Module):
         mask_size: elements of the leaf ``action_mask``, where there is one; else 0.
     """
 
-    def __init__(self, emulated: Emulated, normalize: bool = False) -> None:
+    def __init__(self, emulated: Emulated, normalize: bool = False, cnn: str = "auto") -> None:
         super().__init__()
         self._native_dtype = nativize_dtype(emulated)
         paths = [leaf.path for leaf in emulated.leaves]
         mask = f"observation[{ACTION_MASK!r}]"
         self._mask = paths.index(mask) if mask in paths else None
         self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
-        encoders = [_leaf_encoder(leaf.space) for leaf in emulated.leaves]
+        encoders = [_leaf_encoder(leaf.space, cnn) for leaf in emulated.leaves]
         self.encoders = nn.ModuleList(encoders)
         self._numbers = [k for k, encoder in enumerate(encoders) if isinstance(encoder, BoxEncoder)]
         self._others = [k for k in range(len(encoders)) if k not in self._numbers]
@@ -151,7 +232,10 @@ def _tensors(part: NativeTensor) -> list[Tensor]:
     return [tensor for sub in part.values() for tensor in _tensors(sub)]
 
 
-def _leaf_encoder(space: Any) -> BoxEncoder | OneHotEncoder | EmbeddingEncoder:
+def _leaf_encoder(space: Any, cnn: str) -> BoxEncoder | ImageEncoder | OneHotEncoder | EmbeddingEncoder:
+    kind = _wants_image(space, cnn)
+    if kind is not None:
+        return ImageEncoder(space, kind)
     if isinstance(space, Discrete | MultiDiscrete | Text):
         _, most = _components(space)
         if most <= MOST_ONE_HOT:
@@ -170,11 +254,15 @@ def is_structured(env: PufferEnv) -> bool:
     return not (alike and all(isinstance(leaf.space, Box) for leaf in emulated.leaves))
 
 
-def make_encoder(env: PufferEnv, normalize: bool = False) -> BoxEncoder | StructuredEncoder:
+def make_encoder(
+    env: PufferEnv, normalize: bool = False, cnn: str = "auto"
+) -> BoxEncoder | ImageEncoder | StructuredEncoder:
     """What makes features of the observations of ``env``."""
     if is_structured(env):
-        return StructuredEncoder(env.emulated, normalize)  # type: ignore[attr-defined]
-    return BoxEncoder(env.single_observation_space)
+        return StructuredEncoder(env.emulated, normalize, cnn)  # type: ignore[attr-defined]
+    space = env.single_observation_space
+    kind = _wants_image(space, cnn)
+    return BoxEncoder(space) if kind is None else ImageEncoder(space, kind)
 
 
 class RunningNormalizer(nn.Module):

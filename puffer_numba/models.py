@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from puffer_numba.config import Activation, Config
+from puffer_numba.config import Activation, Config, Convolution
 from puffer_numba.encoders import StructuredEncoder, make_encoder
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.pytorch import action_distribution, layer_init
@@ -47,9 +47,10 @@ class MLP(nn.Module):
         activation: "relu", "tanh" or "gelu".
         normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and deviation.
         log_std: of continuous actions, at the start.
+        cnn: which convolutions see pictures, as in `puffer_numba.config.PolicyConfig`.
 
     Attributes:
-        encoder: from observations to features: a `BoxEncoder`, or a `StructuredEncoder`.
+        encoder: from observations to features: a `BoxEncoder`, an `ImageEncoder`, or a `StructuredEncoder`.
         hidden_size: features between `encode_observations` and `decode_actions`.
     """
 
@@ -62,11 +63,12 @@ class MLP(nn.Module):
         activation: Activation = "relu",
         normalize: bool = False,
         log_std: float = 0.0,
+        cnn: Convolution = "auto",
     ) -> None:
         super().__init__()
         distribution = action_distribution(env.single_action_space)
         num_outputs = distribution.num_params - distribution.num_log_stds
-        self.encoder = make_encoder(env, normalize)
+        self.encoder = make_encoder(env, normalize, cnn)
         self.num_masked = _mask_size(self.encoder, env.single_action_space)
 
         def trunk() -> list[nn.Module]:

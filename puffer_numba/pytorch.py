@@ -21,7 +21,7 @@ Where an environment's observations are Dicts or Tuples, `nativize_tensor` takes
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -124,10 +124,14 @@ def _native_leaf(
     return part.unflatten(-1, shape) if shape else part.squeeze(-1)
 
 
-def layer_init(layer: nn.Linear, std: float = math.sqrt(2), bias: float = 0.0) -> nn.Linear:
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def layer_init(layer: Layer, std: float = math.sqrt(2), bias: float = 0.0) -> Layer:
     """Orthogonal weights of gain ``std`` and a constant bias, in place (Engstrom et al., 2020)."""
     nn.init.orthogonal_(layer.weight, std)
-    nn.init.constant_(layer.bias, bias)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
     return layer
 
 

@@ -10,7 +10,8 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import puffer_numba
-from puffer_numba.encoders import RunningNormalizer
+from puffer_numba.encoders import BoxEncoder, ImageEncoder, RunningNormalizer
+from puffer_numba.env import APIUsageError
 from puffer_numba.models import MLP
 
 
@@ -49,6 +50,45 @@ def test_first_policy_is_almost_uniform_and_values_are_not_squashed(shared):
     params, values = MLP(CARTPOLE, shared=shared)(torch.randn(256, 4))
     assert params.abs().max() < 0.1
     assert values.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("cnn", "shape", "features"),
+    [
+        ("small", (10, 10, 4), 1024),
+        ("nature", (84, 84, 3), 3136),
+        ("nature", (4, 84, 84), 3136),
+        ("impala", (64, 64, 3), 2048),
+    ],
+)
+def test_pictures_are_seen_by_convolutions(cnn, shape, features):
+    space = Box(0, 255, shape, np.uint8)
+    policy = MLP(spaces(space, Discrete(3)), num_layers=1, cnn=cnn)
+    assert policy.encoder.num_features == features
+    params, values = policy(torch.from_numpy(np.stack([space.sample(), space.sample()])))
+    assert params.shape == (2, 3)
+    assert values.shape == (2,)
+
+
+def test_channels_may_be_first_or_last():
+    pixels = torch.randint(0, 255, (5, 40, 40, 3), dtype=torch.uint8)
+    last, first = (
+        MLP(spaces(Box(0, 255, shape, np.uint8), Discrete(2)), num_layers=1) for shape in ((40, 40, 3), (3, 40, 40))
+    )
+    first.load_state_dict(last.state_dict())
+    torch.testing.assert_close(first(pixels.permute(0, 3, 1, 2))[0], last(pixels)[0])
+
+
+def test_convolutions_begin_at_36_pixels():
+    encoders = [
+        MLP(spaces(Box(0, 255, (side, side, 3), np.uint8), Discrete(2)), cnn=cnn).encoder
+        for side, cnn in ((35, "auto"), (36, "auto"), (36, "none"))
+    ]
+    assert [type(encoder) for encoder in encoders] == [BoxEncoder, ImageEncoder, BoxEncoder]
+    with pytest.raises(
+        APIUsageError, match=r"policy.cnn 'nature' needs pictures of at least 36 x 36; these are 10 x 12"
+    ):
+        MLP(spaces(Box(0, 255, (10, 12, 3), np.uint8), Discrete(2)), cnn="nature")
 
 
 def test_integers_are_scaled_by_their_bound():
