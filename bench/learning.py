@@ -125,7 +125,7 @@ def train(name: str, seed: int, data_dir: str) -> Run:
 def measure(name: str, trainer: PuffeRL) -> dict[str, float]:
     """Scores of the trained policy, in environments of their own."""
     if name in GAMES_OF_TWO:
-        with load_env(trainer.config, 100) as env:
+        with puffer_numba.make(name, 100) as env:
             own = policy_player(
                 trainer.policy, env.single_action_space, normalizer=trainer.normalizer, deterministic=True
             )

@@ -9,6 +9,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
 from puffer_numba.render import CORAL, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 6, 7
@@ -25,6 +26,12 @@ def has_four(pieces):
     return won
 
 
+def drop(occupied, column):
+    """The bit of a piece that falls into a column; 0 where it is full."""
+    # adding the bottom cell carries through the pieces of the column, into the lowest cell that is free
+    return (occupied + (1 << STRIDE * column)) & (((1 << ROWS) - 1) << STRIDE * column)
+
+
 class ConnectFour(JitEnv):
     """Two players in turn drop a piece into one of seven columns of six cells. Four in a row, in any direction, win.
 
@@ -35,6 +42,7 @@ class ConnectFour(JitEnv):
     - Reward: 1 for the winner and -1 for the loser, 0 for a draw. A piece in a full column loses at once, with -1 for
       who put it there and 0 for the other.
     - Terminated: at the end of the game, for both.
+    - Start: an empty board; with ``opening``, one with some random moves, none of which wins.
 
     Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
     """
@@ -42,12 +50,14 @@ class ConnectFour(JitEnv):
     keys: ClassVar[dict[str, Any]] = {str(column): column for column in range(7)}
     render_fps = 2
     train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
+        "env.num_envs": 256,
+        "env.opening": 12,  # otherwise it knows but the games that it plays against itself
         "train.total_timesteps": 8_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 2,
+        "train.horizon": 32,
+        "train.num_minibatches": 8,
+        "train.update_epochs": 4,
         "train.learning_rate": 1e-3,
+        "train.gamma": 1.0,
         "train.ent_coef": 0.01,
         "train.normalize_returns": False,
         "policy.hidden_size": 256,
@@ -65,17 +75,34 @@ class ConnectFour(JitEnv):
         moves: np.int8
         draw: bool
 
+    class Params(NamedTuple):
+        opening: int = 0
+        """random moves before the players' own, at most; a new number of them in each game"""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 0 <= params.opening <= ROWS * COLUMNS // 2:
+            raise ValueError(
+                f"ConnectFour: parameter opening is {params.opening}; expected 0 to {ROWS * COLUMNS // 2}."
+            )
+        return params
+
     @kernel
     def reset_env(s, p, i, rng, team):
-        team.alive[i, 1] = False
+        if p.opening > 0:
+            for _ in range(integer(rng, p.opening + 1)):
+                piece = drop(s.pieces[i, 0] | s.pieces[i, 1], np.int64(integer(rng, COLUMNS)))
+                if piece != 0 and not has_four(s.pieces[i, s.turn[i]] | piece):
+                    s.pieces[i, s.turn[i]] |= piece
+                    s.turn[i] = 1 - s.turn[i]
+                    s.moves[i] += 1
+        team.alive[i, 1 - s.turn[i]] = False
 
     @kernel
     def step_env(s, p, i, action, rng, team):
         player = s.turn[i]
         column = np.int64(action[player])
-        occupied = s.pieces[i, 0] | s.pieces[i, 1]
-        # adding the bottom cell carries through the pieces of a column, into the lowest cell that is free
-        piece = (occupied + (1 << STRIDE * column)) & (((1 << ROWS) - 1) << STRIDE * column)
+        piece = drop(s.pieces[i, 0] | s.pieces[i, 1], column)
         if piece == 0:
             team.reward[i, player] = -1.0
             return True

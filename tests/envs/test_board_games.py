@@ -8,7 +8,7 @@ import numpy as np
 import pettingzoo
 import pytest
 
-from puffer_numba.envs.connect_four import ConnectFour
+from puffer_numba.envs.connect_four import ConnectFour, has_four
 from puffer_numba.envs.tic_tac_toe import TicTacToe
 from puffer_numba.jit import JitEnv
 
@@ -94,3 +94,20 @@ def test_pictures_and_text(env_class, size):
     text = env.render(mode="ansi")
     assert text.count("X") == 2  # one on the board, and to move
     assert text.endswith("X to move")
+
+
+def test_an_opening_of_random_moves():
+    """Up to six, by turns, on legal cells and without a winner; then the one whose turn it is acts."""
+    env = ConnectFour(2000, seed=0, opening=6)
+    env.reset()
+    pieces, moves = env.state.pieces, env.state.moves
+    counts = np.array([[int(board).bit_count() for board in row] for row in pieces])
+    np.testing.assert_array_equal(counts.sum(1), moves)
+    np.testing.assert_array_equal(counts[:, 0] - counts[:, 1], moves % 2)
+    np.testing.assert_array_equal(env.state.turn, moves % 2)
+    np.testing.assert_array_equal(env.masks.reshape(-1, 2).argmax(1), moves % 2)
+    assert (pieces[:, 0] & pieces[:, 1] == 0).all()
+    assert not has_four(pieces).any()
+    assert set(moves.tolist()) == set(range(7))
+    with pytest.raises(ValueError, match="ConnectFour: parameter opening is 22; expected 0 to 21"):
+        ConnectFour(opening=22)
