@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -12,10 +12,9 @@ from puffer_numba.jit.random import integer
 from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
-EMPTY, FOOD, CORPSE, WALL, BODY = range(5)  # what is on a cell: snake a is BODY + a
-SEEN_FOOD, SEEN_CORPSE, SEEN_EMPTY, SEEN_OWN, SEEN_OTHER, SEEN_WALL = 2, 1, 0, -1, -2, -3
+FOOD, CORPSE, EMPTY, OWN, OTHER, WALL, BODY = range(2, -5, -1)  # what is seen; on the board snake a is BODY - a
 OUTSIDE = -1
-MOST_SNAKES = 250
+MOST_SNAKES = 125
 TRIES = 64
 COLORS: tuple[Color, ...] = (TEAL, CORAL, (167, 120, 245), (132, 204, 80), (96, 145, 250), (249, 146, 60))
 
@@ -54,6 +53,16 @@ class Snake(JitEnv):
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
 
+    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 32,
+        "train.total_timesteps": 8_000_000,
+        "train.horizon": 64,
+        "train.num_minibatches": 16,
+        "train.update_epochs": 1,
+        "train.learning_rate": 1e-3,
+        "policy.hidden_size": 128,
+    }
     agents = "snakes"
     max_episode_steps = 500
     render_fps = 10
@@ -62,7 +71,7 @@ class Snake(JitEnv):
 
     class State(NamedTuple):
         # cells are numbered row by row on a board with a wall of `vision` cells all around
-        board: Annotated[np.uint8, "(size + 2 * vision) ** 2"]
+        board: Annotated[np.int8, "(size + 2 * vision) ** 2"]
         next: Annotated[np.int8, "(size + 2 * vision) ** 2"]  # of a body's cell: in which direction its next one is
         head: Annotated[np.int32, "snakes"]  # OUTSIDE while dead
         tail: Annotated[np.int32, "snakes"]
@@ -89,7 +98,7 @@ class Snake(JitEnv):
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
-        return Box(SEEN_WALL, SEEN_FOOD, (2 * p.vision + 1, 2 * p.vision + 1), np.int8)
+        return Box(WALL, FOOD, (2 * p.vision + 1, 2 * p.vision + 1), np.int8)
 
     @classmethod
     def setup(cls, params: Any) -> Any:
@@ -110,6 +119,7 @@ class Snake(JitEnv):
     @kernel
     def reset_env(s, p, i, rng, team):
         width = p.size + 2 * p.vision
+        s.longest[i] = 1
         for cell in range(width * width):
             row, column = cell // width, cell % width
             nearest = min(min(row, width - 1 - row), min(column, width - 1 - column))
@@ -118,7 +128,7 @@ class Snake(JitEnv):
             cell = free_cell(s.board, i, rng, p.size, p.vision)
             s.head[i, a], s.tail[i, a], s.length[i, a] = cell, cell, 1
             if cell >= 0:
-                s.board[i, cell] = BODY + a
+                s.board[i, cell] = BODY - a
             else:
                 team.alive[i, a] = False
         for _ in range(p.food):
@@ -136,16 +146,16 @@ class Snake(JitEnv):
                     cell = free_cell(s.board, i, rng, p.size, p.vision)
                     if cell >= 0:
                         s.head[i, a], s.tail[i, a], s.length[i, a] = cell, cell, 1
-                        s.board[i, cell] = BODY + a
+                        s.board[i, cell] = BODY - a
                         team.alive[i, a] = True
                 continue
             direction = action[a]
             to = ahead(head, direction, width)
-            if s.length[i, a] > 1 and s.board[i, to] == BODY + a and ahead(to, s.next[i, to], width) == head:
+            if s.length[i, a] > 1 and s.board[i, to] == BODY - a and ahead(to, s.next[i, to], width) == head:
                 direction = direction ^ 1  # into its neck: the other way
                 to = ahead(head, direction, width)
             met = s.board[i, to]
-            if met >= WALL:
+            if met <= WALL:
                 cell = s.tail[i, a]
                 for k in range(s.length[i, a]):
                     s.board[i, cell] = CORPSE if p.leave_corpse and k % 2 == 1 else EMPTY
@@ -156,7 +166,7 @@ class Snake(JitEnv):
                 team.terminated[i, a] = True
                 continue
             s.next[i, head] = direction
-            s.board[i, to] = BODY + a
+            s.board[i, to] = BODY - a
             s.head[i, a] = to
             if met == EMPTY:
                 tail = s.tail[i, a]
@@ -178,16 +188,15 @@ class Snake(JitEnv):
         width = p.size + 2 * p.vision
         for a in range(obs.shape[1]):
             head = s.head[i, a]
-            own = BODY + a
-            corner = np.uintp(max(head - p.vision * width - p.vision, 0))
+            if head < 0:
+                obs[i, a] = WALL
+                continue
+            own = BODY - a
+            corner = np.uintp(head - p.vision * width - p.vision)
             for row in range(obs.shape[2]):
                 for column in range(obs.shape[3]):
-                    v = s.board[i, corner + np.uintp(column)]
-                    seen = SEEN_FOOD if v == FOOD else SEEN_CORPSE if v == CORPSE else SEEN_EMPTY
-                    seen = SEEN_OTHER if v >= BODY else seen
-                    seen = SEEN_OWN if v == own else seen
-                    seen = SEEN_WALL if (v == WALL) | (head < 0) else seen
-                    obs[i, a, row, column] = seen
+                    seen = s.board[i, corner + np.uintp(column)]
+                    obs[i, a, row, column] = OWN if seen == own else OTHER if seen < WALL else seen
                 corner += np.uintp(width)
 
     @staticmethod
@@ -206,7 +215,7 @@ class Snake(JitEnv):
                 radius = cell * (0.3 if v == FOOD else 0.2)
                 canvas.circle(x + cell / 2, y + cell / 2, radius, AMBER if v == FOOD else FOREGROUND)
                 continue
-            color = COLORS[(v - BODY) % len(COLORS)]
+            color = COLORS[(BODY - v) % len(COLORS)]
             canvas.rectangle(x + 0.5, y + 0.5, cell - 1, cell - 1, color, radius=cell / 4)
             if (row + vision) * width + column + vision in heads:
                 for eye in (0.32, 0.68):

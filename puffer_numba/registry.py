@@ -40,6 +40,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "frozen_lake": ("puffer_numba.envs.frozen_lake", "FrozenLake", 100),
     "frozen_lake_8x8": ("puffer_numba.envs.frozen_lake_8x8", "FrozenLake8x8", 200),
     "game_2048": ("puffer_numba.envs.game_2048", "Game2048", 20_000),
+    "grid_walk": ("puffer_numba.envs.grid_walk", "GridWalk", 100),
     "memory": ("puffer_numba.envs.memory", "Memory", None),
     "minatar_asterix": ("puffer_numba.envs.minatar_asterix", "MinAtarAsterix", None),
     "minatar_breakout": ("puffer_numba.envs.minatar_breakout", "MinAtarBreakout", None),

@@ -186,8 +186,8 @@ def test_pettingzoo(params):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"snakes": 0}, "snakes is 0; expected 1 to 250"),
-        ({"snakes": 251}, "snakes is 251; expected 1 to 250"),
+        ({"snakes": 0}, "snakes is 0; expected 1 to 125"),
+        ({"snakes": 126}, "snakes is 126; expected 1 to 125"),
         ({"vision": 0}, "vision is 0; expected 1 to 100"),
         ({"size": 1}, "size is 1; expected 2 to 1000"),
         ({"size": 8, "food": 20}, "food is 20; expected 0 to 16"),
