@@ -71,11 +71,11 @@ class GridWalk(JitEnv):
 
     @kernel
     def observe_env(s, p, i, obs):
-        scale = 2.0 / float(p.size - 1)
-        obs[i, 0] = float(s.x[i]) * scale - 1.0
-        obs[i, 1] = float(s.y[i]) * scale - 1.0
-        obs[i, 2] = float(s.goal_x[i]) * scale - 1.0
-        obs[i, 3] = float(s.goal_y[i]) * scale - 1.0
+        last = p.size - 1
+        obs[i, 0] = float(2 * s.x[i] - last) / float(last)
+        obs[i, 1] = float(2 * s.y[i] - last) / float(last)
+        obs[i, 2] = float(2 * s.goal_x[i] - last) / float(last)
+        obs[i, 3] = float(2 * s.goal_y[i] - last) / float(last)
 
     @staticmethod
     def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:

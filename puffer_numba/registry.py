@@ -47,6 +47,8 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "minatar_freeway": ("puffer_numba.envs.minatar_freeway", "MinAtarFreeway", None),
     "minatar_seaquest": ("puffer_numba.envs.minatar_seaquest", "MinAtarSeaquest", None),
     "minatar_space_invaders": ("puffer_numba.envs.minatar_space_invaders", "MinAtarSpaceInvaders", None),
+    "minigrid_doorkey": ("puffer_numba.envs.minigrid_doorkey", "MiniGridDoorKey", None),
+    "minigrid_empty": ("puffer_numba.envs.minigrid_empty", "MiniGridEmpty", None),
     "mountain_car": ("puffer_numba.envs.mountain_car", "MountainCar", 200),
     "mountain_car_continuous": ("puffer_numba.envs.mountain_car_continuous", "MountainCarContinuous", 999),
     "multiagent": ("puffer_numba.envs.multiagent", "Multiagent", None),
