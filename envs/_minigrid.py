@@ -82,7 +82,7 @@ def bits_of_column(board, side):
 
 
 def write_cell(obs, i, bit, cell, is_seen):
-    """Show what is on a cell of the view, if it is seen; else, so that there is no branch, nothing behind the image."""
+    """Show what is on a cell of the view, if it is seen. If not, zeros go to the padding: cheaper than a branch."""
     first = IMAGE + 3 * ((bit & 7) * VIEW + VIEW - 1 - (bit >> 3)) if is_seen else IMAGE_END
     shown = cell if is_seen else 0
     obs[i, first] = shown & 255

@@ -55,11 +55,19 @@ class MiniGridDoorKey(MiniGrid):
     - Start: the wall in any column, the door in any row but the last; agent, its direction and the key anywhere on the
       left: uniform.
 
-    Source: MiniGrid-DoorKey-5x5-v0, 6x6, 8x8 (the default) and 16x16, whose transitions it reproduces; without the
-    mission, "use the key to open the door and then get to the goal", which never changes.
+    Source: MiniGrid (Chevalier-Boisvert et al., 2023): MiniGrid-DoorKey-5x5-v0, 6x6, 8x8 (the default) and 16x16, whose
+    transitions it reproduces; without the mission, "use the key to open the door and then get to the goal", which
+    never changes.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "train.total_timesteps": 5_000_000,
+        "train.target_return": 0.95,
+        "train.learning_rate": 1e-3,
+        "train.ent_coef": 0.01,
+        "train.normalize_observations": True,
+        "policy.hidden_size": 128,
+    }
 
     class State(NamedTuple):
         x: int

@@ -35,11 +35,16 @@ class MiniGridEmpty(MiniGrid):
     - Start: in the upper left corner, looking right; or with ``random_start`` on any cell but the goal, looking
       anywhere, uniform.
 
-    Source: MiniGrid-Empty-5x5-v0, 6x6, 8x8 (the default) and 16x16, and MiniGrid-Empty-Random-5x5-v0 and 6x6, whose
-    transitions it reproduces; without the mission, "get to the green goal square", which never changes.
+    Source: MiniGrid (Chevalier-Boisvert et al., 2023): MiniGrid-Empty-5x5-v0, 6x6, 8x8 (the default) and 16x16, and
+    MiniGrid-Empty-Random-5x5-v0 and 6x6, whose transitions it reproduces; without the mission, "get to the green goal
+    square", which never changes.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {}
+    train_config: ClassVar[dict[str, Any]] = {
+        "train.total_timesteps": 1_000_000,
+        "train.target_return": 0.955,
+        "train.normalize_observations": True,
+    }
 
     class State(NamedTuple):
         x: np.int32

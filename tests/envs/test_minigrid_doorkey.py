@@ -8,10 +8,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from minigrid.core.world_object import Door, Key
+from minigrid.core.grid import Grid
+from minigrid.core.world_object import Door, Key, Wall
 from scipy import stats
 
-from puffer_numba.envs._minigrid import LOCKED, OPEN
+from puffer_numba.envs._minigrid import LOCKED, OPEN, SIDE, VIEW, tables, visible_cells
 from puffer_numba.envs.minigrid_doorkey import MiniGridDoorKey
 from tests.envs.minigrid_parity import assert_drop_in, flat, make_reference
 from tests.envs.parity import TRANSITIONS, step_from
@@ -101,6 +102,23 @@ def compare_transitions(size: int, count: int, events: Counter[tuple[Any, ...]])
         assert tuple(after[k]) == layout(expected)
         assert found.rewards[k] == pytest.approx(reward, abs=1e-6)
         assert found.terminals[k] == terminated
+
+
+def test_light_spreads_as_minigrids():
+    """Among walls at random, which doors and rooms never are."""
+    rng = np.random.default_rng(0)
+    light = tables().light
+    for _ in range(1000):
+        is_wall = rng.random((VIEW, VIEW)) < rng.random()  # by distance and side
+        is_wall[0, SIDE] = False
+        grid = Grid(VIEW, VIEW)
+        for distance, side in np.argwhere(is_wall).tolist():
+            grid.set(side, VIEW - 1 - distance, Wall())
+        expected = grid.process_vis((SIDE, VIEW - 1))[:, ::-1].T
+        clear = sum(1 << 8 * distance + side for distance, side in np.argwhere(~is_wall).tolist())
+        visible = visible_cells(clear, light)
+        found = [[bool(visible >> 8 * distance + side & 1) for side in range(VIEW)] for distance in range(VIEW)]
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("size", SIZES[:3])

@@ -162,6 +162,19 @@ def test_every_step(params):
     assert longest > 8
 
 
+def test_as_many_snakes_as_can_be():
+    """The last one's number still fits into a cell."""
+    env = Snake(jit=False, snakes=125, vision=1)
+    observations, _ = env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(10):
+        assert (observations[env.masks, 1, 1] == -1).all()
+        assert (observations[~env.masks] == -3).all()
+        observations = env.step(env.action_space.sample())[0]
+    assert env.state.head[0, -1] >= 0
+    assert (env.state.board == -128).any()
+
+
 def test_returns_and_metrics():
     env = Snake(4, snakes=3, size=8, food=10, max_episode_steps=50)
     observations = env.reset(seed=0)[0]
