@@ -81,13 +81,12 @@ def bits_of_column(board, side):
     return ((int((board >> side) & COLUMN) * _TO_ROW) >> 42) & ROW
 
 
-def write_cell(obs, i, bit, cell, is_seen):
-    """Show what is on a cell of the view, if it is seen. If not, zeros go to the padding: cheaper than a branch."""
-    first = IMAGE + 3 * ((bit & 7) * VIEW + VIEW - 1 - (bit >> 3)) if is_seen else IMAGE_END
-    shown = cell if is_seen else 0
-    obs[i, first] = shown & 255
-    obs[i, first + 1] = (shown >> 8) & 255
-    obs[i, first + 2] = shown >> 16
+def write_cell(obs, i, bit, cell):
+    """Show what is on a cell of the view."""
+    first = IMAGE + 3 * ((bit & 7) * VIEW + VIEW - 1 - (bit >> 3))
+    obs[i, first] = cell & 255
+    obs[i, first + 1] = (cell >> 8) & 255
+    obs[i, first + 2] = cell >> 16
 
 
 def write_view(obs, i, direction, visible, walls, pieces):

@@ -147,10 +147,13 @@ class MiniGridDoorKey(MiniGrid):
         visible = visible_cells(floor | (int(s.door[i] == OPEN) << door), p.light)
         write_view(obs, i, direction, visible, ~floor, p.pieces)
         carries = s.key_x[i] == 0
-        write_cell(obs, i, door, DOOR + s.door[i] * STATE, visible >> door & 1)
-        write_cell(obs, i, goal, GOAL, visible >> goal & 1)
-        write_cell(obs, i, key, KEY, (visible >> key & 1) & (not carries))
-        write_cell(obs, i, SIDE, KEY if carries else EMPTY, True)
+        if visible >> door & 1:
+            write_cell(obs, i, door, DOOR + s.door[i] * STATE)
+        if visible >> goal & 1:
+            write_cell(obs, i, goal, GOAL)
+        if (visible >> key & 1) & (not carries):
+            write_cell(obs, i, key, KEY)
+        write_cell(obs, i, SIDE, KEY if carries else EMPTY)
 
     @staticmethod
     def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
