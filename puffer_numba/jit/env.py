@@ -143,14 +143,14 @@ class JitEnv(PufferEnv):
         self._num_envs = fields.positive_int(cls, "num_envs", num_envs)
         self.float_type = fields.float_type(cls, dtype)
         self.autoreset = fields.choose(cls, "autoreset", autoreset, _AUTORESET)
-        if max_episode_steps != "default":
-            self.max_episode_steps = max_episode_steps  # type: ignore[assignment]
-        if self.max_episode_steps is not None:
-            fields.positive_int(cls, "max_episode_steps", self.max_episode_steps)
         self.jit = jit
         self.first_env = fields.integer(cls, "first_env", first_env)
         self._seed = seed if seed is None else fields.integer(cls, "seed", seed)
         self.params = fields.make_params(cls, params, self.float_type)
+        limit = self.time_limit(self.params) if max_episode_steps == "default" else max_episode_steps
+        self.max_episode_steps = limit  # type: ignore[assignment]
+        if self.max_episode_steps is not None:
+            fields.positive_int(cls, "max_episode_steps", self.max_episode_steps)
         self.agents_per_env = fields.count_agents(cls, self.params)
         self.num_agents = self._num_envs * (self.agents_per_env or 1)
         self.single_action_space = fields.make_space(cls, "single_action_space", self.params)
@@ -178,6 +178,11 @@ class JitEnv(PufferEnv):
         declare it as an array and return ``params._replace(table=...)``.
         """
         return params
+
+    @classmethod
+    def time_limit(cls, params: Any) -> int | None:
+        """Steps of an episode where none are given: ``max_episode_steps``, unless a class has it follow the params."""
+        return cls.max_episode_steps
 
     def _observation_space(self) -> tuple[Box, Emulated | None]:
         """The flat space that kernels write, and what it stands for where it is declared as another."""

@@ -445,6 +445,27 @@ def test_class_time_limit_is_the_default():
     assert Walk.max_episode_steps == 6
 
 
+class FarWalk(Walk):
+    """As many steps as it takes to walk from one end to the other."""
+
+    max_episode_steps = None
+
+    @classmethod
+    def time_limit(cls, params):
+        return int(params.size)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [({}, 9), ({"max_episode_steps": 3}, 3)])
+def test_a_time_limit_may_follow_the_params(limit, expected):
+    env = FarWalk(size=9, jit=False, **limit)
+    assert env.max_episode_steps == expected
+    env.reset(seed=0)
+    for step in range(1, expected + 1):
+        env.state.position[0] = 4
+        assert env.step([1])[3][0] == (step == expected)
+    assert FarWalk(jit=False, max_episode_steps=None).max_episode_steps is None
+
+
 @pytest.mark.parametrize("mode", ["SAME_STEP", "same_step", "SameStep", AutoresetMode.SAME_STEP])
 def test_autoreset_modes_may_be_spelled_as_gymnasium_does(mode):
     assert Walk(autoreset=mode).autoreset == Walk(autoreset="same-step").autoreset

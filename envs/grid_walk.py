@@ -1,0 +1,89 @@
+"""GridWalk: walk over a square grid to the goal."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+from puffer_numba.render import AMBER, GRID, TEAL, Canvas
+
+UP, DOWN, LEFT, RIGHT = range(4)
+
+
+class GridWalk(JitEnv):
+    """The agent and the goal are on two cells of a grid. Walk there.
+
+    - Observation: ``Box(-1, 1, (4,), float32)``: column and row of the agent, column and row of the goal, from -1 at
+      the left and the top to 1 at the right and the bottom.
+    - Action: ``Discrete(4)``: 0 up, 1 down, 2 left, 3 right. Moves out of the grid do nothing.
+    - Reward: 1 on reaching the goal, ``-step_cost`` for any other step.
+    - Terminated: at the goal.
+    - Truncated: after 100 steps. Optimum: a mean return of 0.943.
+    - Start: agent and goal on two different cells, uniform.
+
+    Source: Operant's guide to custom environments. It is a good one to copy.
+    """
+
+    keys: ClassVar[dict[str, Any]] = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
+    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 1_000_000, "train.target_return": 0.94}
+    max_episode_steps = 100
+    single_observation_space = Box(-1, 1, (4,), np.float32)
+    single_action_space = Discrete(4)
+
+    class State(NamedTuple):
+        x: int
+        y: int
+        goal_x: int
+        goal_y: int
+
+    class Params(NamedTuple):
+        size: int = 10
+        """cells along a side"""
+        step_cost: float = 0.01
+        """of each step that does not end at the goal"""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        if not 2 <= params.size <= 10_000:
+            raise ValueError(f"GridWalk: parameter size is {params.size}; expected 2 to 10000.")
+        return params
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        start = integer(rng, p.size * p.size)
+        goal = integer(rng, p.size * p.size - 1)
+        goal += int(goal >= start)  # any cell but the start
+        s.x[i], s.y[i] = start % p.size, start // p.size
+        s.goal_x[i], s.goal_y[i] = goal % p.size, goal // p.size
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        x = s.x[i] + int(action == RIGHT) - int(action == LEFT)
+        y = s.y[i] + int(action == DOWN) - int(action == UP)
+        s.x[i] = min(max(x, 0), p.size - 1)
+        s.y[i] = min(max(y, 0), p.size - 1)
+        at_goal = (s.x[i] == s.goal_x[i]) & (s.y[i] == s.goal_y[i])
+        return 1.0 if at_goal else -p.step_cost, at_goal
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        last = p.size - 1
+        obs[i, 0] = float(2 * s.x[i] - last) / float(last)
+        obs[i, 1] = float(2 * s.y[i] - last) / float(last)
+        obs[i, 2] = float(2 * s.goal_x[i] - last) / float(last)
+        obs[i, 3] = float(2 * s.goal_y[i] - last) / float(last)
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
+        size = int(p.size)
+        cell = max(4, 440 // size)
+        canvas = Canvas(size * cell, size * cell)
+        for k in range(size * size):
+            canvas.rectangle(k % size * cell + 1, k // size * cell + 1, cell - 2, cell - 2, GRID, cell / 8)
+        canvas.rectangle(s.goal_x[i] * cell + 1, s.goal_y[i] * cell + 1, cell - 2, cell - 2, AMBER, cell / 8)
+        canvas.circle((s.x[i] + 0.5) * cell, (s.y[i] + 0.5) * cell, cell * 0.3, TEAL)
+        return canvas.array()
