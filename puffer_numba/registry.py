@@ -53,6 +53,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "password": ("puffer_numba.envs.password", "Password", None),
     "pendulum": ("puffer_numba.envs.pendulum", "Pendulum", 200),
     "pong": ("puffer_numba.envs.pong", "Pong", 5000),
+    "rware": ("puffer_numba.envs.rware", "Rware", 500),
     "simple_spread": ("puffer_numba.envs.simple_spread", "SimpleSpread", 25),
     "simple_tag": ("puffer_numba.envs.simple_tag", "SimpleTag", 25),
     "squared": ("puffer_numba.envs.squared", "Squared", None),
