@@ -137,7 +137,9 @@ def make_kernels(
         step_block = make_block(_step_block(*map(make_block, passes)))
     else:
         update_agents = make_block(_update_agents(agents))
-        step_block = make_block(_step_team_block(step_env, observe_env, restart, update_agents, autoreset, agents))
+        step_block = make_block(
+            _step_team_block(step_env, observe_env, restart, update_agents, autoreset, (agents, *observation_shape))
+        )
     step_chunk = make(_step_chunk(step_block))
     count_bad = make(_count_bad_scalars if scalar_actions else _count_bad_rows)
 
@@ -293,12 +295,15 @@ def _step_team_block(
     restart: Callable[..., None],
     update_agents: Callable[..., tuple[int, int]],
     autoreset: int,
-    agents: int,
+    observation_shape: tuple[int, ...],
 ) -> Callable[..., None]:
     """The same for environments of several agents. Nothing here vectorizes over environments, so one pass."""
+    agents = observation_shape[0]
 
     def step_block(s, p, metrics, streams, episodes, buffers, actions, start, stop, chunk):
         team = Agents(buffers.rewards, buffers.terminals, episodes.alive)
+        if buffers.observations.shape[1:] != observation_shape or buffers.rewards.shape[1] != agents:
+            return  # never so, and now LLVM knows the strides, and how many agents there are
         for j in range(start, stop):
             i = np.uintp(j)
             for a in range(agents):

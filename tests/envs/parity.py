@@ -31,10 +31,11 @@ def step_from(
 
     Args:
         states: ``(num_envs, ...)`` for each State field that matters; others are as a reset leaves them.
-        actions: ``(num_envs, *action_shape)``.
+        actions: ``(num_envs, *action_shape)``, or one for each agent.
         **arguments: for the environment's class.
     """
-    env = env_class(len(np.asarray(actions)), autoreset="disabled", **arguments)
+    num_envs = len(np.asarray(next(iter(states.values()))))
+    env = env_class(num_envs, autoreset="disabled", **arguments)
     env.reset(seed=0)
     known = env.get_state()
     given = {f"state.{name}": np.asarray(values, known[f"state.{name}"].dtype) for name, values in states.items()}
