@@ -151,7 +151,7 @@ def update_indicators(
     """Take one more bar into the averages ``ema``, the ``mean`` values and the last ``bar`` of a symbol."""
     # Wilder's directional movement: the part of this bar's range beyond the last one's
     rise = max(r + up - bar[UP], 0.0)
-    fall = max(bar[DOWN] - r + down, 0.0)
+    fall = max(down - r - bar[DOWN], 0.0)
     wilder = 1.0 / 14.0
     true_range = max(r + up, 0.0) - min(r - down, 0.0)
     mean[ATR] = toward(mean[ATR], true_range, wilder, slowest)

@@ -26,6 +26,7 @@ from puffer_numba.jit.random import integer
 from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 float64 = np.float64
+Money = Annotated[float, np.float64]
 SELL, HOLD, BUY = range(3)
 SIMULATED = ""
 _NO_DATA = np.zeros((0, 0, 5))
@@ -52,7 +53,7 @@ class Trading(JitEnv):
     ``data`` is a path to a CSV or Parquet file with columns open, high, low, close and volume (several paths for
     several symbols), or an array (rows, 5) or (rows, symbols, 5); see `load_ohlcv`. Without it, each environment and
     symbol has a simulated market of its own: regimes of drift and volatility, between which it jumps at random. By
-    default these trends last 75 bars and are much stronger than in any real market, so that there is something to learn.
+    default these trends last 67 bars and are far stronger than any real market's, so that there is something to learn.
 
     Source: none; the market follows Hamilton (1989) in its regimes and Kou (2002) in its jumps.
     """
@@ -96,29 +97,29 @@ class Trading(JitEnv):
         """markets traded together from one account; with data, as many as they have"""
         max_ticks: int = 512
         """steps of an episode"""
-        cash: float = 10_000.0
+        cash: Money = 10_000.0
         """at the start, in the currency of the prices"""
         position_limit: int = 2
         """lots of each symbol that may be held, or sold short: 1 to 127"""
         allow_short: bool = True
         """whether one may sell what one has not"""
-        leverage: float = 1.0
+        leverage: Money = 1.0
         """position_limit lots of each symbol cost this many times cash, all together, at the start of an episode"""
-        lot_size: float = 0.0
+        lot_size: Money = 0.0
         """units of a symbol in a lot (shares, coins); 0: as leverage has it"""
-        spread: float = 0.0002
+        spread: Money = 0.0002
         """between the prices to buy and to sell at, as a part of the price: 0 to 0.5"""
-        fee: float = 0.0001
+        fee: Money = 0.0001
         """of each order, as a part of its value: 0 to 0.5"""
-        ruin: float = 0.5
+        ruin: Money = 0.5
         """the episode ends where no more than this part of cash is left: 0 to less than 1"""
         price: float = 100.0
         """simulated: before the first bar"""
-        drifts: NDArray[Any] = np.array([0.0, 0.0015, -0.002])
+        drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])
         """simulated, (regimes,): mean log return of a bar"""
-        volatilities: NDArray[Any] = np.array([0.008, 0.006, 0.012])
+        volatilities: NDArray[Any] = np.array([0.008, 0.008, 0.008, 0.016])
         """simulated, (regimes,): standard deviation of a bar's log return"""
-        reversions: NDArray[Any] = np.array([0.05, 0.0, 0.0])
+        reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
         """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
         switch_rate: float = 0.02
         """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
@@ -147,6 +148,11 @@ class Trading(JitEnv):
             data = _NO_DATA
         else:
             data = load_ohlcv(data)
+            if len(data) < WINDOW + 2:
+                raise ValueError(
+                    f"Trading: parameter data has {len(data)} rows; expected at least {WINDOW + 2}: a window of "
+                    f"{WINDOW} that warms up the features, one to start at and one to go to."
+                )
             arguments["symbols"] = _count_symbols(data, arguments.get("symbols", 1))
             ticks = min(ticks, len(data) - WINDOW - 1)
         arguments |= {"data": data, "max_ticks": ticks, "max_episode_steps": ticks}
@@ -182,7 +188,7 @@ class Trading(JitEnv):
                 next_bar(s, p, i, k, rng, bar, 1.0 / float(bar))
         for k in range(s.close.shape[1]):
             lots = float64(s.close.shape[1] * p.position_limit) * s.close[i, k]  # as many would cost a lot of one unit
-            s.lot_size[i, k] = float64(p.leverage) * float64(p.cash) / lots if p.lot_size == 0.0 else p.lot_size
+            s.lot_size[i, k] = p.leverage * p.cash / lots if p.lot_size == 0.0 else p.lot_size
         s.cash[i] = p.cash
         s.equity[i] = p.cash
         s.peak[i] = p.cash
@@ -203,11 +209,11 @@ class Trading(JitEnv):
         s.equity[i] = equity
         s.peak[i] = max(s.peak[i], equity)
         s.equity_history[i, clock & (HISTORY - 1)] = equity
-        return reward, equity <= float64(p.ruin) * p.cash
+        return reward, equity <= p.ruin * p.cash
 
     @kernel
     def observe_env(s, p, i, obs):
-        cash = float64(p.cash)
+        cash = p.cash
         value, unrealized = float64(0), float64(0)
         for k in range(s.close.shape[1]):
             first = k * SYMBOL_FEATURES
@@ -218,7 +224,7 @@ class Trading(JitEnv):
             obs[i, first + 44] = float(s.lots[i, k]) / float(p.position_limit)
             obs[i, first + 45] = soft(float(profit / cash))
             obs[i, first + 46] = float(s.held[i, k]) / float(s.held[i, k] + 16)
-            obs[i, first + 47] = p.spread / (p.spread + volatility(mean))
+            obs[i, first + 47] = float(p.spread) / (float(p.spread) + volatility(mean))
             value += units * s.close[i, k]
             unrealized += profit
         account = s.close.shape[1] * SYMBOL_FEATURES
@@ -268,9 +274,9 @@ def fill(s: Any, p: Any, i: Any, k: Any, side: Any) -> None:
     lots = before + side
     side = side if (lots <= p.position_limit) & (lots >= (-p.position_limit if p.allow_short else 0)) else 0
     lots = before + side
-    price = s.open[i, k] * (1.0 + 0.5 * float64(side) * float64(p.spread))
+    price = s.open[i, k] * (1.0 + 0.5 * float64(side) * p.spread)
     units = float64(side) * s.lot_size[i, k]
-    fee = abs(units) * price * float64(p.fee)
+    fee = abs(units) * price * p.fee
     reduces = side * before < 0
     entry = s.entry[i, k]
     s.realized_pnl[i] -= fee + (units * (price - entry) if reduces else 0.0)
@@ -379,8 +385,3 @@ def _check(p: Any) -> None:
             raise ValueError(
                 f"Trading: parameter {name} has {len(values)} regimes; expected {len(p.drifts)}, as drifts has."
             )
-    if 0 < len(p.data) < WINDOW + 2:
-        raise ValueError(
-            f"Trading: parameter data has {len(p.data)} rows; expected at least {WINDOW + 2}: a window of {WINDOW} "
-            "that warms up the features, one to start at and one to go to."
-        )

@@ -101,6 +101,8 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
 
 def _cast_param(cls: type, name: str, value: Any, hint: Any, floats: type[np.floating[Any]]) -> Any:
     problem = f"{cls.__name__}: parameter {name} is {value!r}; expected "
+    if get_origin(hint) is Annotated:  # Annotated[float, np.float64]
+        hint, floats = get_args(hint)
     if hint is bool:
         if not isinstance(value, bool | np.bool_):
             raise ValueError(problem + "True or False.")
