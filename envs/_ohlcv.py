@@ -60,6 +60,7 @@ def check_ohlcv(values: Any) -> NDArray[np.float64]:
     _check(array, prices > high, "at most the high, {high:g}")
     _check(array, prices < low, "at least the low, {low:g}")
     _check(array, (volume < 0)[:, :, None], "at least 0", VOLUME)
+    _check(array, (volume > 1e30)[:, :, None], "at most 1e30", VOLUME)
     return array
 
 

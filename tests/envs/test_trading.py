@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 import sys
@@ -9,16 +10,18 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from gymnasium.spaces import Discrete, MultiDiscrete
 from scipy import stats
 
 import puffer_numba
-from puffer_numba import extras
+from puffer_numba import extras, registry
 from puffer_numba.envs import _market
 from puffer_numba.envs._ohlcv import load_ohlcv
 from puffer_numba.envs.trading import BUY, HOLD, SELL, Trading
+from puffer_numba.options import env_params
 
 PAGE = (Path(__file__).parents[2] / "docs" / "trading.md").read_text()
 WINDOW = 64
@@ -531,15 +534,24 @@ def test_there_is_something_to_learn(simulated):
 # Data
 
 
-def table(rows: int = 80) -> pd.DataFrame:
-    frame = pd.DataFrame(random_bars(rows)[:, 0], columns=["Open", "HIGH", "low", " Close", "Volume"])
-    frame.insert(0, "Date", pd.date_range("2026-01-01", periods=rows).astype(str))
-    return frame[["Date", "Volume", " Close", "low", "Open", "HIGH"]]
+def write(path: Path, rows: int = 80, **columns) -> Path:
+    """`random_bars` in a file of the path's kind, with headers in several cases and orders; other columns beside."""
+    names = ("Open", "HIGH", "low", " Close", "Volume")
+    table = {"Date": [f"day {row}" for row in range(rows)]}
+    table |= dict(zip(names[::-1], random_bars(rows)[:, 0].T.tolist()[::-1], strict=True)) | columns
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pa.table(table), path)
+    else:
+        with path.open("w", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow(table)
+            lines.writerows(zip(*table.values(), strict=True))
+    return path
 
 
 def test_files(tmp_path):
-    table().to_csv(tmp_path / "prices.csv", index=False)
-    table().to_parquet(tmp_path / "prices.parquet")
+    write(tmp_path / "prices.csv")
+    write(tmp_path / "prices.parquet")
     expected = random_bars(80)
     for name in ("prices.csv", "prices.parquet"):
         np.testing.assert_allclose(load_ohlcv(tmp_path / name), expected, rtol=1e-15)
@@ -551,6 +563,13 @@ def test_files(tmp_path):
     assert env.params.data.dtype == np.float64
     assert not env.params.data.flags.writeable
     np.testing.assert_array_equal(Trading(data=expected[:, 0], jit=False).params.data, expected)
+
+
+def test_the_command_line_takes_a_file():
+    options = env_params(registry.spec("trading"))
+    assert options["data"] == ""
+    assert {"max_ticks", "spread", "fee", "symbols"} <= set(options)
+    assert "max_episode_steps" not in options
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
@@ -582,15 +601,15 @@ def test_bad_files(name, text, message, tmp_path):
 
 
 def test_bad_parquet(tmp_path):
-    frame = table()
-    frame["low"] = "low"
-    frame.to_parquet(tmp_path / "a.parquet")
+    path = write(tmp_path / "a.parquet", low=["low"] * 80)
     with pytest.raises(ValueError, match=r"a.parquet': column low is of .*string; expected numbers"):
-        load_ohlcv(tmp_path / "a.parquet")
-    table(70).to_csv(tmp_path / "a.csv", index=False)
-    table(80).to_csv(tmp_path / "b.csv", index=False)
+        load_ohlcv(path)
+    path = write(tmp_path / "a.parquet", low=[1.0, None] * 40)
+    with pytest.raises(ValueError, match=r"data, row 1: low is nan; expected a finite number"):
+        load_ohlcv(path)
+    paths = [write(tmp_path / "a.csv", 70), write(tmp_path / "b.csv", 80)]
     with pytest.raises(ValueError, match=r"files of \[70, 80\] rows; expected as many rows in each"):
-        load_ohlcv([tmp_path / "a.csv", tmp_path / "b.csv"])
+        load_ohlcv(paths)
 
 
 @pytest.mark.parametrize(
@@ -604,6 +623,7 @@ def test_bad_parquet(tmp_path):
         ((3, 0, 0), 1e3, r"row 3, symbol 0: open is 1000; expected at most the high, "),
         ((3, 0, 3), 0.5, r"row 3, symbol 0: close is 0.5; expected at least the low, "),
         ((5, 1, 4), -1.0, r"row 5, symbol 1: volume is -1; expected at least 0"),
+        ((5, 1, 4), 1e31, r"row 5, symbol 1: volume is 1e\+31; expected at most 1e30"),
     ],
 )
 def test_impossible_data(where, value, message):
