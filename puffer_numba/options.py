@@ -20,13 +20,12 @@ _RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env",
 
 def env_params(spec: EnvSpec) -> dict[str, Any]:
     """Parameters that can be typed on a command line, with their defaults: numbers, booleans and strings."""
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = dict(getattr(getattr(spec.env_class, "Params", None), "_field_defaults", {}))
     for name, parameter in inspect.signature(spec.env_class.__init__).parameters.items():
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             params[name] = parameter.default
     if issubclass(spec.env_class, JitEnv):
         params["max_episode_steps"] = spec.env_class.max_episode_steps
-        params.update(getattr(spec.env_class.Params, "_field_defaults", {}))
     params.update(spec.defaults)
     return {
         name: value

@@ -65,6 +65,7 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "taxi": ("puffer_numba.envs.taxi", "Taxi", 200),
     "tetris": ("puffer_numba.envs.tetris", "Tetris", 10_000),
     "tic_tac_toe": ("puffer_numba.envs.tic_tac_toe", "TicTacToe", None),
+    "trading": ("puffer_numba.envs.trading", "Trading", None),
 }
 
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])

@@ -66,6 +66,10 @@ class Canvas:
         for x, y in (start, end):
             self.circle(x, y, width / 2, color)
 
+    def polyline(self, points: Sequence[Point], color: Color, width: float = 1) -> None:
+        """Lines from each point to the next, with rounded corners."""
+        self._draw.line(_scaled(points), fill=color, width=max(1, round(width * _OVERSAMPLING)), joint="curve")
+
     def text(self, x: float, y: float, text: str, color: Color = FOREGROUND, size: float = 14) -> None:
         """Text with its top left corner at (x, y)."""
         from PIL import ImageFont

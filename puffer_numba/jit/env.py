@@ -70,8 +70,9 @@ class JitEnv(PufferEnv):
     ``Annotated[np.uint8, "size", "2 * size + 1"]``.
     Every field of environment ``i`` is zero when ``reset_env`` is called.
 
-    **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). `setup` may
-    check them and compute tables.
+    **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). What is
+    ``float``, and arrays of float64, become the environment's float type, unless the annotation is
+    ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. `setup` may check them and compute tables.
 
     **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
     ``obs[i]`` is one flat observation, as `puffer_numba.spaces.ObservationLayout` lays it out: a Discrete is

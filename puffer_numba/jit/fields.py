@@ -18,6 +18,10 @@ from puffer_numba.jit.tuples import tuple_class
 _RESERVED = ("num_envs", "seed", "buf", "dtype", "jit", "autoreset", "max_episode_steps", "first_env")
 
 
+class UnknownParameter(APIUsageError, ValueError):
+    """A keyword argument that the environment's class does not have."""
+
+
 def check_class(cls: type) -> None:
     """Raise unless ``cls`` declares everything a JitEnv must."""
     needed = ("State", "reset_env", "step_env", "observe_env", "single_observation_space", "single_action_space")
@@ -81,7 +85,10 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
         close = get_close_matches(unknown[0], declared._fields + _RESERVED, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         known = ", ".join(declared._fields) or "none"
-        raise APIUsageError(f"{cls.__name__} has no parameter {unknown[0]!r}.{hint} Parameters: {known}.")
+        raise UnknownParameter(
+            f"{cls.__name__} has no parameter {unknown[0]!r}.{hint} Parameters: {known}. "
+            f"Given: {unknown[0]}={given[unknown[0]]!r}."
+        )
     missing = [n for n in declared._fields if n not in given and n not in declared._field_defaults]
     if missing:
         raise APIUsageError(f"{cls.__name__} needs a value for {', '.join(missing)}.")
@@ -94,6 +101,8 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
 
 def _cast_param(cls: type, name: str, value: Any, hint: Any, floats: type[np.floating[Any]]) -> Any:
     problem = f"{cls.__name__}: parameter {name} is {value!r}; expected "
+    if get_origin(hint) is Annotated:  # Annotated[float, np.float64]
+        hint, floats = get_args(hint)
     if hint is bool:
         if not isinstance(value, bool | np.bool_):
             raise ValueError(problem + "True or False.")
@@ -107,10 +116,13 @@ def _cast_param(cls: type, name: str, value: Any, hint: Any, floats: type[np.flo
             raise ValueError(problem + "a number.")
         return floats(value)
     array = np.array(value, order="C")
-    if array.dtype == np.float64:
-        array = array.astype(floats)
     if array.dtype.kind not in "iufb":
         raise ValueError(problem + "an array of numbers.")
+    own = get_args(get_args(hint)[1]) if len(get_args(hint)) == 2 else ()  # NDArray[np.float64]: as it says
+    if own and isinstance(own[0], type) and issubclass(own[0], np.generic):
+        array = array.astype(own[0])
+    elif array.dtype == np.float64:
+        array = array.astype(floats)
     array.setflags(write=False)
     return array
 

@@ -95,7 +95,9 @@ def _analyze(sender: Any, env_class: type, params: dict[str, Any], float_name: s
         llvmlite.binding.set_option("", "--debug-only=loop-vectorize")
         with _CapturedStderr() as captured:
             dispatcher = _compile_physics(env)
-        sender.send(_report(env, captured.text, dispatcher))
+        with _CapturedStderr():  # what LLVM says of what is compiled for the report itself
+            report = _report(env, captured.text, dispatcher)
+        sender.send(report)
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")
 

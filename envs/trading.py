@@ -1,0 +1,387 @@
+"""Trading: sell, hold or buy at every bar of a market, simulated or your own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from numpy.typing import NDArray
+
+from puffer_numba.envs import _market
+from puffer_numba.envs._market import (
+    HISTORY,
+    SYMBOL_FEATURES,
+    WINDOW,
+    clip,
+    component,
+    next_bar,
+    observe_market,
+    soft,
+    volatility,
+)
+from puffer_numba.envs._ohlcv import load_ohlcv, prepare_bars
+from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
+from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+
+float64 = np.float64
+Money = Annotated[float, np.float64]
+SELL, HOLD, BUY = range(3)
+SIMULATED = ""
+_NO_DATA = np.zeros((0, 0, 5))
+MUTED: Color = (120, 136, 156)
+
+
+class Trading(JitEnv):
+    """Trade one symbol or several, on a simulated market or on your own prices, and gain what you can.
+
+    - Observation: ``Box(-1, 1, (48 * symbols + 6,), float32)``, 54 features for one symbol, which `feature_names`
+      names: for each symbol 44 of its market (returns, volatility, averages, oscillators, bars, volume) and 4 of the
+      position in it; then 6 of the account. docs/trading.md defines each.
+    - Action: ``Discrete(3)``: 0 sell, 1 hold, 2 buy; with several symbols ``MultiDiscrete([3] * symbols)``. An order is
+      for one lot, and filled at the next bar's open, times 1 + ``spread`` / 2 to buy and 1 - ``spread`` / 2 to sell,
+      for a ``fee`` on the value. An order that would exceed ``position_limit`` lots, held or sold short, is not filled.
+    - Reward: the change of equity in percent of ``cash``: 100 * change / ``cash``.
+    - Terminated: ruin: equity of ``ruin * cash`` or less.
+    - Truncated: after ``max_ticks`` steps, 512 by default, or as many as the data have.
+    - Start: no position; after 64 bars that warm up the features. Data: at a row uniform over those with ``max_ticks``
+      rows to come. Simulated market: in a regime uniform over them, at ``price``.
+    - Info: ``tick``, ``equity``, ``realized_pnl``. Equity is always cash plus the position at the last close; accounts
+      are kept in float64, whatever ``dtype``.
+
+    ``data`` is a path to a CSV or Parquet file with columns open, high, low, close and volume (several paths for
+    several symbols), or an array (rows, 5) or (rows, symbols, 5); see `load_ohlcv`. Without it, each environment and
+    symbol has a simulated market of its own: regimes of drift and volatility, between which it jumps at random. By
+    default these trends last 67 bars and are far stronger than any real market's, so that there is something to learn.
+
+    Source: none; the market follows Hamilton (1989) in its regimes and Kou (2002) in its jumps.
+    """
+
+    keys: ClassVar[dict[str, Any]] = {"down": SELL, "": HOLD, "up": BUY}
+    train_config: ClassVar[dict[str, Any]] = {
+        "env.num_envs": 256,
+        "train.total_timesteps": 2_000_000,
+    }
+    render_fps = 8
+    info = ("tick", "equity", "realized_pnl")
+    metrics = ("equity", "realized_pnl", "trades")
+
+    class State(NamedTuple):
+        # account: money, in float64
+        tick: int
+        row: int  # of the data
+        trades: int  # orders that were filled
+        cash: np.float64
+        equity: np.float64
+        peak: np.float64  # the highest equity
+        realized_pnl: np.float64
+        lots: Annotated[int, "symbols"]  # less than 0: sold short
+        lot_size: Annotated[np.float64, "symbols"]  # units of the symbol in a lot
+        entry: Annotated[np.float64, "symbols"]  # average price of the position
+        held: Annotated[int, "symbols"]  # ticks since the position was opened
+        # market: the last bar; see _market
+        regime: Annotated[np.uint8, "symbols"]
+        open: Annotated[np.float64, "symbols"]
+        close: Annotated[np.float64, "symbols"]
+        bar: Annotated[float, "symbols", _market.BAR]
+        ema: Annotated[float, "symbols", len(_market.EMA_WINDOWS)]  # log price less its average
+        mean: Annotated[float, "symbols", _market.MEANS]
+        # the last bars, as rings: for exact returns, and for the picture
+        history: Annotated[np.float64, "symbols", HISTORY]  # log prices
+        lots_history: Annotated[np.int8, "symbols", HISTORY]
+        equity_history: Annotated[np.float32, HISTORY]
+
+    class Params(NamedTuple):
+        symbols: int = 1
+        """markets traded together from one account; with data, as many as they have"""
+        max_ticks: int = 512
+        """steps of an episode"""
+        cash: Money = 10_000.0
+        """at the start, in the currency of the prices"""
+        position_limit: int = 2
+        """lots of each symbol that may be held, or sold short: 1 to 127"""
+        allow_short: bool = True
+        """whether one may sell what one has not"""
+        leverage: Money = 1.0
+        """position_limit lots of each symbol cost this many times cash, all together, at the start of an episode"""
+        lot_size: Money = 0.0
+        """units of a symbol in a lot (shares, coins); 0: as leverage has it"""
+        spread: Money = 0.0002
+        """between the prices to buy and to sell at, as a part of the price: 0 to 0.5"""
+        fee: Money = 0.0001
+        """of each order, as a part of its value: 0 to 0.5"""
+        ruin: Money = 0.5
+        """the episode ends where no more than this part of cash is left: 0 to less than 1"""
+        price: float = 100.0
+        """simulated: before the first bar"""
+        drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])
+        """simulated, (regimes,): mean log return of a bar"""
+        volatilities: NDArray[Any] = np.array([0.008, 0.008, 0.008, 0.016])
+        """simulated, (regimes,): standard deviation of a bar's log return"""
+        reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
+        """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
+        switch_rate: float = 0.02
+        """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
+        jump_rate: float = 0.005
+        """simulated: probability of a jump between close and open"""
+        jump_size: float = 0.02
+        """simulated: mean absolute log return of a jump"""
+        data: NDArray[np.float64] = _NO_DATA
+        """(rows, symbols, 5): open, high, low, close, volume; no rows: simulated"""
+        bars: NDArray[np.float32] = np.zeros((0, 0, 5), np.float32)
+        """(rows, symbols, 5): the data as `prepare_bars` prepares them; computed"""
+
+    def __init__(
+        self, num_envs: int = 1, *, data: Any = SIMULATED, max_episode_steps: Any = "default", **arguments: Any
+    ) -> None:
+        """As `JitEnv`; ``max_episode_steps`` is another name for ``max_ticks``.
+
+        Raises:
+            ValueError: impossible data, or a parameter out of bounds; the message says which, and what is allowed.
+        """
+        ticks = arguments.get("max_ticks", self.Params._field_defaults["max_ticks"])
+        ticks = ticks if max_episode_steps == "default" else max_episode_steps
+        if isinstance(ticks, bool) or not isinstance(ticks, int | np.integer) or not 1 <= ticks < 2**31:
+            raise ValueError(f"Trading: parameter max_ticks is {ticks!r}; expected an integer of at least 1.")
+        if _is_simulated(data):
+            data = _NO_DATA
+        else:
+            data = load_ohlcv(data)
+            if len(data) < WINDOW + 2:
+                raise ValueError(
+                    f"Trading: parameter data has {len(data)} rows; expected at least {WINDOW + 2}: a window of "
+                    f"{WINDOW} that warms up the features, one to start at and one to go to."
+                )
+            arguments["symbols"] = _count_symbols(data, arguments.get("symbols", 1))
+            ticks = min(ticks, len(data) - WINDOW - 1)
+        arguments |= {"data": data, "max_ticks": ticks, "max_episode_steps": ticks}
+        super().__init__(num_envs, **arguments)
+
+    @staticmethod
+    def single_observation_space(p: Any) -> Box:
+        return Box(-1.0, 1.0, (SYMBOL_FEATURES * p.symbols + len(_market.ACCOUNT_FEATURES),), np.float32)
+
+    @staticmethod
+    def single_action_space(p: Any) -> Any:
+        return Discrete(3) if p.symbols == 1 else MultiDiscrete([3] * p.symbols)
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        _check(params)
+        return params._replace(bars=prepare_bars(params.data)) if len(params.data) else params
+
+    def feature_names(self) -> list[str]:
+        """Names of the observation's elements, in their order; docs/trading.md defines each."""
+        return _market.feature_names(self.params.symbols)
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        rows = p.data.shape[0]
+        s.row[i] = integer(rng, rows - WINDOW - p.max_ticks) if rows > 0 else 0
+        for k in range(s.close.shape[1]):
+            s.regime[i, k] = integer(rng, len(p.drifts))
+            s.close[i, k] = p.data[s.row[i], k, 3] if rows > 0 else p.price
+        for bar in range(1, WINDOW + 1):
+            s.row[i] += 1
+            for k in range(s.close.shape[1]):
+                next_bar(s, p, i, k, rng, bar, 1.0 / float(bar))
+        for k in range(s.close.shape[1]):
+            lots = float64(s.close.shape[1] * p.position_limit) * s.close[i, k]  # as many would cost a lot of one unit
+            s.lot_size[i, k] = p.leverage * p.cash / lots if p.lot_size == 0.0 else p.lot_size
+        s.cash[i] = p.cash
+        s.equity[i] = p.cash
+        s.peak[i] = p.cash
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        s.tick[i] += 1
+        s.row[i] += 1
+        clock = s.tick[i] + WINDOW
+        value = float64(0)  # of all positions
+        for k in range(s.close.shape[1]):
+            next_bar(s, p, i, k, rng, clock, 0.0)
+            fill(s, p, i, k, component(action, k) - HOLD)
+            value += float64(s.lots[i, k]) * s.lot_size[i, k] * s.close[i, k]
+            s.lots_history[i, k, clock & (HISTORY - 1)] = s.lots[i, k]
+        equity = s.cash[i] + value
+        reward = float(100.0 * (equity - s.equity[i]) / p.cash)
+        s.equity[i] = equity
+        s.peak[i] = max(s.peak[i], equity)
+        s.equity_history[i, clock & (HISTORY - 1)] = equity
+        return reward, equity <= p.ruin * p.cash
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        cash = p.cash
+        value, unrealized = float64(0), float64(0)
+        for k in range(s.close.shape[1]):
+            first = k * SYMBOL_FEATURES
+            mean = s.mean[i, k]
+            observe_market(s.ema[i, k], mean, s.bar[i, k], s.history[i, k], s.tick[i] + WINDOW, obs[i], first)
+            units = float64(s.lots[i, k]) * s.lot_size[i, k]
+            profit = units * (s.close[i, k] - s.entry[i, k])
+            obs[i, first + 44] = float(s.lots[i, k]) / float(p.position_limit)
+            obs[i, first + 45] = soft(float(profit / cash))
+            obs[i, first + 46] = float(s.held[i, k]) / float(s.held[i, k] + 16)
+            obs[i, first + 47] = float(p.spread) / (float(p.spread) + volatility(mean))
+            value += units * s.close[i, k]
+            unrealized += profit
+        account = s.close.shape[1] * SYMBOL_FEATURES
+        equity = s.equity[i]
+        obs[i, account] = soft(float(unrealized / cash))
+        obs[i, account + 1] = soft(float(s.realized_pnl[i] / cash))
+        obs[i, account + 2] = soft(float((equity - cash) / cash))
+        obs[i, account + 3] = clip(float((s.peak[i] - equity) / s.peak[i]))
+        obs[i, account + 4] = clip(float(0.5 * value / max(equity, 0.01 * cash)))
+        obs[i, account + 5] = float(s.tick[i]) / float(p.max_ticks)
+
+    @staticmethod
+    def render_env(s: Any, p: Any, i: int) -> NDArray[np.uint8]:
+        tick, symbols = int(s.tick[i]), s.close.shape[1]
+        shown = min(symbols, 3)
+        width, height, top, foot = 720, 480, 56, 96
+        canvas = Canvas(width, height)
+        clock = tick + WINDOW
+        slots = np.arange(clock - HISTORY + 1, clock + 1) % HISTORY
+        panel = (height - top - foot) / shown
+        for k in range(shown):
+            prices = s.close[i, k] * np.exp(s.history[i, k, slots] - s.history[i, k, slots[-1]])
+            lots = np.where(np.arange(HISTORY) >= HISTORY - tick, s.lots_history[i, k, slots], 0)
+            box = (16, top + k * panel, width - 96, panel - 12)
+            _draw_prices(canvas, box, prices, lots, float(s.entry[i, k]) if s.lots[i, k] else None)
+        money = s.equity_history[i, slots[max(HISTORY - tick, 0) :]] if tick else s.equity[i : i + 1]
+        _draw_line(canvas, (16, height - foot, width - 96, foot - 14), money, float(p.cash), AMBER)
+        position = (
+            "flat" if not s.lots[i].any() else ", ".join(f"{lot:+d}" if lot else "0" for lot in s.lots[i, :6].tolist())
+        )
+        profit = float(s.equity[i]) / float(p.cash) - 1
+        canvas.text(16, 16, f"{float(s.equity[i]):,.2f}", AMBER, 20)
+        canvas.text(150, 20, f"{profit:+.2%}", TEAL if profit >= 0 else CORAL, 15)
+        canvas.text(250, 20, f"realized {float(s.realized_pnl[i]):+,.2f}", FOREGROUND, 15)
+        canvas.text(430, 20, f"lots {position}", FOREGROUND, 15)
+        canvas.text(width - 104, 20, f"{tick} / {int(p.max_ticks)}", MUTED, 15)
+        return canvas.array()
+
+
+def fill(s: Any, p: Any, i: Any, k: Any, side: Any) -> None:
+    """Buy a lot (side 1) or sell one (-1) at the bar's open, if the position may be that large; 0 does nothing.
+
+    A position is entered at the average of its prices; what reduces it realizes the profit against that. The fee is
+    part of the realized profit, whether the order opens or closes.
+    """
+    before = s.lots[i, k]
+    lots = before + side
+    side = side if (lots <= p.position_limit) & (lots >= (-p.position_limit if p.allow_short else 0)) else 0
+    lots = before + side
+    price = s.open[i, k] * (1.0 + 0.5 * float64(side) * p.spread)
+    units = float64(side) * s.lot_size[i, k]
+    fee = abs(units) * price * p.fee
+    reduces = side * before < 0
+    entry = s.entry[i, k]
+    s.realized_pnl[i] -= fee + (units * (price - entry) if reduces else 0.0)
+    s.cash[i] -= units * price + fee
+    average = (entry * float64(abs(before)) + price * float64(abs(side))) / float64(max(abs(lots), 1))
+    s.entry[i, k] = float64(0) if lots == 0 else entry if reduces else average
+    s.held[i, k] = 0 if lots == 0 else s.held[i, k] + 1
+    s.trades[i] += abs(side)
+    s.lots[i, k] = lots
+
+
+def _draw_prices(
+    canvas: Canvas, box: tuple[float, float, float, float], prices: Any, lots: Any, entry: float | None
+) -> None:
+    """A symbol's prices, coloured by the position that was held, and at what price the present one was entered."""
+    inside = [entry] if entry is not None else []
+    at = _frame(canvas, box, [*prices.tolist(), *inside])
+    points = [at(j / (len(prices) - 1), price) for j, price in enumerate(prices.tolist())]
+    bottom = box[1] + box[3]
+    for j in range(len(points) - 1):  # the area below, darker than the line
+        color = _position_color(lots[j + 1])
+        shade: Any = tuple((2 * b + c) // 3 if lots[j + 1] else b for b, c in zip(GRID, color, strict=True))
+        canvas.polygon([points[j], points[j + 1], (points[j + 1][0], bottom), (points[j][0], bottom)], shade)
+    for j in range(len(points) - 1):
+        canvas.line(points[j], points[j + 1], _position_color(lots[j + 1]), 2.5)
+    canvas.circle(points[-1][0], points[-1][1], 4, FOREGROUND)
+    canvas.text(box[0] + box[2] + 8, points[-1][1] - 8, f"{prices[-1]:.5g}", FOREGROUND, 13)
+    if entry is not None:
+        left, y = at(0, entry)
+        for dash in range(int(left), int(box[0] + box[2]), 12):
+            canvas.rectangle(dash, y - 1, 6, 2, AMBER)
+
+
+def _draw_line(
+    canvas: Canvas, box: tuple[float, float, float, float], values: Any, reference: float, color: Color
+) -> None:
+    """Equity, and what one started with."""
+    values = [float(value) for value in values]
+    at = _frame(canvas, box, [*values, reference])
+    first = HISTORY - len(values)
+    points = [at((first + j) / (HISTORY - 1), value) for j, value in enumerate(values)]
+    y = at(0, reference)[1]
+    canvas.rectangle(box[0], y, box[2], 1, MUTED)
+    if len(points) > 1:
+        canvas.polyline(points, color, 2.5)
+    canvas.circle(points[-1][0], points[-1][1], 4, color)
+    canvas.text(box[0] + box[2] + 8, points[-1][1] - 8, f"{values[-1]:,.0f}", color, 13)
+
+
+def _frame(canvas: Canvas, box: tuple[float, float, float, float], values: list[float]) -> Any:
+    """Grid lines, and a function from (part of the width, value) to a point."""
+    x, y, width, height = box
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) + 1e-4 * abs(high)
+    low, high = low - margin, high + margin
+    for line in range(4):
+        canvas.rectangle(x, y + line * height / 3, width, 1, GRID)
+
+    def at(part: float, value: float) -> tuple[float, float]:
+        return x + part * width, y + height * (high - value) / (high - low)
+
+    return at
+
+
+def _position_color(lots: Any) -> Color:
+    return TEAL if lots > 0 else CORAL if lots < 0 else MUTED
+
+
+def _is_simulated(data: Any) -> bool:
+    return (
+        data is None or (isinstance(data, str) and data == SIMULATED) or getattr(data, "shape", None) == _NO_DATA.shape
+    )
+
+
+def _count_symbols(data: NDArray[np.float64], symbols: Any) -> int:
+    found = data.shape[1]
+    if symbols not in (1, found):
+        raise ValueError(f"Trading: parameter symbols is {symbols!r}; expected {found}, as many as data have.")
+    return found
+
+
+def _check(p: Any) -> None:
+    allowed = {
+        "symbols": (p.symbols >= 1, "at least 1"),
+        "cash": (0 < p.cash < np.inf, "more than 0"),
+        "position_limit": (1 <= p.position_limit <= 127, "1 to 127"),
+        "leverage": (0 < p.leverage < np.inf, "more than 0"),
+        "lot_size": (0 <= p.lot_size < np.inf, "at least 0"),
+        "spread": (0 <= p.spread <= 0.5, "0 to 0.5"),
+        "fee": (0 <= p.fee <= 0.5, "0 to 0.5"),
+        "ruin": (0 <= p.ruin < 1, "0 to less than 1"),
+        "price": (1e-3 <= p.price <= 1e9, "0.001 to 1e9"),
+        "switch_rate": (0 <= p.switch_rate <= 1, "0 to 1"),
+        "jump_rate": (0 <= p.jump_rate <= 1, "0 to 1"),
+        "jump_size": (0 <= p.jump_size <= 0.5, "0 to 0.5"),
+    }
+    for name, (good, expected) in allowed.items():
+        if not good:
+            raise ValueError(f"Trading: parameter {name} is {getattr(p, name):g}; expected {expected}.")
+    for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
+        values = getattr(p, name)
+        if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
+            expected = f"1 to 255 regimes, each {least:g} to {most:g}"
+            raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
+        if len(values) != len(p.drifts):
+            raise ValueError(
+                f"Trading: parameter {name} has {len(values)} regimes; expected {len(p.drifts)}, as drifts has."
+            )
