@@ -22,6 +22,14 @@ def test_shapes_land_where_they_are_drawn() -> None:
     assert tuple(picture[2, 2]) == BACKGROUND
 
 
+def test_a_polyline_goes_through_its_points() -> None:
+    canvas = Canvas(60, 40)
+    canvas.polyline([(5, 5), (30, 35), (55, 5)], TEAL, 4)
+    picture = canvas.array()
+    assert tuple(picture[33, 30]) == tuple(picture[20, 17]) == tuple(picture[20, 42]) == TEAL
+    assert tuple(picture[5, 30]) == BACKGROUND
+
+
 def test_text_leaves_marks() -> None:
     canvas = Canvas(60, 40)
     canvas.text(5, 5, "42")

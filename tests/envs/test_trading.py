@@ -254,6 +254,23 @@ def test_gymnasium():
     assert puffer_numba.make("trading", symbols=3, jit=False).single_action_space == MultiDiscrete([3, 3, 3])
 
 
+@pytest.mark.parametrize("symbols", [1, 2])
+def test_kernels_do_what_plain_python_does_on_data(symbols):
+    data = random_bars(150, symbols)
+    envs = [Trading(3, data=data, max_ticks=60, autoreset="disabled", jit=jit) for jit in (True, False)]
+    for env in envs:
+        env.reset(seed=1)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        orders = rng.integers(0, 3, (3, symbols))
+        for env in envs:
+            env.step(orders[:, 0] if symbols == 1 else orders)
+        np.testing.assert_allclose(envs[0].observations, envs[1].observations, atol=1e-5)
+        np.testing.assert_allclose(envs[0].state.equity, envs[1].state.equity, rtol=1e-13)
+        np.testing.assert_array_equal(envs[0].state.lots, envs[1].state.lots)
+    assert envs[0].truncations.all()
+
+
 # Features
 
 

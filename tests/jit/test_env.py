@@ -11,6 +11,7 @@ from gymnasium.spaces import Discrete, Sequence
 from gymnasium.vector import AutoresetMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from puffer_numba import APIUsageError, JitEnv, kernel
 from puffer_numba.env import make_buffers
@@ -77,6 +78,29 @@ def test_params_are_cast_to_what_kernels_compute_with(dtype, floats):
     assert (type(env.params.reward), type(env.params.size), type(env.params.slow)) == (floats, int, bool)
     assert env.params == (5, 3, True)
     assert Paint(num_envs=1, worth=[0, 1.5, 2, 3], dtype=dtype).params.worth.dtype == floats
+
+
+class Exact(Walk):
+    """Walk with params of types of their own."""
+
+    class Params(NamedTuple):
+        size: int = 10
+        reward: Annotated[float, np.float64] = 0.1
+        slow: bool = False
+        prices: NDArray[np.float64] = np.array([0.1])
+        counts: NDArray[np.int16] = np.array([2.0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_params_may_have_a_type_of_their_own(dtype):
+    params = Exact(num_envs=1, prices=[1, 2], dtype=dtype, jit=False).params
+    assert (type(params.reward), float(params.reward)) == (np.float64, 0.1)
+    assert (params.prices.dtype, params.counts.dtype) == (np.float64, np.int16)
+
+
+def test_an_unknown_param_is_a_value_error_too():
+    with pytest.raises(ValueError, match=r"'sise'\. Did you mean 'size'\? Parameters: .*\. Given: sise=3\."):
+        Walk(sise=3)
 
 
 def test_params_arrays_are_read_only_copies():
