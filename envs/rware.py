@@ -25,6 +25,7 @@ ROBOT, DIRECTION, SHELF, REQUESTED, WALL = 1, 2, 32, 64, 128  # DIRECTION << dir
 EMPTY = DIRECTION << UP
 NO_ROBOT = 255 - ROBOT - 15 * DIRECTION
 SHELF_COLOR: Color = (84, 104, 128)
+_MOST = 200  # cells along a side; with the border, their indices are uint16
 
 
 def make_layout(shelf_columns: int = 3, shelf_rows: int = 1, column_height: int = 8) -> NDArray[np.uint8]:
@@ -199,6 +200,7 @@ class Rware(JitEnv):
         ahead: Annotated[np.int16, "robots"]
         behind: Annotated[np.int16, "robots"]
         goes: Annotated[bool, "robots"]
+        carried: Annotated[np.uint8, "robots"]
         deliveries: int
         idle: int  # steps since the last delivery
 
@@ -246,14 +248,17 @@ class Rware(JitEnv):
     @classmethod
     def setup(cls, params: Any) -> Any:
         layout = params.layout
-        if layout.ndim != 2 or not np.isin(layout, (HIGHWAY, SHELF_PLACE, GOAL)).all() or not (layout == GOAL).any():
-            raise ValueError(
-                f"Rware: parameter layout is {layout.tolist()}; expected rows of 0 (highway), 1 (place of a shelf) and "
-                "2 (goal), at least one of them a goal."
-            )
+        problem = f"Rware: parameter layout is {layout.tolist()}; expected "
+        if layout.ndim != 2 or not np.isin(layout, (HIGHWAY, SHELF_PLACE, GOAL)).all():
+            raise ValueError(problem + "rows of 0 (highway), 1 (place of a shelf) and 2 (goal).")
         shelves = int((layout == SHELF_PLACE).sum())
+        if shelves < 2 or not (layout == GOAL).any():
+            raise ValueError(problem + "two places of shelves (1) or more, and a goal (2).")
+        if max(layout.shape) > _MOST:
+            size = f"{layout.shape[0]} x {layout.shape[1]}"
+            raise ValueError(f"Rware: parameter layout has {size} cells; expected at most {_MOST} a side.")
         limits = {
-            "robots": (1, min(layout.size, 1000)),
+            "robots": (1, min(layout.size, _MOST)),
             "requests": (1, shelves - 1),
             "sensor_range": (1, 10),
             "reward_type": (GLOBAL, TWO_STAGE),
@@ -286,14 +291,14 @@ class Rware(JitEnv):
             cell = s.cell[i, a]
             content = s.grid[i, cell]
             carried = content & (SHELF | REQUESTED) if s.loaded[i, a] else 0
-            s.behind[i, a] = carried
+            s.carried[i, a] = carried
             s.grid[i, cell] = (content - carried) & NO_ROBOT | EMPTY
         for a in range(robots):  # ... and go into those they are in next
             cell = s.target[i, a]
             direction = p.turns[action[a], s.direction[i, a]]
             s.cell[i, a] = cell
             s.direction[i, a] = direction
-            s.grid[i, cell] = s.grid[i, cell] & NO_ROBOT | ROBOT | DIRECTION << direction | s.behind[i, a]
+            s.grid[i, cell] = s.grid[i, cell] & NO_ROBOT | ROBOT | DIRECTION << direction | s.carried[i, a]
             if action[a] == TOGGLE_LOAD:
                 if not s.loaded[i, a]:
                     s.loaded[i, a] = s.grid[i, cell] & SHELF != 0

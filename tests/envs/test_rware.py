@@ -312,8 +312,11 @@ def test_pettingzoo():
     ("arguments", "message"),
     [
         ({"size": "huge"}, "Rware: parameter size is 'huge'; expected 'tiny', 'small', 'medium', 'large'"),
-        ({"layout": [[0, 1, 1]]}, r"Rware: parameter layout is \[\[0, 1, 1\]\]; expected rows of 0 \(highway\)"),
-        ({"layout": [[0, 3, 2]]}, r"Rware: parameter layout is \[\[0, 3, 2\]\]; expected rows of 0 \(highway\)"),
+        ({"layout": [[0, 3, 2]]}, r"parameter layout is \[\[0, 3, 2\]\]; expected rows of 0 \(highway\)"),
+        ({"layout": [0, 1, 2]}, r"Rware: parameter layout is \[0, 1, 2\]; expected rows of 0 \(highway\)"),
+        ({"layout": [[0, 1, 1]]}, r"\[\[0, 1, 1\]\]; expected two places of shelves \(1\) or more, and a goal \(2\)"),
+        ({"layout": [[0, 1, 2]]}, r"\[\[0, 1, 2\]\]; expected two places of shelves \(1\) or more, and a goal \(2\)"),
+        ({"layout": np.resize([1, 2], (2, 201))}, "layout has 2 x 201 cells; expected at most 200 a side"),
         ({"robots": 0}, "Rware: parameter robots is 0; expected 1 to 110"),
         ({"requests": 32}, "Rware: parameter requests is 32; expected 1 to 31"),
         ({"sensor_range": 0}, "Rware: parameter sensor_range is 0; expected 1 to 10"),
