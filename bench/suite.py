@@ -55,7 +55,6 @@ GYMNASIUM = {
     "mountain_car": ("MountainCar-v0", {}),
     "mountain_car_continuous": ("MountainCarContinuous-v0", {}),
     "pendulum": ("Pendulum-v1", {}),
-    "rware": ("rware:rware-tiny-2ag-v2", {}),
     "taxi": ("Taxi-v3", {}),
 }
 ENVPOOL = {
@@ -103,6 +102,8 @@ def contestants(name: str) -> Iterator[Contestant]:
         yield "EnvPool", lambda: envpool(ENVPOOL[name]), NUM_ENVS
     if name.startswith("minatar_"):
         yield "minatar", lambda: minatar(name.removeprefix("minatar_")), 1
+    if name == "rware":
+        yield "rware", rware, 2
     if name in PETTINGZOO:
         module, kind = PETTINGZOO[name]
         agents = puffer_numba.make(name).num_agents if kind == "parallel" else 1
@@ -170,6 +171,27 @@ def minatar(game: str) -> Step:
         _, terminated = env.act(next(actions))
         env.state()
         if terminated:
+            env.reset()
+
+    return step
+
+
+def rware() -> Step:
+    """The authors' package: its smallest warehouse, with two robots."""
+    try:
+        from rware.warehouse import Warehouse
+    except ImportError as error:
+        raise NotHere(str(error)) from error
+    import gymnasium
+
+    env = gymnasium.make("rware:rware-tiny-2ag-v2").unwrapped
+    assert isinstance(env, Warehouse)
+    env.reset(seed=0)
+    actions = cycle(np.random.default_rng(0).integers(0, 5, (1024, 2)).tolist())
+
+    def step() -> None:
+        _, _, terminated, truncated, _ = env.step(next(actions))
+        if terminated or truncated:
             env.reset()
 
     return step

@@ -33,7 +33,7 @@ from puffer_numba.render import Frame, picture
 
 FOLDER = Path(__file__).parent / "gallery"
 PAGE = Path(__file__).parent / "environments.md"
-WIDTH = 240  # pixels, at most
+SIDE = 240  # pixels, at most
 SECONDS = 6
 MOST_FPS = 15
 COLUMNS = 4
@@ -85,7 +85,8 @@ def _frames(env: PufferEnv, actor: Actor, seed: int, stride: int, count: int) ->
 def save(path: Path, frames: list[Frame], fps: float) -> None:
     """Small: few pixels, and few colours, the same in all frames."""
     height, width = frames[0].shape[:2]
-    size = (min(width, WIDTH), height * min(width, WIDTH) // width)
+    scale = min(1.0, SIDE / max(width, height))
+    size = (round(width * scale), round(height * scale))
     small = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
     sample = Image.new("RGB", (size[0], size[1] * 4))
     for k in range(4):
@@ -127,7 +128,7 @@ def _row(name: str) -> str:
     env_class = registry.spec(name).env_class
     with registry.make(name) as env:
         emulated = getattr(env, "emulated", None)
-        observation = emulated.single_observation_space if emulated else env.single_observation_space
+        observation = emulated.observation_space if emulated else env.single_observation_space
         limit = getattr(env, "max_episode_steps", None)
         agents, action = env.num_agents, env.single_action_space
     what = inspect.getdoc(env_class).split("\n\n")[0].replace("\n", " ")  # type: ignore[union-attr]

@@ -1,0 +1,105 @@
+"""The scripts that make the pages of docs/: tables of scores and speeds, and the gallery."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import gallery
+import learning
+import pytest
+import suite
+from PIL import Image
+
+import puffer_numba
+
+
+def run(module, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+    module.main()
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "RUNS", tmp_path / "learning.jsonl")
+    monkeypatch.setattr(learning, "PAGE", tmp_path / "learning.md")
+    return lambda *arguments: run(learning, monkeypatch, *arguments, "--data-dir", str(tmp_path / "runs"))
+
+
+def test_learning_goes_on_where_it_was(table, monkeypatch, capsys):
+    table("bandit", "--seeds", "1")
+    assert "bandit seed 1: return 1.000" in capsys.readouterr().out
+    table("bandit", "--seeds", "2")
+    again = capsys.readouterr().out
+    assert "bandit seed 2" in again
+    assert "bandit seed 1" not in again
+    page = learning.PAGE.read_text()
+    assert "| bandit | 1.000 optimum | 1.000 ± 0.000 (1.000) | 0.02 M |" in page
+    assert "`puffer train bandit` |" in page
+    monkeypatch.setitem(puffer_numba.registry.spec("bandit").env_class.train_config, "train.gamma", 0.5)
+    table("bandit", "--seeds", "1")
+    assert "bandit seed 1" in capsys.readouterr().out  # with other settings it is another run
+
+
+def test_board_games_are_measured_by_games(table, monkeypatch):
+    monkeypatch.setattr(learning, "GAMES", 100)
+    game = puffer_numba.registry.spec("tic_tac_toe").env_class
+    monkeypatch.setitem(game.train_config, "train.total_timesteps", 10_000)
+    monkeypatch.setitem(game.train_config, "env.num_envs", 32)
+    table("tic_tac_toe", "--seeds", "1")
+    (line,) = learning.RUNS.read_text().splitlines()
+    scores = json.loads(line)["scores"]
+    assert list(scores) == ["wins against a random player", "wins against a one-ply player"]
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert "| tic_tac_toe, wins against a one-ply player | 0.80 wanted |" in learning.PAGE.read_text()
+
+
+def test_speeds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(suite, "RESULTS", tmp_path / "suite.json")
+    monkeypatch.setattr(suite, "PAGE", tmp_path / "speed.md")
+    monkeypatch.setattr(suite, "SECONDS", 0.002)
+    monkeypatch.setattr(suite, "ROUNDS", 1)
+    monkeypatch.setattr(suite, "compile_seconds", lambda name: 1.5)  # an empty cache takes long
+    run(suite, monkeypatch, "cliff_walking", "squared")
+    assert "cliff_walking: " in capsys.readouterr().out
+    page = suite.PAGE.read_text()
+    assert "| `cliff_walking` |" in page
+    assert "Gymnasium, sync vector of 64" in page
+    assert "PufferLib 3 in C, 135 M/s" in page
+    run(suite, monkeypatch, "cliff_walking")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_every_contestant_steps():
+    """Those that are installed here; a contestant that raised would end a long run."""
+    for name in puffer_numba.list_envs():
+        for _, make, _ in suite.contestants(name):
+            try:
+                step = make()
+            except suite.NotHere:
+                continue
+            for _ in range(3):
+                step()
+
+
+def test_gallery(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gallery, "FOLDER", tmp_path / "gallery")
+    monkeypatch.setattr(gallery, "PAGE", tmp_path / "environments.md")
+    run(gallery, monkeypatch, "bandit", "--data-dir", str(tmp_path / "runs"))
+    with Image.open(tmp_path / "gallery" / "bandit.gif") as picture:
+        assert picture.n_frames > 2  # before and after each pull
+        assert max(picture.size) <= gallery.SIDE
+    page = gallery.PAGE.read_text()
+    assert "![bandit](gallery/bandit.gif)<br>`bandit`" in page
+    for name in puffer_numba.list_envs():
+        assert f"| `{name}` | " in page
+
+
+def test_the_pages_name_every_environment():
+    """As they are in the repository: an environment that is new needs the scripts to be run."""
+    for name in puffer_numba.list_envs():
+        assert f"| `{name}` | " in gallery.PAGE.read_text()
+        assert (gallery.FOLDER / f"{name}.gif").exists()
+        assert f"| `{name}` | " in suite.PAGE.read_text()
+        assert f"`puffer train {name}`" in learning.PAGE.read_text()
