@@ -31,8 +31,7 @@ class Catch(JitEnv):
     keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 128,
-        "train.total_timesteps": 500_000,
-        "train.target_return": 1.0,
+        "train.total_timesteps": 300_000,
         "train.horizon": 32,
     }
     render_fps = 8

@@ -178,10 +178,20 @@ def _train(args: list[str]) -> int:
         saved = trainer.last_checkpoint
         message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
         raise KeyboardInterrupt(message) from None
+    if trainer.league is not None and trainer.league.standings.scores.any():
+        _print_standings(trainer.league.standings)
     if trainer.solved:
         print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
     return 0
+
+
+def _print_standings(standings: Any) -> None:
+    ratings = standings.ratings()
+    print(f"{'self at step':>14}{'Elo':>8}{'games':>8}{'won':>8}")
+    games = standings.scores + standings.scores.T
+    for step, rating, played, won in zip(standings.steps, ratings, games.sum(1), standings.scores.sum(1), strict=True):
+        print(f"{step:14,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
 
 
 def _train_options(spec: registry.EnvSpec, config: Config) -> Any:

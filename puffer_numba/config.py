@@ -77,6 +77,14 @@ class TrainConfig:
     """Divide rewards by the running standard deviation of the discounted return."""
     target_return: float | None = None
     """Stop as soon as the mean return of the last 100 episodes reaches this."""
+    self_play: bool = False
+    """Of an environment of several agents: play against past selves too, and rate them."""
+    self_play_interval: int = 500_000
+    """Steps between two past selves that are kept."""
+    self_play_pool: int = 8
+    """Past selves that are kept at most, the newest."""
+    self_play_share: float = 0.5
+    """Part of the games in which one of them sits in one of the seats."""
     seed: int = 1
     """Seed of weights, action sampling, minibatches and environments."""
     device: str = "cpu"
@@ -97,7 +105,9 @@ class TrainConfig:
         _check_types(self, "train")
         for name in ("total_timesteps", "horizon", "update_epochs", "num_minibatches", "torch_threads"):
             _check(self, "train", name, "at least 1", lambda v: v >= 1)
-        for name in ("gamma", "gae_lambda"):
+        for name in ("self_play_interval", "self_play_pool"):
+            _check(self, "train", name, "at least 1", lambda v: v >= 1)
+        for name in ("gamma", "gae_lambda", "self_play_share"):
             _check(self, "train", name, "0 to 1", lambda v: 0 <= v <= 1)
         for name in ("adam_beta1", "adam_beta2"):
             _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)

@@ -38,6 +38,7 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import SAME_STEP
+from puffer_numba.league import League
 from puffer_numba.load import load_config, load_env
 from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
 from puffer_numba.models import Actor, is_recurrent, load_policy
@@ -111,6 +112,7 @@ class PuffeRL:
         self._fast_loss = discrete and self.device.type == "cpu"
         self._agents_per_batch = agents_per_batch(vecenv)
         self._is_asynchronous = self._agents_per_batch != vecenv.num_agents
+        self.league = self._make_league() if train.self_play else None
         self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
         self._slots = self.rollout.slots(vecenv)
         self._observation_slots = list(torch.from_numpy(self.rollout.observations))
@@ -128,6 +130,11 @@ class PuffeRL:
         self.snapshot: Snapshot | None = None
         self.reset_done = False
 
+    def _make_league(self) -> League:
+        if self._is_asynchronous:
+            raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
+        return League(self.config, self.vecenv, self.device)
+
     # -- experience ---------------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
@@ -140,6 +147,10 @@ class PuffeRL:
         if not self.reset_done:
             self._reset()
         self._rollout_start = self.global_step
+        if self.league is not None:
+            if self.league.is_due(self.global_step):
+                self.league.add(self.policy, self.normalizer, self.global_step)
+            self.league.begin_rollout()
         np.copyto(rollout.observations[0], env.observations)
         np.copyto(rollout.masks[0], env.masks)
         if self._first_state is not None and self.actor.state is not None:
@@ -210,8 +221,11 @@ class PuffeRL:
             cut = rows.start + np.flatnonzero(rollout.truncations[t, rows])
             state = None if actor.state is None else actor.state[:, torch.from_numpy(cut)]
             truncated.append((t, cut, self.vecenv.final_observations[cut], state))
-        if actor.state is not None:
-            actor.forget(rollout.terminals[t, rows] | rollout.truncations[t, rows], rows)
+        if actor.state is not None or self.league is not None:
+            ends = rollout.terminals[t, rows] | rollout.truncations[t, rows]
+            actor.forget(ends, rows)
+            if self.league is not None:
+                self.league.end_episodes(ends)
 
     def _choose(self, t: int, rows: slice | None = None) -> np.ndarray:
         """Actions on the observations of slot ``t``, of some rows or all; they and their values go into the rollout."""
@@ -222,7 +236,10 @@ class PuffeRL:
         params, values = self.actor.act(observations, rollout.masks[t, which], which)
         self.distribution.sample(params, self.stream, actions, log_probs)
         value_slot.copy_(values)
-        return self.distribution.to_env(actions)
+        chosen = self.distribution.to_env(actions)
+        if self.league is not None:
+            self.league.act(observations, rollout.masks[t], chosen)
+        return chosen
 
     def _step(self, t: int, actions: np.ndarray) -> None:
         """Step the environments; results end up in the rollout."""
@@ -472,6 +489,8 @@ class PuffeRL:
         statistics = self.statistics.summary()
         own = {name: float(value) for name, value in self.vecenv.log().items() if name not in OWN_STATISTICS}
         statistics.update(own)
+        if self.league is not None:
+            statistics.update(self.league.summary())
         if self.losses:
             self.losses["explained_variance"] = self._explained_variance()
         self.snapshot = Snapshot(

@@ -60,6 +60,9 @@ def trainer_state(trainer: PuffeRL) -> tuple[Arrays, dict[str, Any]]:
         "episodes": statistics.episodes,
         "reset_done": trainer.reset_done,
     }
+    if trainer.league is not None:
+        league_arrays, data["league"] = trainer.league.state()
+        arrays |= {f"league.{name}": array for name, array in league_arrays.items()}
     return arrays, data
 
 
@@ -83,6 +86,8 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     statistics.recent_lengths = deque(arrays["statistics.recent_lengths"].tolist(), maxlen=100)
     statistics.episodes = data["episodes"]
     trainer.global_step, trainer.epoch = data["global_step"], data["epoch"]
+    if trainer.league is not None and "league" in data:
+        trainer.league.load_state(checkpoint.part("league"), data["league"], trainer.policy, trainer.normalizer)
     trainer.start_clock()
     if not data["reset_done"]:
         return
