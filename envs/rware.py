@@ -175,12 +175,12 @@ class Rware(JitEnv):
 
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
-        "train.total_timesteps": 10_000_000,
+        "train.total_timesteps": 12_000_000,
         "train.horizon": 64,
         "train.num_minibatches": 16,
         "train.update_epochs": 2,
         "train.learning_rate": 1e-3,
-        "train.ent_coef": 0.01,
+        "train.ent_coef": 0.03,
         "train.normalize_observations": True,
         "policy.hidden_size": 128,
     }

@@ -116,7 +116,7 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
     )
     if function.__kwdefaults__:
         py_func.__kwdefaults__ = {n: _cast_literal(v, float_type) for n, v in function.__kwdefaults__.items()}
-    py_func.__module__ = function.__module__
+    py_func.__module__ = __name__  # Numba imports it when it loads the machine code; the author's may be gone by then
     py_func.__qualname__ = function.__qualname__
     return py_func
 

@@ -124,7 +124,7 @@ def _report(env: Any, log: str, dispatcher: Any) -> SimdReport:
     source = _Source(type(env).step_env)
     float64_lines = [] if env.float_type is np.float64 else _float64_lines(env, source)
     loops = log.split("LV: Checking a loop in ")[1:]
-    physics = [loop for loop in loops if loop.splitlines()[0].find("7kernels13advance_block") >= 0]
+    physics = [loop for loop in loops if loop.splitlines()[0].find("13advance_block") >= 0]
     verdicts = [match for loop in physics for match in _VERDICT.finditer(loop)]
     widths = [int(match["width"]) for match in verdicts if match["width"]]
     width = max(widths, default=1) if log else _width_in_code(dispatcher)

@@ -126,6 +126,14 @@ def test_an_edit_of_a_comment_is_still_a_hit(run, tmp_path):
     assert "hits 1 misses 0" in run(write(tmp_path / "work", edited, step=False)).stdout
 
 
+def test_a_copy_of_an_environment_loads_what_the_original_compiled_though_that_is_gone(run, tmp_path):
+    run(write(tmp_path / "work", main=False))
+    (tmp_path / "work" / "tiny.py").unlink()
+    copied = write(tmp_path / "work", main=True)
+    (tmp_path / "work" / "tiny.py").unlink()
+    assert "hits 2 misses 0" in run(copied).stdout
+
+
 def test_a_package_folder_that_is_not_writable_is_cached_in_the_users_folder(run_python, tmp_path):
     site, cache = tmp_path / "site", tmp_path / "home-cache"
     shutil.copytree(ROOT / "puffer_numba", site / "puffer_numba", ignore=shutil.ignore_patterns("__pycache__"))
