@@ -260,9 +260,10 @@ def test_eval_shows_a_window(trained):
 
 
 def test_an_environment_without_pictures_says_so(trained, capsys):
-    assert main(["train", "memory", *QUICK]) == 0
+    name = "tests.jit_envs:Walk"
+    assert main(["train", name, *QUICK]) == 0
     capsys.readouterr()
-    assert "draws no pictures" in fails(capsys, "eval", "memory", "--gif", "memory.gif")
+    assert "draws no pictures" in fails(capsys, "eval", name, "--gif", "walk.gif")
 
 
 def test_list_check_and_bench_do_not_import_torch(tmp_path):
