@@ -9,6 +9,8 @@ import puffer_numba
 from puffer_numba.env import APIUsageError
 from puffer_numba.render import BACKGROUND, CORAL, TEAL, Canvas
 
+from .jit_envs import Walk
+
 
 def test_shapes_land_where_they_are_drawn() -> None:
     canvas = Canvas(60, 40)
@@ -61,6 +63,6 @@ def test_render_before_reset_says_so() -> None:
 
 
 def test_an_environment_without_a_picture_renders_none() -> None:
-    env = puffer_numba.make("bandit")
+    env = Walk(jit=False)
     env.reset()
     assert env.render() is None

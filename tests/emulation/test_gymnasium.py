@@ -80,7 +80,7 @@ def test_envs(monkeypatch):
     """Environments of this file under names, for the time of one test."""
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     before = dict(gymnasium.registry)
-    for env_class in (Drawn, Plain, Team):
+    for env_class in (Drawn, Plain, Team, Walk):
         registry.register(env_class.__name__.lower(), env_class)
     yield
     gymnasium.registry.clear()
@@ -300,11 +300,11 @@ def test_window_needs_pygame(test_envs, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "human"])
-def test_no_pictures_where_there_are_none(mode):
-    with pytest.raises(APIUsageError, match=f"Bandit: render_mode is '{mode}', but it draws nothing"):
-        gymnasium.make("puffer_numba/Bandit-v1", render_mode=mode, jit=False)
+def test_no_pictures_where_there_are_none(mode, test_envs):
+    with pytest.raises(APIUsageError, match=f"Walk: render_mode is '{mode}', but it draws nothing"):
+        gymnasium.make("puffer_numba/Walk-v1", render_mode=mode, jit=False)
     with pytest.raises(APIUsageError, match="draws nothing"):
-        gymnasium.make_vec("puffer_numba/Bandit-v1", render_mode=mode, jit=False)
+        gymnasium.make_vec("puffer_numba/Walk-v1", render_mode=mode, jit=False)
 
 
 def test_unknown_render_mode(test_envs):
