@@ -213,8 +213,8 @@ HEADER = """# What the trainer reaches
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
 here. Scores are of episodes that the trained policy plays afterwards, with its likeliest actions (in `stochastic` it
 draws them): the mean return over {episodes} episodes or more; for board games the share of {games} games won, half of
-them as beginner. Mean, standard deviation and worst of {seeds} seeds; steps and seconds are the medians. Seconds are the
-processor's (AMD EPYC), without compilation: on 2 cores that are free a run takes a little less.
+them as beginner. Mean, standard deviation and worst of {seeds} seeds; steps and seconds are the medians. Seconds are
+the processor's (AMD EPYC), without compilation: on 2 cores that are free a run takes a little less.
 
 `python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
 
