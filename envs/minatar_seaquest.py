@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
@@ -202,9 +202,17 @@ class MinAtarSeaquest(MinAtar):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 12_000_000,
-        "train.target_return": 30.0,
+        "env.num_envs": 64,
+        "policy.cnn": "small",
+        "policy.num_layers": 1,
+        "policy.hidden_size": 128,
+        "train.total_timesteps": 6_000_000,
+        "train.horizon": 128,
+        "train.num_minibatches": 8,
+        "train.update_epochs": 4,
+        "train.learning_rate": 5e-4,
+        "train.gamma": 0.995,  # a breath of air is worth it, but later
+        "train.ent_coef": 0.02,
     }
     info = ("ramp_index",)
     channels = (
