@@ -28,9 +28,8 @@ from players import one_ply, random_player
 from rich.console import Console
 
 import puffer_numba
-from puffer_numba.env import PufferEnv
 from puffer_numba.evaluation import run_episodes
-from puffer_numba.matches import Player, play, policy_player
+from puffer_numba.matches import play, policy_player
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.recommended import RECOMMENDED
 
@@ -43,7 +42,7 @@ STOCHASTIC = ("stochastic",)  # where the best policy is one that draws its acti
 CHANCE = ("blackjack", "frozen_lake", "frozen_lake_8x8")  # where luck decides most episodes, which are short
 GAMES = 1000
 EVALUATION_SEED = 10_000
-GAMES_OF_TWO = {"connect_four": (0.95, 0.80), "tic_tac_toe": (0.95, 0.80)}
+GAMES_OF_TWO = ("connect_four", "tic_tac_toe")
 
 
 class Reference(NamedTuple):
@@ -60,6 +59,8 @@ REFERENCES: dict[str, Reference] = {
     "cartpole": Reference(475, "solved"),
     "catch": Reference(1.0, "optimum"),
     "cliff_walking": Reference(-13, "optimum"),
+    "connect_four, wins against a random player": Reference(0.95, "wanted"),
+    "connect_four, wins against a one-ply player": Reference(0.80, "wanted"),
     "deep_sea": Reference(0.99, "optimum"),
     "frozen_lake": Reference(0.744, "optimum in 100 steps"),
     "frozen_lake_8x8": Reference(0.913, "optimum in 200 steps"),
@@ -88,6 +89,8 @@ REFERENCES: dict[str, Reference] = {
     "simple_tag": Reference(-0.8, "random"),
     "snake": Reference(-12.5, "random"),
     "taxi": Reference(7.93, "optimum"),
+    "tic_tac_toe, losses against a random player": Reference(0.0, "optimum"),
+    "tic_tac_toe, losses against a one-ply player": Reference(0.0, "optimum"),
     "trading": Reference(8.9, "buy and hold"),
 }
 
@@ -138,20 +141,18 @@ def measure(name: str, trainer: PuffeRL) -> dict[str, float]:
             own = policy_player(
                 trainer.policy, env.single_action_space, normalizer=trainer.normalizer, deterministic=True
             )
+            opponents = {"a random player": random_player, "a one-ply player": one_ply}
+            results = {who: play(env, [own, make(EVALUATION_SEED)], GAMES)[:, 0] for who, make in opponents.items()}
             return {
-                "wins against a random player": wins(env, own, random_player(EVALUATION_SEED)),
-                "wins against a one-ply player": wins(env, own, one_ply(EVALUATION_SEED)),
+                f"{what} against {who}": float(np.mean(shares))
+                for who, returns in results.items()
+                for what, shares in (("wins", returns > 0), ("losses", returns < 0))
             }
     with load_env(trainer.config, 64) as env:
         episodes = MANY_EPISODES if name in CHANCE else EPISODES
         greedy = name not in STOCHASTIC
         returns, _ = run_episodes(env, trainer.policy, episodes, trainer.normalizer, greedy, EVALUATION_SEED)
     return {"return": float(returns.mean())}
-
-
-def wins(env: PufferEnv, player: Player, opponent: Player) -> float:
-    """The share of games that ``player`` wins, beginning half of them."""
-    return float(np.mean(play(env, [player, opponent], GAMES)[:, 0] > 0))
 
 
 def load_runs() -> dict[tuple[str, int], Run]:
@@ -186,8 +187,8 @@ def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |"
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
-        for index, what in enumerate(mine[0].scores if mine else ()):
-            reference, note = _reference(name, index)
+        for what in mine[0].scores if mine else ():
+            reference, note = _reference(name, what)
             scores = [run.scores[what] for run in mine]
             label = name if what == "return" else f"{name}, {what}"
             worst = min(scores)
@@ -197,10 +198,8 @@ def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
             yield f"| {label} | {reference} {note} | {reached} | {steps} | {seconds} | `puffer train {name}` |"
 
 
-def _reference(name: str, index: int) -> tuple[str, str]:
-    if name in GAMES_OF_TWO:
-        return f"{GAMES_OF_TWO[name][index]:.2f}", "wanted"
-    found = REFERENCES.get(name)
+def _reference(name: str, what: str) -> tuple[str, str]:
+    found = REFERENCES.get(f"{name}, {what}" if what != "return" else name)
     return (_short(found.score), found.what) if found else ("", "none")
 
 

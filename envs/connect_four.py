@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
-from puffer_numba.envs._turns import end_turn
+from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
 from puffer_numba.render import CORAL, GRID, TEAL, Canvas
@@ -81,10 +81,7 @@ class ConnectFour(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 0 <= params.opening <= ROWS * COLUMNS // 2:
-            raise ValueError(
-                f"ConnectFour: parameter opening is {params.opening}; expected 0 to {ROWS * COLUMNS // 2}."
-            )
+        check_opening(cls, params.opening, ROWS * COLUMNS // 2)
         return params
 
     @kernel

@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 
-from puffer_numba.envs._turns import end_turn
+from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.random import integer
 from puffer_numba.render import CORAL, GRID, TEAL, Canvas
 
 CELLS = 9
@@ -33,6 +34,7 @@ class TicTacToe(JitEnv):
     - Reward: 1 for the winner and -1 for the loser, 0 for a draw. Marking a cell that is taken loses at once, with -1
       for who did it and 0 for the other.
     - Terminated: at the end of the game, for both. Perfect players always draw.
+    - Start: an empty board; with ``opening``, one with some random moves, none of which wins.
 
     Source: PettingZoo's ``tictactoe_v3``, which counts cells column by column.
     """
@@ -40,6 +42,7 @@ class TicTacToe(JitEnv):
     render_fps = 2
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 512,
+        "env.opening": 4,  # otherwise it knows but the games that it plays against itself
         "train.total_timesteps": 4_000_000,
         "train.horizon": 32,
         "train.num_minibatches": 8,
@@ -62,9 +65,25 @@ class TicTacToe(JitEnv):
         turn: np.int8
         draw: bool
 
+    class Params(NamedTuple):
+        opening: int = 0
+        """random moves before the players' own, at most; a new number of them in each game"""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        check_opening(cls, params.opening, CELLS // 2)
+        return params
+
     @kernel
     def reset_env(s, p, i, rng, team):
-        team.alive[i, 1] = False
+        if p.opening > 0:
+            for _ in range(integer(rng, p.opening + 1)):
+                mark = np.int16(1 << integer(rng, CELLS))
+                is_free = (s.marks[i, 0] | s.marks[i, 1]) & mark == 0
+                if is_free and not has_line(s.marks[i, s.turn[i]] | mark):
+                    s.marks[i, s.turn[i]] |= mark
+                    s.turn[i] = 1 - s.turn[i]
+        team.alive[i, 1 - s.turn[i]] = False
 
     @kernel
     def step_env(s, p, i, action, rng, team):

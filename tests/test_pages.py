@@ -49,9 +49,10 @@ def test_board_games_are_measured_by_games(table, monkeypatch):
     table("tic_tac_toe", "--seeds", "1")
     (line,) = learning.RUNS.read_text().splitlines()
     scores = json.loads(line)["scores"]
-    assert list(scores) == ["wins against a random player", "wins against a one-ply player"]
+    opponents = ("a random player", "a one-ply player")
+    assert list(scores) == [f"{what} against {who}" for who in opponents for what in ("wins", "losses")]
     assert all(0 <= score <= 1 for score in scores.values())
-    assert "| tic_tac_toe, wins against a one-ply player | 0.80 wanted |" in learning.PAGE.read_text()
+    assert "| tic_tac_toe, losses against a one-ply player | 0.000 optimum |" in learning.PAGE.read_text()
 
 
 def test_speeds(tmp_path, monkeypatch, capsys):

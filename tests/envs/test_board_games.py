@@ -9,7 +9,7 @@ import pettingzoo
 import pytest
 
 from puffer_numba.envs.connect_four import ConnectFour, has_four
-from puffer_numba.envs.tic_tac_toe import TicTacToe
+from puffer_numba.envs.tic_tac_toe import TicTacToe, has_line
 from puffer_numba.jit import JitEnv
 
 GAMES: list[Any] = [
@@ -96,18 +96,26 @@ def test_pictures_and_text(env_class, size):
     assert text.endswith("X to move")
 
 
-def test_an_opening_of_random_moves():
-    """Up to six, by turns, on legal cells and without a winner; then the one whose turn it is acts."""
-    env = ConnectFour(2000, seed=0, opening=6)
+@pytest.mark.parametrize(
+    ("env_class", "boards", "is_won", "most"),
+    [(ConnectFour, "pieces", has_four, 6), (TicTacToe, "marks", has_line, 4)],
+)
+def test_an_opening_of_random_moves(env_class, boards, is_won, most):
+    """By turns, on free cells and without a winner; then the one whose turn it is acts."""
+    env = env_class(2000, seed=0, opening=most)
     env.reset()
-    pieces, moves = env.state.pieces, env.state.moves
-    counts = np.array([[int(board).bit_count() for board in row] for row in pieces])
-    np.testing.assert_array_equal(counts.sum(1), moves)
+    boards, turn = getattr(env.state, boards), env.state.turn
+    counts = np.array([[int(board).bit_count() for board in row] for row in boards])
+    moves = counts.sum(1)
     np.testing.assert_array_equal(counts[:, 0] - counts[:, 1], moves % 2)
-    np.testing.assert_array_equal(env.state.turn, moves % 2)
-    np.testing.assert_array_equal(env.masks.reshape(-1, 2).argmax(1), moves % 2)
-    assert (pieces[:, 0] & pieces[:, 1] == 0).all()
-    assert not has_four(pieces).any()
-    assert set(moves.tolist()) == set(range(7))
-    with pytest.raises(ValueError, match="ConnectFour: parameter opening is 22; expected 0 to 21"):
-        ConnectFour(opening=22)
+    np.testing.assert_array_equal(turn, moves % 2)
+    np.testing.assert_array_equal(env.masks.reshape(-1, 2).argmax(1), turn)
+    assert (boards[:, 0] & boards[:, 1] == 0).all()
+    assert not is_won(boards).any()
+    assert set(moves.tolist()) == set(range(most + 1))
+
+
+@pytest.mark.parametrize(("env_class", "most"), [(ConnectFour, 21), (TicTacToe, 4)])
+def test_bad_openings(env_class, most):
+    with pytest.raises(ValueError, match=f"{env_class.__name__}: parameter opening is 22; expected 0 to {most}"):
+        env_class(opening=22)
