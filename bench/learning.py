@@ -68,11 +68,11 @@ REFERENCES: dict[str, Reference] = {
     "gym:LunarLander-v3": Reference(200, "solved"),
     "gym:Pendulum-v1": Reference(-200, "PPO of RL Baselines3 Zoo"),
     "memory": Reference(1.0, "optimum, with a memory"),
-    "minatar_asterix": Reference(15, "DQN, Young & Tian (2019)"),
-    "minatar_breakout": Reference(9, "DQN, Young & Tian (2019)"),
-    "minatar_freeway": Reference(50, "DQN, Young & Tian (2019)"),
-    "minatar_seaquest": Reference(20, "DQN, Young & Tian (2019)"),
-    "minatar_space_invaders": Reference(45, "DQN, Young & Tian (2019)"),
+    "minatar_asterix": Reference(15, "about, DQN in Young & Tian (2019)"),
+    "minatar_breakout": Reference(9, "about, DQN in Young & Tian (2019)"),
+    "minatar_freeway": Reference(50, "about, DQN in Young & Tian (2019)"),
+    "minatar_seaquest": Reference(20, "about, DQN in Young & Tian (2019)"),
+    "minatar_space_invaders": Reference(45, "about, DQN in Young & Tian (2019)"),
     "minigrid_doorkey": Reference(0.9, "solved"),
     "minigrid_empty": Reference(0.961, "optimum"),
     "mountain_car": Reference(-110, "solved"),
@@ -84,10 +84,6 @@ REFERENCES: dict[str, Reference] = {
     "pong": Reference(21, "most"),
     "squared": Reference(1.0, "optimum"),
     "stochastic": Reference(1.0, "optimum"),
-    "rware": Reference(0.0, "random"),
-    "simple_spread": Reference(-26.6, "random"),
-    "simple_tag": Reference(-0.8, "random"),
-    "snake": Reference(-12.5, "random"),
     "taxi": Reference(7.93, "optimum"),
     "tic_tac_toe, losses against a random player": Reference(0.0, "optimum"),
     "tic_tac_toe, losses against a one-ply player": Reference(0.0, "optimum"),
@@ -103,6 +99,8 @@ class Run(NamedTuple):
     settings: str
     """Digest of all settings but the seed."""
     scores: dict[str, float]
+    untrained: dict[str, float]
+    """The same of the policy before it learned: all actions alike, more or less."""
     steps: int
     seconds: float
     """Of the processor, which do not depend on what else the machine does."""
@@ -125,21 +123,22 @@ def train(name: str, seed: int, data_dir: str) -> Run:
     config = load_config(name, {"train.seed": seed, "train.data_dir": data_dir, "train.tensorboard": False})
     env = load_env(config)
     trainer = PuffeRL(config, env, load_policy(config, env))
+    untrained = measure(name, trainer, deterministic=False)
     started = time.process_time()
     trainer.learn()
-    seconds = time.process_time() - started
+    seconds = round(time.process_time() - started, 2)
     trainer.save_checkpoint()
-    run = Run(name, seed, settings_of(name), measure(name, trainer), trainer.global_step, round(seconds, 2))
+    scores = measure(name, trainer, deterministic=name not in STOCHASTIC)
     trainer.close()
-    return run
+    return Run(name, seed, settings_of(name), scores, untrained, trainer.global_step, seconds)
 
 
-def measure(name: str, trainer: PuffeRL) -> dict[str, float]:
-    """Scores of the trained policy, in environments of their own."""
+def measure(name: str, trainer: PuffeRL, deterministic: bool) -> dict[str, float]:
+    """Scores of the policy as it is, in environments of their own."""
     if name in GAMES_OF_TWO:
         with puffer_numba.make(name, 100) as env:
             own = policy_player(
-                trainer.policy, env.single_action_space, normalizer=trainer.normalizer, deterministic=True
+                trainer.policy, env.single_action_space, normalizer=trainer.normalizer, deterministic=deterministic
             )
             opponents = {"a random player": random_player, "a one-ply player": one_ply}
             results = {who: play(env, [own, make(EVALUATION_SEED)], GAMES)[:, 0] for who, make in opponents.items()}
@@ -150,8 +149,7 @@ def measure(name: str, trainer: PuffeRL) -> dict[str, float]:
             }
     with load_env(trainer.config, 64) as env:
         episodes = MANY_EPISODES if name in CHANCE else EPISODES
-        greedy = name not in STOCHASTIC
-        returns, _ = run_episodes(env, trainer.policy, episodes, trainer.normalizer, greedy, EVALUATION_SEED)
+        returns, _ = run_episodes(env, trainer.policy, episodes, trainer.normalizer, deterministic, EVALUATION_SEED)
     return {"return": float(returns.mean())}
 
 
@@ -183,19 +181,21 @@ def compile_for(name: str) -> None:
 
 def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     """The table's rows, in Markdown."""
-    yield "| environment | reference | reached: mean ± std (worst) | steps | seconds | command |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| environment | reference | untrained | reached: mean ± std (worst) | steps | seconds | command |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
         for what in mine[0].scores if mine else ():
             reference, note = _reference(name, what)
             scores = [run.scores[what] for run in mine]
             label = name if what == "return" else f"{name}, {what}"
-            worst = min(scores)
+            untrained = _short(statistics.fmean(run.untrained[what] for run in mine))
+            worst = max(scores) if what.startswith("losses") else min(scores)
             reached = f"{_short(statistics.fmean(scores))} ± {_short(statistics.pstdev(scores))} ({_short(worst)})"
             steps = f"{statistics.median(run.steps for run in mine) / 1e6:.2f} M"
             seconds = f"{statistics.median(run.seconds for run in mine):.1f}"
-            yield f"| {label} | {reference} {note} | {reached} | {steps} | {seconds} | `puffer train {name}` |"
+            cells = (label, f"{reference} {note}", untrained, reached, steps, seconds, f"`puffer train {name}`")
+            yield "| " + " | ".join(cells) + " |"
 
 
 def _reference(name: str, what: str) -> tuple[str, str]:
@@ -212,8 +212,9 @@ HEADER = """# What the trainer reaches
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
 here. Scores are of episodes that the trained policy plays afterwards, with its likeliest actions (in `stochastic` it
 draws them): the mean return over {episodes} episodes or more; for board games the share of {games} games won, half of
-them as beginner. Mean, standard deviation and worst of {seeds} seeds; steps and seconds are the medians. Seconds are
-the processor's (AMD EPYC), without compilation: on 2 cores that are free a run takes a little less.
+them as beginner. Untrained is the policy before, drawing its actions. Mean, standard deviation and worst of {seeds}
+seeds; steps and seconds are the medians. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that
+are free a run takes a little less.
 
 `python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
 
