@@ -8,7 +8,8 @@
 
 Each run is a line of ``bench/learning.jsonl``; a run that is there, with the settings that the environment has now, is
 not repeated. ``docs/learning.md`` is written from these lines. The score is the mean return of episodes that the
-trained policy plays afterwards, with its likeliest actions; for board games, the share of games won.
+trained policy plays afterwards, drawing its actions, and taking the likeliest; for board games, the share of games won
+and lost.
 Seconds are those of training alone: a short run before it compiles what must be compiled.
 """
 
@@ -19,7 +20,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,6 @@ PAGE = Path(__file__).parent.parent / "docs" / "learning.md"
 SEEDS = 5
 EPISODES = 200
 MANY_EPISODES = 20_000
-STOCHASTIC = ("stochastic",)  # where the best policy is one that draws its actions
 CHANCE = ("blackjack", "frozen_lake", "frozen_lake_8x8")  # where luck decides most episodes, which are short
 GAMES = 1000
 EVALUATION_SEED = 10_000
@@ -98,9 +98,12 @@ class Run(NamedTuple):
     seed: int
     settings: str
     """Digest of all settings but the seed."""
-    scores: dict[str, float]
     untrained: dict[str, float]
-    """The same of the policy before it learned: all actions alike, more or less."""
+    """Scores of the policy before it learned: all actions alike, more or less."""
+    drawn: dict[str, float]
+    """Of the trained policy that draws its actions."""
+    likeliest: dict[str, float]
+    """And of the one that takes the likeliest."""
     steps: int
     seconds: float
     """Of the processor, which do not depend on what else the machine does."""
@@ -128,9 +131,9 @@ def train(name: str, seed: int, data_dir: str) -> Run:
     trainer.learn()
     seconds = round(time.process_time() - started, 2)
     trainer.save_checkpoint()
-    scores = measure(name, trainer, deterministic=name not in STOCHASTIC)
+    drawn, likeliest = (measure(name, trainer, deterministic) for deterministic in (False, True))
     trainer.close()
-    return Run(name, seed, settings_of(name), scores, untrained, trainer.global_step, seconds)
+    return Run(name, seed, settings_of(name), untrained, drawn, likeliest, trainer.global_step, seconds)
 
 
 def measure(name: str, trainer: PuffeRL, deterministic: bool) -> dict[str, float]:
@@ -181,21 +184,34 @@ def compile_for(name: str) -> None:
 
 def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     """The table's rows, in Markdown."""
-    yield "| environment | reference | untrained | reached: mean ± std (worst) | steps | seconds | command |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| environment | reference | untrained | trained, actions drawn | the likeliest | steps | seconds | command |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
-        for what in mine[0].scores if mine else ():
+        for what in mine[0].drawn if mine else ():
             reference, note = _reference(name, what)
-            scores = [run.scores[what] for run in mine]
             label = name if what == "return" else f"{name}, {what}"
             untrained = _short(statistics.fmean(run.untrained[what] for run in mine))
-            worst = max(scores) if what.startswith("losses") else min(scores)
-            reached = f"{_short(statistics.fmean(scores))} ± {_short(statistics.pstdev(scores))} ({_short(worst)})"
+            drawn = _spread(what, [run.drawn[what] for run in mine])
+            likeliest = _spread(what, [run.likeliest[what] for run in mine])
             steps = f"{statistics.median(run.steps for run in mine) / 1e6:.2f} M"
             seconds = f"{statistics.median(run.seconds for run in mine):.1f}"
-            cells = (label, f"{reference} {note}", untrained, reached, steps, seconds, f"`puffer train {name}`")
+            cells = (
+                label,
+                f"{reference} {note}",
+                untrained,
+                drawn,
+                likeliest,
+                steps,
+                seconds,
+                f"`puffer train {name}`",
+            )
             yield "| " + " | ".join(cells) + " |"
+
+
+def _spread(what: str, scores: Sequence[float]) -> str:
+    worst = max(scores) if what.startswith("losses") else min(scores)
+    return f"{_short(statistics.fmean(scores))} ± {_short(statistics.pstdev(scores))} ({_short(worst)})"
 
 
 def _reference(name: str, what: str) -> tuple[str, str]:
@@ -210,11 +226,11 @@ def _short(value: float) -> str:
 HEADER = """# What the trainer reaches
 
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
-here. Scores are of episodes that the trained policy plays afterwards, with its likeliest actions (in `stochastic` it
-draws them): the mean return over {episodes} episodes or more; for board games the share of {games} games won, half of
-them as beginner. Untrained is the policy before, drawing its actions. Mean, standard deviation and worst of {seeds}
-seeds; steps and seconds are the medians. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that
-are free a run takes a little less.
+here. Scores are of episodes that the trained policy plays afterwards, once drawing its actions, once taking the
+likeliest: the mean return over {episodes} episodes or more; for board games the shares of {games} games, half of them
+as beginner. Mean ± standard deviation (worst) of {seeds} seeds; steps and seconds are the medians. Untrained is the
+policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that are
+free a run takes a little less.
 
 `python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
 
@@ -244,7 +260,7 @@ def main() -> None:
             run = train(name, seed, args.data_dir)
             runs = load_runs() | {(name, seed): run}  # another process may have written meanwhile
             store(runs.values())
-            scores = ", ".join(f"{what} {_short(score)}" for what, score in run.scores.items())
+            scores = ", ".join(f"{what} {_short(s)} / {_short(run.likeliest[what])}" for what, s in run.drawn.items())
             console.print(f"{name} seed {seed}: {scores}; {run.steps:,} steps, {run.seconds:.1f} s")
     write(runs, args.seeds)
 

@@ -29,8 +29,8 @@ class Stochastic(JitEnv):
 
     render_fps = 4
     train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 1_000_000,
-        "train.target_return": 0.97,
+        "train.total_timesteps": 500_000,
+        "train.learning_rate": 5e-4,
     }
     metrics = ("share",)
     single_observation_space = Box(-1, 1, (1,), np.float32)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from puffer_numba.config import TrainConfig
+from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.load import load_env
 from puffer_numba.matches import play, policy_player
@@ -95,8 +95,8 @@ class League:
         APIUsageError: the environment has one agent.
     """
 
-    def __init__(self, config: Any, env: PufferEnv, device: torch.device) -> None:
-        self.config, self._device = config, device
+    def __init__(self, config: Config, env: PufferEnv, device: torch.device) -> None:
+        self._config, self._settings, self._device = config, config.train, device
         self._copies, self._seats = env.num_envs, env.num_agents // env.num_envs
         if self._seats < 2:
             name = config.env_name or type(env).__name__
@@ -114,14 +114,9 @@ class League:
         self._ended = np.zeros((self._copies, self._seats), np.bool_)
         self._actor: Actor | None = None
 
-    @property
-    def train(self) -> TrainConfig:
-        """Settings."""
-        return self.config.train
-
     def is_due(self, step: int) -> bool:
         """Whether it is time for another past self."""
-        return not self.members or step - self.members[-1].step >= self.train.self_play_interval
+        return not self.members or step - self.members[-1].step >= self._settings.self_play_interval
 
     def add(self, policy: nn.Module, normalizer: nn.Module | None, step: int) -> None:
         """Keep ``policy`` as it is now; where games are of two, it plays against all others that are kept."""
@@ -129,10 +124,10 @@ class League:
         self.standings.add(step)
         if self._seats == 2:
             self._compare(member)
-        self.members = [*self.members, member][-self.train.self_play_pool :]
+        self.members = [*self.members, member][-self._settings.self_play_pool :]
 
     def _compare(self, newest: Member) -> None:
-        with load_env(self.config, COPIES) as env:
+        with load_env(self._config, COPIES) as env:
             for member in self.members:
                 players = [
                     policy_player(m.policy, self._space, normalizer=m.normalizer, seed=seed)
@@ -165,7 +160,7 @@ class League:
         if len(over):
             rows = self.rows.reshape(self._copies, self._seats)
             rows[over], self._ended[over] = False, False
-            taken = over[self.rng.random(len(over)) < self.train.self_play_share]
+            taken = over[self.rng.random(len(over)) < self._settings.self_play_share]
             rows[taken, self.rng.integers(self._seats, size=len(taken))] = True
 
     def summary(self) -> dict[str, float]:
