@@ -52,7 +52,7 @@ class ConnectFour(JitEnv):
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
         "env.opening": 12,  # otherwise it knows but the games that it plays against itself
-        "train.total_timesteps": 8_000_000,
+        "train.total_timesteps": 16_000_000,
         "train.horizon": 32,
         "train.num_minibatches": 8,
         "train.update_epochs": 4,

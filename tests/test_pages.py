@@ -35,7 +35,8 @@ def test_learning_goes_on_where_it_was(table, monkeypatch, capsys):
     assert "bandit seed 2" in again
     assert "bandit seed 1" not in again
     page = learning.PAGE.read_text()
-    assert re.search(r"\| bandit \| 1.000 optimum \| 0.\d+ \| [01].\d+ ± .* \| 1.000 ± 0.000 \(1.000\) \| 0.02 M \|", page)
+    row = r"bandit \| 1.000 optimum \| 0.\d+ \| [01].\d+ ± .* \| 1.000 ± 0.000 \(1.000\) \| 0.02 M \|"
+    assert re.search(row, page)
     assert "`puffer train bandit` |" in page
     monkeypatch.setitem(puffer_numba.registry.spec("bandit").env_class.train_config, "train.gamma", 0.5)
     table("bandit", "--seeds", "1")
