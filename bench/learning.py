@@ -37,7 +37,7 @@ from puffer_numba.recommended import RECOMMENDED
 RUNS = Path(__file__).parent / "learning.jsonl"
 PAGE = Path(__file__).parent.parent / "docs" / "learning.md"
 SEEDS = 5
-EPISODES = 200
+EPISODES = 640
 MANY_EPISODES = 20_000
 CHANCE = ("blackjack", "frozen_lake", "frozen_lake_8x8")  # where luck decides most episodes, which are short
 GAMES = 1000
@@ -188,6 +188,8 @@ def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
+        if not mine:
+            yield f"| {name} | {' '.join(_reference(name, 'return'))} | not run yet | | | | | `puffer train {name}` |"
         for what in mine[0].drawn if mine else ():
             reference, note = _reference(name, what)
             label = name if what == "return" else f"{name}, {what}"
@@ -216,7 +218,7 @@ def _spread(what: str, scores: Sequence[float]) -> str:
 
 def _reference(name: str, what: str) -> tuple[str, str]:
     found = REFERENCES.get(f"{name}, {what}" if what != "return" else name)
-    return (_short(found.score), found.what) if found else ("", "none")
+    return (_short(found.score), found.what) if found else ("none", "")
 
 
 def _short(value: float) -> str:

@@ -55,7 +55,7 @@ GYMNASIUM = {
     "mountain_car": ("MountainCar-v0", {}),
     "mountain_car_continuous": ("MountainCarContinuous-v0", {}),
     "pendulum": ("Pendulum-v1", {}),
-    "taxi": ("Taxi-v3", {}),
+    "taxi": ("Taxi-v4", {}),
 }
 ENVPOOL = {
     "acrobot": "Acrobot-v1",

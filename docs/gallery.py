@@ -37,7 +37,7 @@ SIDE = 240  # pixels, at most
 SECONDS = 6
 MOST_FPS = 15
 COLUMNS = 4
-COLORS = 32
+COLORS = 64
 
 
 def record(name: str, data_dir: str, seed: int) -> Path:
@@ -91,7 +91,7 @@ def save(path: Path, frames: list[Frame], fps: float) -> None:
     sample = Image.new("RGB", (size[0], size[1] * 4))
     for k in range(4):
         sample.paste(small[k * (len(small) - 1) // 3], (0, k * size[1]))
-    palette = sample.quantize(COLORS)
+    palette = sample.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE)  # few pixels of a colour of their own count
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in small]
     options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0, "optimize": True}
     indexed[0].save(path, save_all=True, append_images=indexed[1:], **options)
