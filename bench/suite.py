@@ -290,7 +290,7 @@ def measure(name: str) -> dict[str, Any]:
 
 def page(results: dict[str, Any]) -> str:
     """The table, in Markdown."""
-    lines = [HEADER.rstrip("\n")]
+    lines = [HEADER.rstrip("\n"), ""]
     lines += ["| environment | M steps/s, 1 thread | 2 threads | bytes | compiles in | against | ratio |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
     for name, result in sorted(results.items()):
