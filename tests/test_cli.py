@@ -216,6 +216,8 @@ def test_a_module_of_the_current_folder(name, tmp_path):
         "2",
     ]
     run("train", name, *options, "--train.no-tensorboard")
+    if name.endswith("Mine"):
+        return
     assert f"{name}: 3 episodes" in run("eval", name, "--episodes", "3")
     assert "0 problems" in run("check", name)
     assert "steps per second" in run("bench", name, "--num-envs", "2")

@@ -74,7 +74,7 @@ def test_gradients_do_not_cross_the_end_of_an_episode():
 
 
 def test_illegal_actions_stay_impossible():
-    config = load_config("tic_tac_toe", LSTM_OF_16)
+    config = load_config("tic_tac_toe", LSTM_OF_16 | {"env.opening": 0})
     with load_env(config, 1) as env:
         policy = load_policy(config, env)
         env.reset(seed=0)

@@ -187,7 +187,8 @@ def test_killed_from_outside() -> None:
     env.reset()
     ray.kill(env._actors[0])
     with pytest.raises(WorkerError, match=r"worker 0 \(environments 0 to 1\) died"):
-        env.step([0] * 4)
+        for _ in range(1000):  # it may answer some more before it is dead
+            env.step([0] * 4)
 
 
 def test_a_constructor_fails() -> None:
