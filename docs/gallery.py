@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 import puffer_numba
@@ -26,9 +25,8 @@ from puffer_numba import checkpoint, registry
 from puffer_numba.checkpoint import CheckpointError
 from puffer_numba.env import PufferEnv
 from puffer_numba.evaluation import load_trained
-from puffer_numba.models import Actor
+from puffer_numba.matches import Player, policy_player
 from puffer_numba.pufferl import train
-from puffer_numba.pytorch import action_distribution, seed_stream
 from puffer_numba.render import Frame, picture
 
 FOLDER = Path(__file__).parent / "gallery"
@@ -50,32 +48,25 @@ def record(name: str, data_dir: str, seed: int) -> Path:
     # each episode's last picture is to be seen, so that it is not restarted in the same step
     with registry.make(name, 1, autoreset="disabled", **saved.config.env.params) as env:
         policy, normalizer = load_trained(saved, env)
-        actor = Actor(policy, env.num_agents, normalizer)
+        player = policy_player(policy, env.single_action_space, normalizer=normalizer, seed=seed)
         fps = getattr(env, "render_fps", 30)
         stride = -(-fps // MOST_FPS)
-        frames = list(_frames(env, actor, seed, stride, SECONDS * fps // stride))
+        frames = list(_frames(env, player, seed, stride, SECONDS * fps // stride))
     path = FOLDER / f"{name}.gif"
     FOLDER.mkdir(exist_ok=True)
     save(path, frames, fps / stride)
     return path
 
 
-@torch.inference_mode()
-def _frames(env: PufferEnv, actor: Actor, seed: int, stride: int, count: int) -> Iterator[Frame]:
+def _frames(env: PufferEnv, player: Player, seed: int, stride: int, count: int) -> Iterator[Frame]:
     """Every ``stride``-th picture of a run, and the last one of each episode."""
-    distribution, stream = action_distribution(env.single_action_space), seed_stream(seed)
-    dtype = np.float32 if distribution.dtype.is_floating_point else np.int64
-    actions = np.zeros((env.num_agents, *distribution.shape), dtype)
-    log_probs = np.zeros(env.num_agents, np.float32)
+    ended = np.ones(env.num_agents, np.bool_)
     env.reset(seed)
     for step in range(count * stride):
         if step % stride == 0:
             yield picture(env)
-        params, _ = actor.act(torch.from_numpy(env.observations), env.masks)
-        distribution.sample(params, stream, actions, log_probs)
-        _, _, terminals, truncations, _ = env.step(distribution.to_env(actions))
+        _, _, terminals, truncations, _ = env.step(player(env, ended))
         ended = terminals | truncations
-        actor.forget(ended)
         if (ended | ~env.masks).all():
             if (step + 1) % stride or stride == 1:
                 yield picture(env)

@@ -18,8 +18,8 @@ from puffer_numba.checkpoint import Checkpoint
 from puffer_numba.encoders import RunningNormalizer, StructuredEncoder
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.load import load_env
-from puffer_numba.models import Actor, load_policy
-from puffer_numba.pytorch import action_distribution, seed_stream
+from puffer_numba.matches import policy_player
+from puffer_numba.models import load_policy
 from puffer_numba.render import Frame, picture, recorder, window
 from puffer_numba.resume import load_normalizer
 
@@ -135,31 +135,25 @@ def run_episodes(
     Each row has its share of episodes fixed beforehand: the first to end, whichever row they are in, would
     be the short ones.
     """
-    rows, distribution, stream = env.num_agents, action_distribution(env.single_action_space), seed_stream(seed)
-    actor = Actor(policy, rows, normalizer)
+    rows = env.num_agents
+    space = env.single_action_space
+    player = policy_player(policy, space, normalizer=normalizer, deterministic=deterministic, seed=seed)
     quota = np.full(rows, episodes // rows)
     quota[: episodes % rows] += 1
     running_returns, running_lengths = np.zeros(rows), np.zeros(rows, np.int64)
     returns: list[float] = []
     lengths: list[int] = []
-    dtype = np.float32 if distribution.dtype.is_floating_point else np.int64
-    actions = np.zeros((rows, *distribution.shape), dtype)
-    log_probs = np.zeros(rows, np.float32)
+    begins = np.ones(rows, np.bool_)
     env.reset(seed)
     while quota.any():
         for screen in screens:
             screen(picture(env))
         acting = env.masks.copy()
-        params, _ = actor.act(torch.from_numpy(env.observations), acting)
-        if deterministic:
-            actions[...] = distribution.mode(params)
-        else:
-            distribution.sample(params, stream, actions, log_probs)
-        _, rewards, terminals, truncations, _ = env.step(distribution.to_env(actions))
+        _, rewards, terminals, truncations, _ = env.step(player(env, begins))
+        begins = terminals | truncations
         running_returns += np.where(acting, rewards, 0)
         running_lengths += acting
-        actor.forget(terminals | truncations)
-        for row in np.flatnonzero((terminals | truncations) & acting):
+        for row in np.flatnonzero(begins & acting):
             if quota[row]:
                 quota[row] -= 1
                 returns.append(float(running_returns[row]))

@@ -165,8 +165,9 @@ class League:
 
     def summary(self) -> dict[str, float]:
         """The newest self's rating."""
-        ratings = self.standings.ratings()
-        return {"elo": float(ratings[-1])} if self._seats == 2 else {}
+        if self._seats != 2 or not self.members:
+            return {}
+        return {"elo": float(self.standings.ratings()[-1])}
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Arrays and plain data, for a checkpoint."""

@@ -89,6 +89,12 @@ def test_it_grows_better_than_it_was():
     trainer.close()
 
 
+def test_there_is_no_rating_before_the_first_rollout():
+    trainer = trainer_of()
+    assert "environment/elo" not in trainer.mean_and_log()
+    trainer.close()
+
+
 def test_the_pool_keeps_the_newest():
     trainer = trainer_of(**{"train.self_play_pool": 2, "train.self_play_interval": 100})
     for _ in range(4):
