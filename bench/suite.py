@@ -44,18 +44,18 @@ Contestant = tuple[str, Callable[[], Step], int]
 """A name, what makes its ``step()``, and how many environment steps a call of that does, summed over agents."""
 
 GYMNASIUM = {
-    "acrobot": ("Acrobot-v1", {}),
-    "blackjack": ("Blackjack-v1", {}),
-    "cartpole": ("CartPole-v1", {}),
-    "cliff_walking": ("CliffWalking-v1", {}),
-    "frozen_lake": ("FrozenLake-v1", {}),
-    "frozen_lake_8x8": ("FrozenLake8x8-v1", {}),
-    "minigrid_doorkey": ("minigrid:MiniGrid-DoorKey-8x8-v0", {}),
-    "minigrid_empty": ("minigrid:MiniGrid-Empty-8x8-v0", {}),
-    "mountain_car": ("MountainCar-v0", {}),
-    "mountain_car_continuous": ("MountainCarContinuous-v0", {}),
-    "pendulum": ("Pendulum-v1", {}),
-    "taxi": ("Taxi-v4", {}),
+    "acrobot": "Acrobot-v1",
+    "blackjack": "Blackjack-v1",
+    "cartpole": "CartPole-v1",
+    "cliff_walking": "CliffWalking-v1",
+    "frozen_lake": "FrozenLake-v1",
+    "frozen_lake_8x8": "FrozenLake8x8-v1",
+    "minigrid_doorkey": "minigrid:MiniGrid-DoorKey-8x8-v0",
+    "minigrid_empty": "minigrid:MiniGrid-Empty-8x8-v0",
+    "mountain_car": "MountainCar-v0",
+    "mountain_car_continuous": "MountainCarContinuous-v0",
+    "pendulum": "Pendulum-v1",
+    "taxi": "Taxi-v4",
 }
 ENVPOOL = {
     "acrobot": "Acrobot-v1",
@@ -93,11 +93,11 @@ PUFFERLIB = {
 def contestants(name: str) -> Iterator[Contestant]:
     """Who else has this environment."""
     if name in GYMNASIUM:
-        yield "Gymnasium", lambda: gymnasium_one(*GYMNASIUM[name]), 1
-        yield "Gymnasium, sync vector of 64", lambda: gymnasium_vector(*GYMNASIUM[name], "sync"), 64
+        yield "Gymnasium", lambda: gymnasium_one(GYMNASIUM[name]), 1
+        yield "Gymnasium, sync vector of 64", lambda: gymnasium_vector(GYMNASIUM[name], "sync"), 64
     if name == "cartpole":
         kind = "vector_entry_point"
-        yield "Gymnasium's NumPy version", lambda: gymnasium_vector("CartPole-v1", {}, kind, NUM_ENVS), NUM_ENVS
+        yield "Gymnasium's NumPy version", lambda: gymnasium_vector("CartPole-v1", kind, NUM_ENVS), NUM_ENVS
     if name in ENVPOOL:
         yield "EnvPool", lambda: envpool(ENVPOOL[name]), NUM_ENVS
     if name.startswith("minatar_"):
@@ -110,12 +110,12 @@ def contestants(name: str) -> Iterator[Contestant]:
         yield module.split(".")[0], lambda: pettingzoo(module, kind), agents
 
 
-def gymnasium_one(env_id: str, options: dict[str, Any]) -> Step:
+def gymnasium_one(env_id: str) -> Step:
     """One environment, restarted by hand."""
     import gymnasium
 
     try:
-        env = gymnasium.make(env_id, **options)
+        env = gymnasium.make(env_id)
     except (ImportError, gymnasium.error.Error) as error:
         raise NotHere(str(error)) from error
     env.reset(seed=0)
@@ -130,12 +130,12 @@ def gymnasium_one(env_id: str, options: dict[str, Any]) -> Step:
     return step
 
 
-def gymnasium_vector(env_id: str, options: dict[str, Any], mode: str, num_envs: int = 64) -> Step:
+def gymnasium_vector(env_id: str, mode: str, num_envs: int = 64) -> Step:
     """Gymnasium's vector environment."""
     import gymnasium
 
     try:
-        env = gymnasium.make_vec(env_id, num_envs, vectorization_mode=mode, **options)
+        env = gymnasium.make_vec(env_id, num_envs, vectorization_mode=mode)
     except (ImportError, gymnasium.error.Error) as error:
         raise NotHere(str(error)) from error
     env.reset(seed=0)

@@ -73,7 +73,8 @@ class ImageEncoder(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """``(rows, num_features)`` float32 from ``observations (rows, *shape)``."""
-        x = observations.float() * self.scale
+        x = observations.float()
+        x = x * self.scale if self.scale != 1.0 else x
         return self.layers(x.permute(0, 3, 1, 2) if self.channels_last else x)
 
 
