@@ -29,6 +29,7 @@ from players import one_ply, random_player
 from rich.console import Console
 
 import puffer_numba
+from puffer_numba.config import SECTIONS, Config
 from puffer_numba.evaluation import run_episodes
 from puffer_numba.matches import play, policy_player
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
@@ -115,15 +116,20 @@ def names() -> list[str]:
 
 
 def settings_of(name: str) -> str:
-    """A digest that changes when the environment's training settings do."""
-    config = load_config(name).to_dict()
-    del config["train"]["seed"]
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    """A digest that changes when the environment's training settings do: those that are not the defaults."""
+    config, default = load_config(name).to_dict(), Config().to_dict()
+    chosen = {
+        f"{section}.{key}": value
+        for section in SECTIONS
+        for key, value in config[section].items()
+        if value != default[section][key]
+    }
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def train(name: str, seed: int, data_dir: str) -> Run:
     """Train, save a checkpoint, and measure."""
-    config = load_config(name, {"train.seed": seed, "train.data_dir": data_dir, "train.tensorboard": False})
+    config = load_config(name, {"train.seed": seed, "train.data_dir": data_dir, "log.tensorboard": False})
     env = load_env(config)
     trainer = PuffeRL(config, env, load_policy(config, env))
     untrained = measure(name, trainer, deterministic=False)
@@ -175,7 +181,7 @@ def store(runs: Iterable[Run]) -> None:
 
 def compile_for(name: str) -> None:
     """Train for two rollouts, so that no timed run compiles."""
-    config = load_config(name, {"train.tensorboard": False})
+    config = load_config(name, {"log.tensorboard": False})
     env = load_env(config)
     trainer = PuffeRL(config, env, load_policy(config, env))
     trainer.learn(2 * config.train.horizon * env.num_agents)

@@ -43,7 +43,7 @@ def record(name: str, data_dir: str, seed: int) -> Path:
     try:
         saved = checkpoint.load(checkpoint.find("latest", name, data_dir))
     except CheckpointError:
-        train(name, {"train.data_dir": data_dir, "train.tensorboard": False})
+        train(name, {"train.data_dir": data_dir, "log.tensorboard": False})
         saved = checkpoint.load(checkpoint.find("latest", name, data_dir))
     # each episode's last picture is to be seen, so that it is not restarted in the same step
     with registry.make(name, 1, autoreset="disabled", **saved.config.env.params) as env:

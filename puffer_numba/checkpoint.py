@@ -2,11 +2,14 @@
 
 ``weights.safetensors`` is the policy's state dict, to be loaded anywhere. ``state.safetensors`` and ``state.json``
 are what it takes to go on training: optimizer, schedule, random streams, normalizers, environments.
-A folder is written beside its place and then moved there, so a checkpoint is whole or absent.
+A folder is written beside its place and then moved there, so a checkpoint is whole or absent. What the disk does to
+it afterwards is found by the digests in ``SHA256SUMS``, which ``sha256sum --check`` reads too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -26,8 +29,9 @@ from torch import Tensor, nn
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
+FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
 
 
 class CheckpointError(APIUsageError):
@@ -69,9 +73,15 @@ def save(
     try:
         tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
         contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-        _write(temporary / WEIGHTS, safetensors.torch.save(tensors))
-        _write(temporary / ARRAYS, safetensors.numpy.save(contiguous))
-        _write(temporary / DATA, json.dumps({"format": FORMAT, **data}, indent=1).encode())
+        contents = (
+            safetensors.torch.save(tensors),
+            safetensors.numpy.save(contiguous),
+            json.dumps({"format": FORMAT, **data}, indent=1).encode(),
+        )
+        for name, content in zip(FILES, contents, strict=True):
+            _write(temporary / name, content)
+        digests = "".join(f"{_digest(c)}  {name}\n" for name, c in zip(FILES, contents, strict=True))
+        _write(temporary / DIGESTS, digests.encode())
         _sync_folder(temporary)
         if path.exists():
             replaced = path.parent / f".{path.name}.{os.getpid()}.old"
@@ -84,6 +94,10 @@ def save(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -105,23 +119,46 @@ def load(path: str | Path) -> Checkpoint:
     """Read a checkpoint folder.
 
     Raises:
-        CheckpointError: it is missing, incomplete, damaged, or of another format.
+        CheckpointError: it is missing, incomplete, damaged, or of another format; the message names an older
+            checkpoint of the same run that is whole, where there is one.
     """
-    path = Path(path)
+    try:
+        return _load(Path(path))
+    except CheckpointError as error:
+        older = _older_whole(Path(path))
+        if older is None:
+            raise
+        raise CheckpointError(f"{error} The one before it is whole: {older}") from error
+
+
+def _older_whole(path: Path) -> Path | None:
+    """The newest checkpoint of the same run before ``path`` that can be read."""
+    for older in sorted((p for p in path.parent.glob("checkpoint_*") if p.name < path.name), reverse=True):
+        with contextlib.suppress(CheckpointError):
+            return _load(older).path
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(f"no checkpoint at {path}; expected a folder with {WEIGHTS}, {ARRAYS} and {DATA}.")
     try:
-        weights = safetensors.torch.load((path / WEIGHTS).read_bytes())
-        arrays = safetensors.numpy.load((path / ARRAYS).read_bytes())
-        data = json.loads((path / DATA).read_text())
+        contents = {name: (path / name).read_bytes() for name in FILES}
+        data = json.loads(contents[DATA])
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = data.get("format") if isinstance(data, dict) else None
+            raise CheckpointError(f"checkpoint {path} has format {found!r}; this version reads format {FORMAT}.")
+        digests = {name: digest for digest, name in map(str.split, (path / DIGESTS).read_text().splitlines())}
+        for name, content in contents.items():
+            if digests.get(name) != _digest(content):
+                raise CheckpointError(f"checkpoint {path} is damaged: {name} is not what {DIGESTS} says it was.")
+        weights = safetensors.torch.load(contents[WEIGHTS])
+        arrays = safetensors.numpy.load(contents[ARRAYS])
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise CheckpointError(f"checkpoint {path} is incomplete: {missing} is missing.") from error
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error}.") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        found = data.get("format") if isinstance(data, dict) else None
-        raise CheckpointError(f"checkpoint {path} has format {found!r}; this version reads format {FORMAT}.")
     return Checkpoint(path, weights, arrays, data)
 
 

@@ -22,7 +22,7 @@ import tyro
 from gymnasium.spaces import Box
 
 from puffer_numba import registry, vector
-from puffer_numba.config import Config, PolicyConfig, TrainConfig, VecConfig
+from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import MissingExtra, require
 from puffer_numba.jit import JitEnv
@@ -152,6 +152,7 @@ class _GenericTrain:
     train: TrainConfig = field(default_factory=TrainConfig)
     vec: VecConfig = field(default_factory=VecConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = None
     """Go on from a checkpoint: its folder, its run's folder, or "latest"."""
 
@@ -162,7 +163,9 @@ def _train(args: list[str]) -> int:
     spec, args = _take_name("train", args)
     config = _saved_config(spec.name, args) or load_config(spec.name)
     options = _parse(_train_options(spec, config), f"puffer train {spec.name}", args)
-    config = Config(env_name=spec.name, train=options.train, env=config.env, vec=options.vec, policy=options.policy)
+    config = Config(
+        env_name=spec.name, train=options.train, env=config.env, vec=options.vec, policy=options.policy, log=options.log
+    )
     config.env.num_envs = options.env.num_envs
     config.env.params = chosen_params(spec, options.env, config.env)
     config.validate()
@@ -202,6 +205,7 @@ def _train_options(spec: registry.EnvSpec, config: Config) -> Any:
         ("env", env_class, None),
         ("vec", VecConfig, config.vec),
         ("policy", PolicyConfig, config.policy),
+        ("log", LogConfig, config.log),
     ]
     resume = Annotated[str | None, tyro.conf.arg(help="A checkpoint's or run's folder, or \"latest\", to go on from.")]
     fields: list[Any] = [(name, cls, _default(cls, value)) for name, cls, value in sections]

@@ -95,10 +95,6 @@ class TrainConfig:
     """Save a checkpoint each so many steps; 0 saves only at the end and on Ctrl-C."""
     data_dir: str = "runs"
     """Folder of checkpoints and logs: data_dir/ENVIRONMENT/RUN."""
-    log_interval: float = 0.25
-    """Seconds between two updates of the dashboard and the logs."""
-    tensorboard: bool = True
-    """Write TensorBoard events into the run's folder, beside metrics.csv."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -113,7 +109,7 @@ class TrainConfig:
             _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)
         for name in ("learning_rate", "clip_coef", "vf_clip_coef", "adam_eps", "vtrace_rho_clip", "vtrace_c_clip"):
             _check(self, "train", name, "above 0", lambda v: v > 0)
-        for name in ("ent_coef", "vf_coef", "max_grad_norm", "checkpoint_interval", "log_interval", "seed"):
+        for name in ("ent_coef", "vf_coef", "max_grad_norm", "checkpoint_interval", "seed"):
             _check(self, "train", name, "at least 0", lambda v: v >= 0)
         _check(self, "train", "target_kl", "above 0, or None", lambda v: v is None or v > 0)
 
@@ -183,6 +179,21 @@ class PolicyConfig:
 
 
 @dataclass
+class LogConfig:
+    """Where the run's metrics go, besides the dashboard and metrics.csv."""
+
+    interval: float = 0.25
+    """Seconds between two updates of the dashboard and the logs."""
+    tensorboard: bool = True
+    """Write TensorBoard events into the run's folder."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "log")
+        _check(self, "log", "interval", "at least 0", lambda v: v >= 0)
+
+
+@dataclass
 class Config:
     """A whole training run."""
 
@@ -196,11 +207,13 @@ class Config:
     """How they are stepped."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    log: LogConfig = field(default_factory=LogConfig)
+    """Where metrics go."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
-        for section in (self.train, self.env, self.vec, self.policy):
-            section.validate()
+        for name in SECTIONS:
+            getattr(self, name).validate()
 
     def update(self, overrides: Mapping[str, Any]) -> Config:
         """Set dotted names (``train.gamma``, ``env.gravity``) in place, and return self.
@@ -235,24 +248,26 @@ class Config:
             APIUsageError: the data has a field that this version does not know, or lacks a section.
         """
         try:
-            return cls(
-                env_name=data["env_name"],
-                train=TrainConfig(**data["train"]),
-                env=EnvConfig(**data["env"]),
-                vec=VecConfig(**data["vec"]),
-                policy=PolicyConfig(**data["policy"]),
-            )
+            return cls(data["env_name"], **{name: kind(**data[name]) for name, kind in SECTIONS.items()})
         except (KeyError, TypeError) as error:
             raise APIUsageError(f"not a configuration of this version: {error}.") from error
 
 
+SECTIONS: dict[str, type[Any]] = {
+    "train": TrainConfig,
+    "env": EnvConfig,
+    "vec": VecConfig,
+    "policy": PolicyConfig,
+    "log": LogConfig,
+}
+
+
 def setting_names() -> list[str]:
     """Every dotted name that `Config.update` knows."""
-    config = Config()
     return [
         f"{section}.{name}"
-        for section in ("train", "env", "vec", "policy")
-        for name in _field_names(getattr(config, section))
+        for section, kind in SECTIONS.items()
+        for name in _field_names(kind)
         if (section, name) != ("env", "params")
     ]
 

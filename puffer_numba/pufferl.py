@@ -471,7 +471,7 @@ class PuffeRL:
         interval = config.checkpoint_interval
         if interval and self.global_step - self._last_checkpoint_step >= interval:
             self.save_checkpoint()
-        if not self.finished and time.perf_counter() - self._last_log < config.log_interval:
+        if not self.finished and time.perf_counter() - self._last_log < self.config.log.interval:
             return None
         metrics = self.mean_and_log()
         if self.dashboard is not None:
@@ -637,7 +637,7 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
     config = trainer.config
     try:
         if save:
-            trainer.logger = run_logger(trainer.run_dir, config.train.tensorboard)
+            trainer.logger = run_logger(trainer.run_dir, config.log.tensorboard)
         trainer.learn()
     finally:
         if save and trainer.global_step > 0:

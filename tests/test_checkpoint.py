@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ BASE = {
     "train.horizon": 16,
     "train.num_minibatches": 2,
     "train.total_timesteps": 8 * STEPS,
-    "train.tensorboard": False,
+    "log.tensorboard": False,
     "policy.hidden_size": 64,
     "policy.shared": False,
 }
@@ -83,7 +84,7 @@ def test_runs_started_at_once_have_folders_of_their_own(tmp_path):
 
 
 def test_files_are_safetensors_and_json(saved):
-    assert sorted(os.listdir(saved)) == ["state.json", "state.safetensors", "weights.safetensors"]
+    assert sorted(os.listdir(saved)) == ["SHA256SUMS", "state.json", "state.safetensors", "weights.safetensors"]
     for name in ("state.safetensors", "weights.safetensors"):
         content = (saved / name).read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -120,6 +121,36 @@ def test_damage_is_reported(saved, name, damage):
         file.write_bytes({"truncated": content[:-20], "garbage": b"\x80" * 100, "empty": b""}[damage])
     with pytest.raises(CheckpointError, match=r"is incomplete: " + name if damage == "missing" else "is damaged"):
         checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.safetensors", "state.json"])
+def test_a_single_flipped_bit_is_found(saved, name):
+    """The files still have their format: only the digests tell."""
+    file = saved / name
+    content = bytearray(file.read_bytes())
+    at = content.index(b'"epoch": ') + 9 if name == "state.json" else len(content) - 5
+    content[at] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"is damaged: {name} is not what SHA256SUMS says"):
+        checkpoint.load(saved)
+
+
+def test_sha256sum_reads_the_digests(saved):
+    subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=saved, check=True, capture_output=True)
+
+
+def test_the_newest_whole_checkpoint_before_a_damaged_one_is_named(tmp_path):
+    overrides = {**BASE, "train.data_dir": str(tmp_path), "train.checkpoint_interval": 2 * STEPS}
+    trainer = pufferl.train("cartpole", overrides)
+    first, second, third, last = sorted(trainer.run_dir.glob("checkpoint_*"))
+    for path in (third, last):
+        os.truncate(path / "weights.safetensors", 100)
+    with pytest.raises(CheckpointError) as error:
+        make_trainer("cartpole", overrides, resume_from="latest")
+    assert f"checkpoint {last} is damaged" in str(error.value)
+    assert str(error.value).endswith(f"The one before it is whole: {second}")
+    assert make_trainer("cartpole", overrides, resume_from=second).global_step == 4 * STEPS
+    assert first.exists()
 
 
 def test_a_missing_checkpoint_is_reported(tmp_path):

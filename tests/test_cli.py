@@ -17,7 +17,7 @@ from PIL import Image
 from puffer_numba.cli import main
 
 QUICK = [
-    "--train.total-timesteps", "2048", "--env.num-envs", "16", "--train.horizon", "32", "--train.no-tensorboard",
+    "--train.total-timesteps", "2048", "--env.num-envs", "16", "--train.horizon", "32", "--log.no-tensorboard",
 ]  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def test_a_module_of_the_current_folder(name, tmp_path):
         "--vec.num-workers",
         "2",
     ]
-    run("train", name, *options, "--train.no-tensorboard")
+    run("train", name, *options, "--log.no-tensorboard")
     if name.endswith("Mine"):
         return
     assert f"{name}: 3 episodes" in run("eval", name, "--episodes", "3")

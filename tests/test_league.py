@@ -18,7 +18,7 @@ SMALL = {
     "train.num_minibatches": 2,
     "train.self_play": True,
     "train.self_play_interval": 1000,
-    "train.tensorboard": False,
+    "log.tensorboard": False,
     "policy.hidden_size": 32,
 }
 
@@ -123,7 +123,7 @@ def test_resume_is_exact(extra, tmp_path):
 
 def test_through_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = ["--train.total-timesteps", "4000", "--train.no-tensorboard", "--env.num-envs", "16"]
+    small = ["--train.total-timesteps", "4000", "--log.no-tensorboard", "--env.num-envs", "16"]
     assert main(["train", "tic_tac_toe", *small, "--train.self-play", "--train.self-play-interval", "1500"]) == 0
     lines = capsys.readouterr().out.splitlines()
     header = next(k for k, line in enumerate(lines) if line.split() == ["self", "at", "step", "Elo", "games", "won"])

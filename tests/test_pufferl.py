@@ -236,7 +236,7 @@ class Recorder:
 
 def test_metrics_reach_the_logger():
     logger = Recorder()
-    trainer = make_trainer(registry.make("squared", num_envs=64), {"train.log_interval": 0.0}, logger=logger).learn()
+    trainer = make_trainer(registry.make("squared", num_envs=64), {"log.interval": 0.0}, logger=logger).learn()
     trainer.close()
     step, metrics = logger.records[-1]
     assert step == metrics["global_step"] == trainer.global_step
@@ -248,7 +248,7 @@ def test_metrics_reach_the_logger():
 
 
 def test_train_trains_logs_and_saves(tmp_path, capsys):
-    trainer = pufferl.train("squared", {**SMALL, "train.data_dir": str(tmp_path), "train.tensorboard": False})
+    trainer = pufferl.train("squared", {**SMALL, "train.data_dir": str(tmp_path), "log.tensorboard": False})
     assert trainer.last_checkpoint is not None
     assert trainer.last_checkpoint.parent == trainer.run_dir
     assert (trainer.run_dir / "metrics.csv").exists()
@@ -350,7 +350,7 @@ def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
         "train.total_timesteps": 60_000,
         "train.target_return": 100.0,
         "train.data_dir": str(tmp_path),
-        "train.tensorboard": False,
+        "log.tensorboard": False,
         "env.num_envs": 32,
         "vec.num_workers": 2,
     }

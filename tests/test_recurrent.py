@@ -16,7 +16,7 @@ from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 
 from .test_models import CARTPOLE
 
-SMALL = {"train.tensorboard": False, "env.num_envs": 8, "train.horizon": 16, "train.num_minibatches": 2}
+SMALL = {"log.tensorboard": False, "env.num_envs": 8, "train.horizon": 16, "train.num_minibatches": 2}
 LSTM_OF_16 = {"policy.lstm": True, "policy.hidden_size": 16}
 
 
@@ -144,7 +144,7 @@ def test_through_the_command_line(tmp_path, monkeypatch, capsys):
     from puffer_numba.cli import main
 
     monkeypatch.chdir(tmp_path)
-    small = ["--train.total-timesteps", "2048", "--train.no-tensorboard", "--env.mem-length", "2"]
+    small = ["--train.total-timesteps", "2048", "--log.no-tensorboard", "--env.mem-length", "2"]
     assert main(["train", "memory", *small]) == 0
     assert main(["eval", "memory", "--episodes", "10"]) == 0
     assert "memory: 10 episodes" in capsys.readouterr().out

@@ -163,7 +163,7 @@ def test_it_learns_minigrid_and_its_checkpoint_is_evaluated(tmp_path: Any) -> No
         "train.total_timesteps": 60_000,
         "train.target_return": 0.8,
         "train.data_dir": str(tmp_path),
-        "train.tensorboard": False,
+        "log.tensorboard": False,
         "train.normalize_observations": True,
         "env.num_envs": 32,
         "vec.num_workers": 2,
