@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,20 @@ def _load(path: Path) -> Checkpoint:
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error}.") from error
     return Checkpoint(path, weights, arrays, data)
+
+
+def new_run_dir(parent: Path) -> Path:
+    """Make a folder named after the present moment in ``parent``."""
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ["", *(f"-{k}" for k in range(2, 1000))]:
+        path = parent / (stamp + suffix)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise APIUsageError(f"{parent} has a thousand runs of {stamp}.")
 
 
 def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:

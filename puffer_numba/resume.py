@@ -22,7 +22,7 @@ from puffer_numba.checkpoint import restore_array as restore
 
 if TYPE_CHECKING:
     from puffer_numba.encoders import RunningNormalizer
-    from puffer_numba.pufferl import PuffeRL
+    from puffer_numba.trainer import PuffeRL
 
 Arrays = dict[str, NDArray[Any]]
 

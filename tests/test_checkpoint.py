@@ -13,6 +13,7 @@ import torch
 
 from puffer_numba import checkpoint, pufferl
 from puffer_numba.checkpoint import CheckpointError
+from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
 
 from .test_pufferl import OwnPolicy, same_weights, weights
@@ -79,7 +80,7 @@ def test_latest_and_a_runs_folder_stand_for_the_newest_checkpoint(tmp_path):
 
 
 def test_runs_started_at_once_have_folders_of_their_own(tmp_path):
-    folders = {pufferl.new_run_dir(tmp_path) for _ in range(5)}
+    folders = {checkpoint.new_run_dir(tmp_path) for _ in range(5)}
     assert len(folders) == 5
 
 
@@ -180,7 +181,7 @@ def test_a_checkpoint_of_a_later_format_is_refused(saved):
     ids=["size", "trunk", "environment", "optimizer", "num_envs", "normalizer"],
 )
 def test_a_checkpoint_of_something_else_is_refused(saved, name, extra, message):
-    with pytest.raises(pufferl.APIUsageError, match=message):
+    with pytest.raises(APIUsageError, match=message):
         make_trainer(name, {**BASE, **extra}, resume_from=saved)
 
 

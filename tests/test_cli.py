@@ -82,7 +82,7 @@ def test_every_command_has_help(command, capsys):
             "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, bench, autotune, check, play, list"),
+        (["frobnicate"], "no command 'frobnicate'; there are train, eval, play, bench, autotune, check, list"),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),

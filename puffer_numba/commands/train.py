@@ -1,0 +1,106 @@
+"""``puffer train``: train a policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import tyro
+
+from puffer_numba import registry
+from puffer_numba.commands.arguments import parse, require_trainer, take_name, wants_help
+from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
+from puffer_numba.load import load_config
+from puffer_numba.options import chosen_params, env_options
+
+
+@dataclass
+class GenericTrain:
+    """Train a policy with PPO. With NAME, --help also shows the environment's own parameters and settings."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    vec: VecConfig = field(default_factory=VecConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    resume: str | None = None
+    """Go on from a checkpoint: its folder, its run's folder, or "latest"."""
+
+
+def run(args: list[str]) -> int:
+    if wants_help(args):
+        parse(GenericTrain, "puffer train NAME", args)
+    spec, args = take_name("train", args)
+    config = _saved_config(spec.name, args) or load_config(spec.name)
+    options = parse(_train_options(spec, config), f"puffer train {spec.name}", args)
+    config = Config(
+        env_name=spec.name, train=options.train, env=config.env, vec=options.vec, policy=options.policy, log=options.log
+    )
+    config.env.num_envs = options.env.num_envs
+    config.env.params = chosen_params(spec, options.env, config.env)
+    config.validate()
+
+    pufferl = require_trainer()
+    trainer = pufferl.make_trainer(spec.name, config=config, resume_from=options.resume)
+    if trainer.finished:
+        print(f"nothing to do: {trainer.global_step} steps are done; --train.total-timesteps sets how many to do.")
+        return 0
+    try:
+        pufferl.run(trainer)
+    except KeyboardInterrupt:
+        saved = trainer.last_checkpoint
+        message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
+        raise KeyboardInterrupt(message) from None
+    if trainer.league is not None and trainer.league.standings.scores.any():
+        _print_standings(trainer.league.standings)
+    if trainer.solved:
+        print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
+    print(f"saved {trainer.last_checkpoint}")
+    return 0
+
+
+def _print_standings(standings: Any) -> None:
+    ratings = standings.ratings()
+    print(f"{'self at step':>14}{'Elo':>8}{'games':>8}{'won':>8}")
+    games = standings.scores + standings.scores.T
+    for step, rating, played, won in zip(standings.steps, ratings, games.sum(1), standings.scores.sum(1), strict=True):
+        print(f"{step:14,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
+
+
+def _train_options(spec: registry.EnvSpec, config: Config) -> Any:
+    """The options of training ``spec``, with ``config`` as their defaults."""
+    env_class = env_options(spec, config.env)
+    sections: list[tuple[str, Any, Any]] = [
+        ("train", TrainConfig, config.train),
+        ("env", env_class, None),
+        ("vec", VecConfig, config.vec),
+        ("policy", PolicyConfig, config.policy),
+        ("log", LogConfig, config.log),
+    ]
+    resume = Annotated[str | None, tyro.conf.arg(help="A checkpoint's or run's folder, or \"latest\", to go on from.")]
+    fields: list[Any] = [(name, cls, _default(cls, value)) for name, cls, value in sections]
+    fields.append(("resume", resume, field(default=None)))
+    options = dataclasses.make_dataclass("TrainOptions", fields)
+    options.__doc__ = f"Train a policy on {spec.name} with PPO."
+    return options
+
+
+def _default(cls: type, value: Any) -> Any:
+    return field(default_factory=cls if value is None else lambda: dataclasses.replace(value))
+
+
+def _saved_config(env_name: str, args: list[str]) -> Config | None:
+    """The configuration of the run that ``--resume`` in ``args`` goes on with; None without."""
+
+    @dataclass
+    class Where:
+        resume: str | None = None
+        data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
+
+    where, _ = tyro.cli(Where, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True)
+    if where.resume is None:
+        return None
+    require_trainer()
+    from puffer_numba import checkpoint
+
+    return checkpoint.load(checkpoint.find(where.resume, env_name, where.data_dir)).config

@@ -1,0 +1,625 @@
+"""PuffeRL: proximal policy optimization, as in CleanRL's ``ppo.py``, over batched environments.
+
+One iteration is `PuffeRL.evaluate`, which collects a rollout, and `PuffeRL.train`, which learns from it::
+
+    config = load_config("cartpole", {"train.learning_rate": 1e-3})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    while not trainer.finished:
+        trainer.evaluate()
+        trainer.train()
+    trainer.close()
+
+The details follow "The 37 Implementation Details of Proximal Policy Optimization" (Huang et al., 2022). What
+differs: a truncated episode is bootstrapped with the value of its last observation; rows that are masked
+out take no part; and experience is stored time first, so that environments write into the storage themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from puffer_numba import checkpoint, resume
+from puffer_numba.advantage import discounted_returns, gae, vtrace
+from puffer_numba.config import Config
+from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot
+from puffer_numba.emulation.common import agents_per_batch, unwrap
+from puffer_numba.encoders import RunningNormalizer, StructuredEncoder, is_structured
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit import JitEnv
+from puffer_numba.jit.kernels import SAME_STEP
+from puffer_numba.league import League
+from puffer_numba.logger import Logger
+from puffer_numba.models import Actor, is_recurrent
+from puffer_numba.optimizer import make_optimizer, set_learning_rate
+from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
+from puffer_numba.pytorch import CategoricalActions, action_distribution, seed_stream
+from puffer_numba.rollout import EpisodeStatistics, Rollout
+
+LastObservations = tuple[int, np.ndarray, np.ndarray, Tensor | None]
+"""Step, rows, and the last observations and policy states of episodes that were truncated there."""
+LARGE = 2**17  # rows of a rollout
+NEIGHBOURS = 16
+OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
+
+
+class PuffeRL:
+    """Trains ``policy`` on ``vecenv``.
+
+    Args:
+        config: from `load_config`, or made by hand.
+        vecenv: any `PufferEnv`. A `JitEnv` writes straight into the rollout storage; results of others are
+            copied there, as they may read their own last observations back.
+        policy: a torch module; see `puffer_numba.models` for what it takes and returns. Moved to
+            ``config.train.device``.
+        logger: receives the metrics of `mean_and_log`.
+        dashboard: shown while training; without one, `print_dashboard` prints a line.
+
+    Attributes:
+        global_step: steps done, summed over rows. epoch: rollouts done; total_epochs: rollouts to do.
+        finished: whether ``total_timesteps`` or ``target_return`` has been reached.
+        losses: means over the last call of `train`. statistics: `EpisodeStatistics` of the run.
+
+    Raises:
+        APIUsageError: a setting that cannot be used; a device that is not there; an environment that does not
+            reset itself in the step in which an episode ends, or that is asynchronous.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        vecenv: PufferEnv,
+        policy: nn.Module,
+        logger: Logger | None = None,
+        dashboard: Dashboard | None = None,
+    ) -> None:
+        config.validate()
+        _check_autoreset(vecenv)
+        _check_batches(vecenv)
+        _check_recurrent(config, vecenv, policy)
+        train = config.train
+        self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
+        numba.get_num_threads()  # starts Numba's threads, which sets torch's to as many where both use OpenMP
+        torch.set_num_threads(train.torch_threads)
+        self.device = _device(train.device)
+        self.policy = policy.to(self.device)
+        self.distribution = action_distribution(vecenv.single_action_space)
+        self.optimizer = make_optimizer(policy, train, self.device)
+        self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
+        self.normalizer = self._moments if isinstance(self._moments, RunningNormalizer) else None
+        self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
+        self.actor = Actor(self.policy, vecenv.num_agents, self.normalizer, self.device)
+        self._first_state = None if self.actor.state is None else self.actor.state.clone()  # of the rollout
+
+        self.rollout = Rollout(vecenv, self.distribution, train.horizon)
+        self.statistics = EpisodeStatistics(self.rollout)
+        self.discounted = np.zeros(self.rollout.rows, np.float32)
+        self._direct = isinstance(vecenv, JitEnv)
+        discrete = isinstance(self.distribution, CategoricalActions)
+        self._fast_loss = discrete and self.device.type == "cpu"
+        self._agents_per_batch = agents_per_batch(vecenv)
+        self._is_asynchronous = self._agents_per_batch != vecenv.num_agents
+        self.league = self._make_league() if train.self_play else None
+        self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
+        self._slots = self.rollout.slots(vecenv)
+        self._observation_slots = list(torch.from_numpy(self.rollout.observations))
+        self._value_slots = list(torch.from_numpy(self.rollout.values))
+
+        self.global_step = self.epoch = self._rollout_start = 0
+        self.losses: dict[str, float] = {}
+        self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
+        self.stream = seed_stream(train.seed)
+        self.generator = torch.Generator().manual_seed(train.seed)
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = 0
+        self._run_dir: Path | None = None
+        self.last_checkpoint: Path | None = None
+        self.snapshot: Snapshot | None = None
+        self.reset_done = False
+
+    def _make_league(self) -> League:
+        if self._is_asynchronous:
+            raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
+        return League(self.config, self.vecenv, self.device)
+
+    # -- experience ---------------------------------------------------------------------------------------
+
+    def evaluate(self) -> None:
+        """Collect one rollout: ``horizon`` steps of every row.
+
+        Raises:
+            APIUsageError: every row was masked out at every step.
+        """
+        rollout, env = self.rollout, self.vecenv
+        if not self.reset_done:
+            self._reset()
+        self._rollout_start = self.global_step
+        if self.league is not None:
+            if self.league.is_due(self.global_step):
+                self.league.add(self.policy, self.normalizer, self.global_step)
+            self.league.begin_rollout()
+        np.copyto(rollout.observations[0], env.observations)
+        np.copyto(rollout.masks[0], env.masks)
+        if self._first_state is not None and self.actor.state is not None:
+            self._first_state.copy_(self.actor.state)
+        with torch.inference_mode():
+            truncated = self._collect_batches() if self._is_asynchronous else self._collect()
+            self._bootstrap(truncated)
+        steps = int(np.count_nonzero(rollout.masks[:-1]))
+        if steps == 0:
+            raise APIUsageError("no row acted in a whole rollout: the environment's masks are all False.")
+        self.statistics.add(rollout)
+        self.global_step += steps
+        self.epoch += 1
+
+    def _reset(self) -> None:
+        env, seed = self.vecenv, self.config.train.seed
+        if self._is_asynchronous:
+            env.async_reset(seed)
+            self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // self._agents_per_batch)]
+        else:
+            env.reset(seed)
+        self.reset_done = True
+
+    def _collect(self) -> list[LastObservations]:
+        """Step all rows together."""
+        rollout, profile, clock = self.rollout, self.profile, time.perf_counter
+        truncated: list[LastObservations] = []
+        for t in range(rollout.horizon):
+            begin = clock()
+            actions = self._choose(t)
+            middle = clock()
+            self._step(t, actions)
+            self._end_episodes(t, slice(0, rollout.rows), truncated)
+            profile["forward"] += middle - begin
+            profile["env"] += clock() - middle
+        return truncated
+
+    def _collect_batches(self) -> list[LastObservations]:
+        """Step batches of rows, each at its own pace; one that is done waits for the others, and for the update."""
+        rollout, env, profile, clock = self.rollout, self.vecenv, self.profile, time.perf_counter
+        truncated: list[LastObservations] = []
+        to_send, self._waiting = [(0, rows) for rows in self._waiting], []
+        times = {rows.start: 0 for _, rows in to_send}
+        while to_send or len(self._waiting) < len(times):
+            begin = clock()
+            for t, rows in to_send:
+                env.send(self._choose(t, rows), env_ids=env.agent_ids[rows])  # type: ignore[call-arg]
+            middle = clock()
+            *results, _, env_ids, masks = env.recv()
+            rows = _span(env_ids)
+            t = times[rows.start]
+            times[rows.start] += 1
+            self._store(t, rows, (*results, masks))
+            self._end_episodes(t, rows, truncated)
+            is_done = t + 1 == rollout.horizon
+            if is_done:
+                self._waiting.append(rows)
+            to_send = [] if is_done else [(t + 1, rows)]
+            profile["forward"] += middle - begin
+            profile["env"] += clock() - middle
+        return truncated
+
+    def _end_episodes(self, t: int, rows: slice, truncated: list[LastObservations]) -> None:
+        """Forget what the policy remembers of episodes that ended; the last observations of some join ``truncated``."""
+        rollout, actor = self.rollout, self.actor
+        if rollout.truncations[t, rows].any():
+            # Their values are computed together, after the rollout.
+            cut = rows.start + np.flatnonzero(rollout.truncations[t, rows])
+            state = None if actor.state is None else actor.state[:, torch.from_numpy(cut)]
+            truncated.append((t, cut, self.vecenv.final_observations[cut], state))
+        if actor.state is not None or self.league is not None:
+            ends = rollout.terminals[t, rows] | rollout.truncations[t, rows]
+            actor.forget(ends, rows)
+            if self.league is not None:
+                self.league.end_episodes(ends)
+
+    def _choose(self, t: int, rows: slice | None = None) -> np.ndarray:
+        """Actions on the observations of slot ``t``, of some rows or all; they and their values go into the rollout."""
+        rollout = self.rollout
+        slots = self._observation_slots[t], self._value_slots[t], rollout.actions[t], rollout.log_probs[t]
+        observations, value_slot, actions, log_probs = slots if rows is None else (slot[rows] for slot in slots)
+        which = slice(None) if rows is None else rows
+        params, values = self.actor.act(observations, rollout.masks[t, which], which)
+        self.distribution.sample(params, self.stream, actions, log_probs)
+        value_slot.copy_(values)
+        chosen = self.distribution.to_env(actions)
+        if self.league is not None:
+            self.league.act(observations, rollout.masks[t], chosen)
+        return chosen
+
+    def _step(self, t: int, actions: np.ndarray) -> None:
+        """Step the environments; results end up in the rollout."""
+        env = self.vecenv
+        if self._direct:
+            env.bind(self._slots[t])
+            env.step(actions)
+            return
+        *results, _ = env.step(actions)
+        self._store(t, slice(None), (*results, env.masks))
+
+    def _store(self, t: int, rows: slice, results: tuple[np.ndarray, ...]) -> None:
+        """Copy observations, rewards, terminals, truncations and masks of some rows into the rollout."""
+        begin = time.perf_counter()
+        for slot, result in zip(self._slots[t][:5], results, strict=True):
+            np.copyto(slot[rows], result)
+        copied = time.perf_counter() - begin
+        self.profile["copy"] += copied
+        self.profile["env"] -= copied
+
+    def _bootstrap(self, truncated: list[LastObservations]) -> None:
+        """Values of what follows the rollout, and of the last observations of truncated episodes."""
+        begin = time.perf_counter()
+        _, values = self.actor.look(self._observation_slots[-1], self.actor.state)
+        self._value_slots[-1].copy_(values)
+        if truncated:
+            observations = torch.from_numpy(np.concatenate([last for _, _, last, _ in truncated]))
+            states = [state for *_, state in truncated if state is not None]
+            _, values = self.actor.look(observations, torch.cat(states, 1) if states else None)
+            final_values, first = values.cpu().numpy(), 0
+            for t, rows, *_ in truncated:
+                self.rollout.final_values[t, rows] = final_values[first : first + len(rows)]
+                first += len(rows)
+        self.profile["forward"] += time.perf_counter() - begin
+
+    # -- learning -----------------------------------------------------------------------------------------
+
+    def train(self) -> dict[str, float] | None:
+        """Learn from the rollout; then log, show and save where that is due.
+
+        Returns:
+            The metrics, where it was time to log them, as PufferLib does; else None.
+        """
+        begin = time.perf_counter()
+        config = self.config.train
+        if config.anneal_lr:
+            left = max(0.0, 1.0 - self._rollout_start / config.total_timesteps)
+            set_learning_rate(self.optimizer, config.learning_rate * left)
+        self._scale_rewards()
+        batch = self._batch()
+        records: list[Tensor] = []
+        for epoch in range(config.update_epochs):
+            if epoch == 0 or config.advantage == "vtrace":
+                self._advantages(batch, epoch)
+            minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
+            records += [self._update(batch, rows) for rows in minibatches]
+            if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
+                break
+        if self._moments is not None:
+            valid = self.rollout.masks[:-1].reshape(-1)
+            self._moments.update(batch["observations"][torch.from_numpy(valid).to(self.device)])
+        if records:
+            means = torch.stack(records).mean(0).tolist()
+            self.losses = dict(zip(LOSS_NAMES, means, strict=True))
+        self.losses["learning_rate"] = self.optimizer[0].param_groups[0]["lr"]
+        self.profile["learn"] += time.perf_counter() - begin
+        return self._after_update()
+
+    def _scale_rewards(self) -> None:
+        """Divide the rollout's rewards by the deviation of the discounted return, as VecNormalize does."""
+        if self.return_scale is None:
+            return
+        rollout = self.rollout
+        valid = rollout.masks[:-1]
+        returns = np.empty_like(rollout.rewards)
+        ends = rollout.terminals | rollout.truncations
+        discounted_returns(rollout.rewards, ends, valid, self.config.train.gamma, self.discounted, returns)
+        self.return_scale.update(torch.from_numpy(returns[valid]))
+        rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
+        np.clip(rollout.rewards, -10, 10, out=rollout.rewards)
+
+    def _batch(self) -> dict[str, Tensor]:
+        """The rollout as flat tensors on the device: on the CPU, the very same memory."""
+        rollout, begin = self.rollout, time.perf_counter()
+        arrays = {
+            "observations": rollout.observations[:-1],
+            "actions": rollout.actions,
+            "old_log_probs": rollout.log_probs,
+            "old_values": rollout.values[:-1],
+        }
+        batch = {name: torch.from_numpy(array).flatten(0, 1).to(self.device) for name, array in arrays.items()}
+        copied = time.perf_counter() - begin
+        self.profile["copy"] += copied
+        self.profile["learn"] -= copied
+        return batch
+
+    def _advantages(self, batch: dict[str, Tensor], epoch: int) -> None:
+        """Advantages and value targets, by `gae` or `vtrace`, into ``batch``."""
+        rollout, config = self.rollout, self.config.train
+        values = rollout.values
+        ends = (rollout.terminals, rollout.truncations, rollout.final_values, rollout.masks)
+        if config.advantage == "gae":
+            gae(rollout.rewards, values, *ends, config.gamma, config.gae_lambda, rollout.advantages)
+        else:
+            ratios = np.ones_like(rollout.rewards)
+            if epoch > 0:
+                values, ratios = self._current_values_and_ratios(batch)
+            clips = (config.vtrace_rho_clip, config.vtrace_c_clip)
+            vtrace(rollout.rewards, values, *ends, ratios, config.gamma, config.gae_lambda, *clips, rollout.advantages)
+        batch["advantages"] = torch.from_numpy(rollout.advantages).flatten().to(self.device)
+        batch["returns"] = batch["advantages"] + torch.from_numpy(values[:-1]).flatten().to(self.device)
+
+    @torch.no_grad()
+    def _current_values_and_ratios(self, batch: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Values ``(horizon + 1, rows)`` and importance ratios ``(horizon, rows)`` of the policy as it is now."""
+        rollout = self.rollout
+        values, ratios = np.empty_like(rollout.values), np.empty_like(rollout.log_probs)
+        actor = Actor(self.policy, rollout.rows, self.normalizer, self.device)
+        actor.state = None if self._first_state is None else self._first_state.clone()
+        for t, observations in enumerate(self._observation_slots):
+            params, value = actor.act(observations, rollout.masks[t])
+            values[t] = value.cpu().numpy()
+            if t < rollout.horizon:
+                actor.forget(rollout.terminals[t] | rollout.truncations[t])
+                rows = slice(t * rollout.rows, (t + 1) * rollout.rows)
+                log_probs, _ = self.distribution.log_prob_entropy(params, batch["actions"][rows])
+                ratios[t] = (log_probs - batch["old_log_probs"][rows]).exp().cpu().numpy()
+        return values, ratios
+
+    def _minibatches(self) -> Iterator[Tensor]:
+        """Indices into the flat batch, shuffled; masked rows are left out."""
+        masks = self.rollout.masks[:-1].reshape(-1)
+        valid = torch.from_numpy(np.flatnonzero(masks)) if not masks.all() else None
+        count = len(masks) if valid is None else len(valid)
+        # Neighbours are other rows at the same step, nearly as good as strangers. Where the rollout is larger than
+        # the caches, those that share a cache line stay together; gathered one by one, each would be a miss. Not
+        # where masks or few rows would let a block reach from one step into the next.
+        block = NEIGHBOURS if valid is None and count >= LARGE and self.rollout.rows % NEIGHBOURS == 0 else 1
+        blocks = torch.randperm(count // block, generator=self.generator)
+        rows = blocks if block == 1 else (blocks[:, None] * block + torch.arange(block)).flatten()
+        if valid is not None:
+            rows = valid[rows]
+        for part in rows.to(self.device).tensor_split(self.config.train.num_minibatches):
+            if len(part):
+                yield part
+
+    def _whole_rows(self) -> Iterator[Tensor]:
+        """Minibatches for a recurrent policy: whole rows of the rollout, shuffled; indices ``(horizon, some rows)``."""
+        horizon, count = self.rollout.horizon, self.rollout.rows
+        rows = torch.randperm(count, generator=self.generator).to(self.device)
+        first = torch.arange(horizon, device=self.device)[:, None] * count
+        for part in rows.tensor_split(self.config.train.num_minibatches):
+            yield first + part
+
+    def _evaluate_actions(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Action parameters and values of a minibatch, and which rows of the batch they are of."""
+        observations = batch["observations"][rows]
+        if self.normalizer is not None:
+            observations = self.normalizer(observations)
+        if self._first_state is None:
+            return *self.policy(observations), rows
+        rollout, columns = self.rollout, rows[0] % self.rollout.rows
+        masks, ends = (
+            torch.from_numpy(a).to(self.device)[:, columns]
+            for a in (rollout.masks[:-1], rollout.terminals | rollout.truncations)
+        )
+        params, values = self.policy(observations, self._first_state[:, columns], masks, ends)
+        rows = rows.flatten()
+        if not masks.all():
+            acting = masks.flatten().nonzero()[:, 0]
+            params, values, rows = params[acting], values[acting], rows[acting]
+        return params, values, rows
+
+    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor:
+        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them."""
+        config = self.config.train
+        params, values, rows = self._evaluate_actions(batch, rows)
+        for optimizer in self.optimizer:
+            optimizer.zero_grad(set_to_none=True)
+        if self._fast_loss and params.dtype == values.dtype == torch.float32:
+            record = discrete_backward(config, self.distribution, params, values, batch, rows)
+        else:
+            log_probs, entropy = self.distribution.log_prob_entropy(params, batch["actions"][rows])
+            old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
+            loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
+            loss.backward()
+        if config.max_grad_norm > 0:
+            nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+        for optimizer in self.optimizer:
+            optimizer.step()
+        return record
+
+    # -- the run ------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has done its steps, or reached its target."""
+        return self.global_step >= self.config.train.total_timesteps or self.solved
+
+    @property
+    def solved(self) -> bool:
+        """Whether the mean return of the last 100 episodes has reached ``train.target_return``."""
+        target = self.config.train.target_return
+        return target is not None and self.statistics.episodes >= 100 and self.statistics.mean_return >= target
+
+    @property
+    def total_epochs(self) -> int:
+        """Rollouts in ``total_timesteps``, where no row is masked out."""
+        return -(-self.config.train.total_timesteps // (self.rollout.horizon * self.rollout.rows))
+
+    def learn(self, total_timesteps: int | None = None) -> PuffeRL:
+        """Train until `finished`: collect, learn, log, show and save. Returns self.
+
+        Args:
+            total_timesteps: in place of ``config.train.total_timesteps``.
+        """
+        if total_timesteps is not None:
+            self.config.update({"train.total_timesteps": total_timesteps})
+            self.config.train.validate()
+        self.start_clock()
+        while not self.finished:
+            self.evaluate()
+            self.train()
+        return self
+
+    def _after_update(self) -> dict[str, float] | None:
+        """Save and log where that is due."""
+        config = self.config.train
+        interval = config.checkpoint_interval
+        if interval and self.global_step - self._last_checkpoint_step >= interval:
+            self.save_checkpoint()
+        if not self.finished and time.perf_counter() - self._last_log < self.config.log.interval:
+            return None
+        metrics = self.mean_and_log()
+        if self.dashboard is not None:
+            self.print_dashboard()
+        return metrics
+
+    def mean_and_log(self) -> dict[str, float]:
+        """Metrics of the run as it is now, also passed to the logger.
+
+        Names are PufferLib's: SPS, global_step, uptime, epoch, ``environment/*``, ``losses/*``, ``performance/*``.
+        """
+        now = time.perf_counter()
+        speed = (self.global_step - self._last_log_step) / max(now - self._last_log, 1e-9)
+        self._last_log, self._last_log_step = now, self.global_step
+        statistics = self.statistics.summary()
+        own = {name: float(value) for name, value in self.vecenv.log().items() if name not in OWN_STATISTICS}
+        statistics.update(own)
+        if self.league is not None:
+            statistics.update(self.league.summary())
+        if self.losses:
+            self.losses["explained_variance"] = self._explained_variance()
+        self.snapshot = Snapshot(
+            env_name=self.config.env_name or type(self.vecenv).__name__,
+            global_step=self.global_step,
+            total_timesteps=self.config.train.total_timesteps,
+            steps_per_second=speed,
+            uptime=now - self._started,
+            epoch=self.epoch,
+            description=self.describe(),
+            profile=dict(self.profile),
+            losses=dict(self.losses),
+            statistics=statistics,
+        )
+        metrics = {
+            "SPS": speed,
+            "global_step": float(self.global_step),
+            "uptime": self.snapshot.uptime,
+            "epoch": float(self.epoch),
+            **{f"environment/{name}": value for name, value in statistics.items()},
+            **{f"losses/{name}": value for name, value in self.losses.items()},
+            **{f"performance/{name}": share for name, share in self.snapshot.shares().items()},
+        }
+        if self.logger is not None:
+            self.logger.log(metrics, self.global_step)
+        return metrics
+
+    def _explained_variance(self) -> float:
+        """1: the values foretold the returns; 0: no better than a constant. NaN where all returns are equal."""
+        valid = self.rollout.masks[:-1]
+        advantages = self.rollout.advantages[valid]
+        variance = float(np.var(advantages + self.rollout.values[:-1][valid]))
+        return 1.0 - float(np.var(advantages)) / variance if variance > 0 else float("nan")
+
+    def describe(self) -> str:
+        """Sizes of the batch, the rollout storage and the network."""
+        rows, horizon = self.rollout.rows, self.rollout.horizon
+        parameters = sum(p.numel() for p in self.policy.parameters())
+        mebibytes = self.rollout.nbytes / 2**20
+        return (
+            f"{rows} rows x {horizon} steps, rollout storage {mebibytes:.1f} MiB, "
+            f"{parameters:,} parameters on {self.device}"
+        )
+
+    def print_dashboard(self) -> None:
+        """Show the run as of the last `mean_and_log`: on the dashboard, or as a line where there is none."""
+        if self.snapshot is None:
+            self.mean_and_log()
+        assert self.snapshot is not None
+        (self.dashboard or PlainDashboard()).update(self.snapshot)
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of this run: ``data_dir/env_name/run``; made when first asked for."""
+        if self._run_dir is None:
+            config = self.config
+            self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
+        return self._run_dir
+
+    def save_checkpoint(self) -> Path:
+        """Save everything needed to evaluate and to go on; the folder's path. See `puffer_numba.checkpoint`."""
+        self._last_checkpoint_step = self.global_step
+        path = self.run_dir / f"checkpoint_{self.global_step:012d}"
+        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self))
+        return self.last_checkpoint
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
+        """
+        resume.restore_trainer(self, checkpoint.load(path))
+
+    def start_clock(self) -> None:
+        """Measure speed and time from now."""
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = self.global_step
+
+    def close(self) -> None:
+        """Close the environments, the logger and the dashboard."""
+        self.vecenv.close()
+        if self.logger is not None:
+            self.logger.close()
+        if self.dashboard is not None:
+            self.dashboard.close()
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise APIUsageError(f"train.device is {name!r}, which cannot be used here: {reason}") from error
+    return device
+
+
+def _moments(env: PufferEnv, policy: nn.Module, device: torch.device) -> RunningNormalizer | StructuredEncoder:
+    """What keeps the mean and deviation of observations: where these are structured, the policy's own encoder."""
+    if not is_structured(env):
+        return RunningNormalizer(env.single_observation_space.shape, device)
+    encoder = getattr(policy, "encoder", None)
+    if not isinstance(encoder, StructuredEncoder):
+        raise APIUsageError(
+            "train.normalize_observations is on, but observations are of several kinds, flattened to "
+            f"{env.single_observation_space.dtype}, and the policy has no StructuredEncoder named encoder; turn it "
+            "off, and normalize the numbers in the policy."
+        )
+    return encoder
+
+
+def _check_autoreset(env: PufferEnv) -> None:
+    mode = getattr(env, "autoreset", SAME_STEP)
+    if mode != SAME_STEP:
+        raise APIUsageError(
+            "the trainer needs environments that reset in the step that ends an episode: autoreset='same-step'."
+        )
+
+
+def _check_batches(env: PufferEnv) -> None:
+    if not getattr(unwrap(env), "zero_copy", True):
+        raise APIUsageError(
+            "the trainer needs batches that are always of the same rows; make the environments with zero_copy=True."
+        )
+
+
+def _check_recurrent(config: Config, env: PufferEnv, policy: nn.Module) -> None:
+    if is_recurrent(policy) and config.train.num_minibatches > env.num_agents:
+        raise APIUsageError(
+            f"a recurrent policy learns from whole rows, of which there are {env.num_agents}: train.num_minibatches is "
+            f"{config.train.num_minibatches}; expected at most that."
+        )
+
+
+def _span(rows: np.ndarray) -> slice:
+    return slice(int(rows[0]), int(rows[-1]) + 1)
