@@ -18,6 +18,7 @@ from puffer_numba.env import APIUsageError
 Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
 Activation = Literal["relu", "tanh", "gelu"]
+NonFinite = Literal["stop", "skip"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
 
 
@@ -57,6 +58,8 @@ class TrainConfig:
     """Normalize the advantages of each minibatch to mean 0 and standard deviation 1."""
     target_kl: float | None = None
     """Stop updating on a rollout once the policy has moved this far (approximate KL divergence)."""
+    non_finite: NonFinite = "stop"
+    """When a loss or gradient is NaN or infinite: stop, before it reaches the weights; or skip that minibatch."""
     optimizer: Optimizer = "adam"
     """adam; or muon: Muon for the 2-D weights, and Adam for the rest."""
     adam_beta1: float = 0.9
@@ -297,7 +300,13 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": ("a string", lambda v: isinstance(v, str)),
     "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
 }
-_CHOICES = {"Optimizer": Optimizer, "Advantage": Advantage, "Activation": Activation, "Convolution": Convolution}
+_CHOICES = {
+    "Optimizer": Optimizer,
+    "Advantage": Advantage,
+    "Activation": Activation,
+    "Convolution": Convolution,
+    "NonFinite": NonFinite,
+}
 
 
 def _check_types(section: Any, prefix: str) -> None:

@@ -22,7 +22,7 @@ from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.load import load_config, load_env
 from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
 from puffer_numba.models import load_policy
-from puffer_numba.trainer import PuffeRL
+from puffer_numba.trainer import NonFiniteError, PuffeRL
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "train"]
 
@@ -81,12 +81,21 @@ def make_trainer(
 
 
 def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
-    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure."""
+    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure.
+
+    Raises:
+        NonFiniteError: a loss or gradient is not finite; the message names the last good checkpoint.
+    """
     config = trainer.config
     try:
         if save:
             trainer.logger = run_logger(trainer.run_dir, config.log.tensorboard)
         trainer.learn()
+    except NonFiniteError as error:
+        is_good = all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
+        last = trainer.save_checkpoint() if save and is_good else trainer.last_checkpoint
+        save = False
+        raise NonFiniteError(f"{error} The last good checkpoint: {last or 'none'}") from error
     finally:
         if save and trainer.global_step > 0:
             trainer.save_checkpoint()

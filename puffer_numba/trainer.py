@@ -51,6 +51,10 @@ NEIGHBOURS = 16
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
 
 
+class NonFiniteError(APIUsageError):
+    """A loss or gradient is NaN or infinite; the message names the first tensor that is, and the step."""
+
+
 class PuffeRL:
     """Trains ``policy`` on ``vecenv``.
 
@@ -66,7 +70,8 @@ class PuffeRL:
     Attributes:
         global_step: steps done, summed over rows. epoch: rollouts done; total_epochs: rollouts to do.
         finished: whether ``total_timesteps`` or ``target_return`` has been reached.
-        losses: means over the last call of `train`. statistics: `EpisodeStatistics` of the run.
+        losses: means over the last call of `train`. skipped: minibatches that were not finite.
+        statistics: `EpisodeStatistics` of the run.
 
     Raises:
         APIUsageError: a setting that cannot be used; a device that is not there; an environment that does not
@@ -115,6 +120,7 @@ class PuffeRL:
 
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
+        self.skipped = 0
         self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
         self.stream = seed_stream(train.seed)
         self.generator = torch.Generator().manual_seed(train.seed)
@@ -286,19 +292,25 @@ class PuffeRL:
         self._scale_rewards()
         batch = self._batch()
         records: list[Tensor] = []
+        skipped = self.skipped
         for epoch in range(config.update_epochs):
             if epoch == 0 or config.advantage == "vtrace":
                 self._advantages(batch, epoch)
             minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
-            records += [self._update(batch, rows) for rows in minibatches]
+            updates = (self._update(batch, rows) for rows in minibatches)
+            records += [record for record in updates if record is not None]
             if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
                 break
         if self._moments is not None:
-            valid = self.rollout.masks[:-1].reshape(-1)
-            self._moments.update(batch["observations"][torch.from_numpy(valid).to(self.device)])
+            valid = torch.from_numpy(self.rollout.masks[:-1]).flatten().to(self.device)
+            if self.skipped > skipped:
+                valid = valid & batch["observations"].flatten(1).isfinite().all(1)
+            self._moments.update(batch["observations"][valid])
         if records:
             means = torch.stack(records).mean(0).tolist()
             self.losses = dict(zip(LOSS_NAMES, means, strict=True))
+        if self.skipped:
+            self.losses["skipped_minibatches"] = float(self.skipped)
         self.losses["learning_rate"] = self.optimizer[0].param_groups[0]["lr"]
         self.profile["learn"] += time.perf_counter() - begin
         return self._after_update()
@@ -312,7 +324,10 @@ class PuffeRL:
         returns = np.empty_like(rollout.rewards)
         ends = rollout.terminals | rollout.truncations
         discounted_returns(rollout.rewards, ends, valid, self.config.train.gamma, self.discounted, returns)
-        self.return_scale.update(torch.from_numpy(returns[valid]))
+        if math.isfinite(returns.sum()):
+            self.return_scale.update(torch.from_numpy(returns[valid]))
+        else:  # a reward that is not finite; minibatches with its step are dealt with in the update
+            self.discounted[~np.isfinite(self.discounted)] = 0
         rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
         np.clip(rollout.rewards, -10, 10, out=rollout.rewards)
 
@@ -408,8 +423,8 @@ class PuffeRL:
             params, values, rows = params[acting], values[acting], rows[acting]
         return params, values, rows
 
-    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor:
-        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them."""
+    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor | None:
+        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them, or None if it was skipped."""
         config = self.config.train
         params, values, rows = self._evaluate_actions(batch, rows)
         for optimizer in self.optimizer:
@@ -421,11 +436,34 @@ class PuffeRL:
             old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
             loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
             loss.backward()
-        if config.max_grad_norm > 0:
-            nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm or math.inf)
+        if not math.isfinite(norm):
+            self._not_finite(batch, rows, params, values)
+            return None
         for optimizer in self.optimizer:
             optimizer.step()
         return record
+
+    def _not_finite(self, batch: dict[str, Tensor], rows: Tensor, params: Tensor, values: Tensor) -> None:
+        """The gradient is not finite: count the minibatch as skipped, or stop."""
+        self.skipped += 1
+        if self.config.train.non_finite == "skip":
+            return
+        rewards = torch.from_numpy(self.rollout.rewards).flatten().to(self.device)
+        suspects = {
+            "observations": batch["observations"][rows],
+            "rewards": rewards[rows],
+            "values of the rollout": batch["old_values"][rows],
+            "advantages": batch["advantages"][rows],
+            "the policy's action parameters": params,
+            "the policy's values": values,
+            **{f"gradient of {name}": p.grad for name, p in self.policy.named_parameters() if p.grad is not None},
+        }
+        found = next((name for name, x in suspects.items() if not x.isfinite().all()), "the gradient's length")
+        raise NonFiniteError(
+            f"training stopped at step {self.global_step:,}: NaN or infinity, first in {found}. A smaller "
+            "train.learning_rate may help, or train.non_finite=skip, which passes over such minibatches."
+        )
 
     # -- the run ------------------------------------------------------------------------------------------
 
