@@ -4,18 +4,26 @@
 - `JitEnv`, `kernel`: write one
 - `PufferEnv`: the contract of every batched environment
 - `check`: find what is wrong with one
-- `puffer_numba.pufferl`: the PPO trainer (needs the extra ``train``)
+- `PPO`, `PPOConfig`: train a policy (needs the extra ``train``)
+- `puffer_numba.pufferl`: the same trainer, under PufferLib's names
 """
+
+from typing import TYPE_CHECKING, Any
 
 from puffer_numba.env import APIUsageError, Buffers, PufferEnv
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.check import check
 from puffer_numba.registry import list_envs, make, register
 
+if TYPE_CHECKING:
+    from puffer_numba.agent import PPO, PPOConfig
+
 __all__ = [
+    "PPO",
     "APIUsageError",
     "Buffers",
     "JitEnv",
+    "PPOConfig",
     "PufferEnv",
     "check",
     "kernel",
@@ -24,3 +32,14 @@ __all__ = [
     "register",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("PPO", "PPOConfig"):  # these need torch, which takes a second to import
+        from puffer_numba.extras import require
+
+        require("torch", "train", "training")
+        from puffer_numba import agent
+
+        return getattr(agent, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,8 +57,8 @@ class Checkpoint:
         return Config.from_dict(self.data["config"])
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """The arrays whose names begin with ``prefix.``, without it."""
-        start = prefix + "."
+        """The arrays whose names begin with ``prefix.``, without it; all of them where ``prefix`` is empty."""
+        start = prefix + "." if prefix else ""
         return {name.removeprefix(start): a for name, a in self.arrays.items() if name.startswith(start)}
 
 

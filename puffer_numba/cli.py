@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
         return int(import_module(f"puffer_numba.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
-        print(f"puffer: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all say the same
+            print(f"puffer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)

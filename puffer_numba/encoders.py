@@ -12,6 +12,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
+from puffer_numba.distributed import ALONE, World
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
 from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
@@ -217,11 +218,11 @@ class StructuredEncoder(nn.Module):
         assert self._mask is not None
         return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
 
-    def update(self, observations: Tensor) -> None:
+    def update(self, observations: Tensor, world: World = ALONE) -> None:
         """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
         if self.normalizer is not None:
             parts = self._parts(observations)
-            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1))
+            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), world)
 
     def _parts(self, observations: Tensor) -> list[Tensor]:
         return _tensors(nativize_tensor(observations, self._native_dtype))
@@ -284,17 +285,22 @@ class RunningNormalizer(nn.Module):
         return ((observations.float() - self.mean) * torch.rsqrt(self.var + 1e-8)).clamp_(-10, 10)
 
     @torch.no_grad()
-    def update(self, observations: Tensor) -> None:
-        """Fold ``observations (rows, *shape)`` into the statistics (Chan, Golub & LeVeque, 1979)."""
-        if len(observations) == 0:
+    def update(self, observations: Tensor, world: World = ALONE) -> None:
+        """Fold ``observations (rows, *shape)`` of all processes into the statistics (Chan, Golub & LeVeque, 1979)."""
+        batch, n = observations.double(), len(observations)
+        mean = batch.mean(0) if n else torch.zeros_like(self.mean, dtype=torch.float64)
+        var = batch.var(0, correction=0) if n else torch.zeros_like(mean)
+        for moments in world.gather(torch.stack([mean, var, torch.full_like(mean, n)])):
+            self._fold(moments[0], moments[1], moments[2].flatten()[0] if moments[2].numel() else moments[2].sum())
+
+    def _fold(self, mean: Tensor, var: Tensor, n: Tensor) -> None:
+        if n == 0:
             return
-        batch = observations.double()
-        batch_mean, batch_var, n = batch.mean(0), batch.var(0, correction=0), len(batch)
         total = self.count + n
-        delta = batch_mean - self.mean
-        var = (self.var * self.count + batch_var * n + delta.square() * self.count * n / total) / total
+        delta = mean - self.mean
+        together = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total
         self.mean += delta * n / total
-        self.var.copy_(var)
+        self.var.copy_(together)
         self.count.copy_(total)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from puffer_numba import checkpoint
+from puffer_numba import checkpoint, distributed
 from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, make_dashboard
 from puffer_numba.evaluation import evaluate as eval
@@ -73,8 +73,11 @@ def make_trainer(
     path = None
     if resume_from is not None:
         path = checkpoint.find(resume_from, env_name, config.train.data_dir)
-    env = load_env(config)
-    trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard or make_dashboard())
+    world = distributed.join(config)
+    env = load_env(distributed.shard(config, world))
+    if world.is_first:
+        dashboard = dashboard or make_dashboard()
+    trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world)
     if path is not None:
         trainer.load_checkpoint(path)
     return trainer
@@ -88,18 +91,19 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
     """
     config = trainer.config
     try:
-        if save:
+        if save and trainer.world.is_first:
             trainer.logger = run_logger(trainer.run_dir, config.log.tensorboard)
         trainer.learn()
     except NonFiniteError as error:
         is_good = all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
-        last = trainer.save_checkpoint() if save and is_good else trainer.last_checkpoint
+        last = trainer.save_checkpoint(together=False) if save and is_good else trainer.last_checkpoint
         save = False
         raise NonFiniteError(f"{error} The last good checkpoint: {last or 'none'}") from error
     finally:
-        if save and trainer.global_step > 0:
-            trainer.save_checkpoint()
+        if save and trainer.global_step > 0:  # after Ctrl-C other processes may be anywhere, and cannot take part
+            trainer.save_checkpoint(together=trainer.finished)
         trainer.close()
+    distributed.leave()
     return trainer
 
 

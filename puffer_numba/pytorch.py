@@ -135,9 +135,14 @@ def layer_init(layer: Layer, std: float = math.sqrt(2), bias: float = 0.0) -> La
     return layer
 
 
-def seed_stream(seed: int) -> NDArray[np.uint64]:
-    """The one-element state of the random stream that `sample` draws from on the CPU."""
-    return np.array([np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]], np.uint64)
+def seed_stream(seed: int, rows_before: int = 0, rows_after: int = 0) -> NDArray[np.uint64]:
+    """The random stream that `sample` draws from on the CPU: its state, a single number.
+
+    Args:
+        seed: of the stream.
+        rows_before, rows_after: for which other processes draw from the same stream at each step.
+    """
+    return np.array([np.random.SeedSequence(seed).generate_state(1, np.uint64)[0], rows_before, rows_after], np.uint64)
 
 
 class CategoricalActions:

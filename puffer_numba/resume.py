@@ -27,32 +27,30 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 
 
-def trainer_state(trainer: PuffeRL) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays by dotted name, and data that JSON can hold, from which `restore_trainer` makes the same trainer."""
-    statistics = trainer.statistics
+def trainer_state(trainer: PuffeRL, together: bool = True) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays by dotted name, and data that JSON can hold, from which `restore_trainer` makes the same trainer.
+
+    Args:
+        trainer: whose state it is.
+        together: with what each process has of its own; all of them must call this. Only the first gets a result.
+    """
+    world, statistics = trainer.world, trainer.statistics
+    own = _own_arrays(trainer)
+    ranks = world.gather_objects(own) if together else [own]
     arrays: Arrays = {
-        "random.actions": trainer.stream,
-        "random.minibatches": trainer.generator.get_state().numpy(),
-        "random.torch": torch.get_rng_state().numpy(),
-        "rollout.observations": trainer.vecenv.observations,
-        "rollout.masks": trainer.vecenv.masks,
-        "rollout.discounted": trainer.discounted,
-        "statistics.running_returns": statistics.running_returns,
-        "statistics.running_lengths": statistics.running_lengths,
+        "random.actions": trainer.stream[:1],
         "statistics.recent_returns": np.array(statistics.recent_returns, np.float64),
         "statistics.recent_lengths": np.array(statistics.recent_lengths, np.int64),
     }
-    if trainer.actor.state is not None:
-        arrays["policy_state"] = trainer.actor.state.cpu().numpy()
+    for rank, part in enumerate(ranks):
+        arrays |= {_of_rank(rank) + name: array for name, array in part.items()}
     for name, array in optimizer_arrays(trainer.optimizer).items():
         arrays[f"optimizer.{name}"] = array
     for name, normalizer in _normalizers(trainer).items():
         for key, tensor in normalizer.state_dict().items():
             arrays[f"{name}.{key}"] = tensor.cpu().numpy()
-    if _can_save(trainer) and trainer.reset_done:
-        for name, array in trainer.vecenv.get_state().items():  # type: ignore[attr-defined]
-            arrays[f"env.{name}"] = np.asarray(array)
     data = {
+        "ranks": len(ranks),
         "config": trainer.config.to_dict(),
         "optimizers": optimizer_names(trainer.optimizer),
         "global_step": trainer.global_step,
@@ -64,6 +62,30 @@ def trainer_state(trainer: PuffeRL) -> tuple[Arrays, dict[str, Any]]:
         league_arrays, data["league"] = trainer.league.state()
         arrays |= {f"league.{name}": array for name, array in league_arrays.items()}
     return arrays, data
+
+
+def _own_arrays(trainer: PuffeRL) -> Arrays:
+    """What each of several processes has of its own: environments, what they carry, and random streams."""
+    arrays: Arrays = {
+        "random.minibatches": trainer.generator.get_state().numpy(),
+        "random.torch": torch.get_rng_state().numpy(),
+        "rollout.observations": trainer.vecenv.observations,
+        "rollout.masks": trainer.vecenv.masks,
+        "rollout.discounted": trainer.discounted,
+        "statistics.running_returns": trainer.statistics.running_returns,
+        "statistics.running_lengths": trainer.statistics.running_lengths,
+    }
+    if trainer.actor.state is not None:
+        arrays["policy_state"] = trainer.actor.state.cpu().numpy()
+    if _can_save(trainer) and trainer.reset_done:
+        for name, array in trainer.vecenv.get_state().items():  # type: ignore[attr-defined]
+            arrays[f"env.{name}"] = np.asarray(array)
+    return arrays
+
+
+def _of_rank(rank: int) -> str:
+    """What the names of a process's own arrays begin with; those of the first are without."""
+    return f"rank{rank}." if rank else ""
 
 
 def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
@@ -79,9 +101,7 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     for name, normalizer in _normalizers(trainer).items():
         load_normalizer(normalizer, checkpoint, name)
     arrays, data, statistics = checkpoint.arrays, checkpoint.data, trainer.statistics
-    restore(trainer.stream, arrays, "random.actions")
-    trainer.generator.set_state(torch.from_numpy(arrays["random.minibatches"].copy()))
-    torch.set_rng_state(torch.from_numpy(arrays["random.torch"].copy()))
+    restore(trainer.stream[:1], arrays, "random.actions")
     statistics.recent_returns = deque(arrays["statistics.recent_returns"].tolist(), maxlen=100)
     statistics.recent_lengths = deque(arrays["statistics.recent_lengths"].tolist(), maxlen=100)
     statistics.episodes = data["episodes"]
@@ -89,10 +109,14 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     if trainer.league is not None and "league" in data:
         trainer.league.load_state(checkpoint.part("league"), data["league"], trainer.policy, trainer.normalizer)
     trainer.start_clock()
+    if data["ranks"] == trainer.world.size:
+        arrays = checkpoint.part(_of_rank(trainer.world.rank).removesuffix("."))
+        trainer.generator.set_state(torch.from_numpy(arrays["random.minibatches"].copy()))
+        torch.set_rng_state(torch.from_numpy(arrays["random.torch"].copy()))
     if not data["reset_done"]:
         return
-    state = checkpoint.part("env")
-    if not (state and _can_save(trainer)):
+    state = {name.removeprefix("env."): array for name, array in arrays.items() if name.startswith("env.")}
+    if not (state and _can_save(trainer) and data["ranks"] == trainer.world.size):
         warnings.warn("the environments' state was not saved; they start new episodes.", stacklevel=3)
         return
     restore(statistics.running_returns, arrays, "statistics.running_returns")

@@ -6,9 +6,11 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from puffer_numba.advantage import finished_episodes
+from puffer_numba.distributed import ALONE, World
 from puffer_numba.env import Buffers, PufferEnv
 from puffer_numba.pytorch import ActionDistribution
 
@@ -90,8 +92,8 @@ class EpisodeStatistics:
         self._returns = np.zeros(rollout.rewards.size, np.float64)
         self._lengths = np.zeros(rollout.rewards.size, np.int64)
 
-    def add(self, rollout: Rollout) -> None:
-        """Count the episodes that ended in ``rollout``."""
+    def add(self, rollout: Rollout, world: World = ALONE) -> None:
+        """Count the episodes that ended in ``rollout``, and in those of other processes."""
         count = finished_episodes(
             rollout.rewards,
             rollout.terminals,
@@ -102,10 +104,17 @@ class EpisodeStatistics:
             self._returns,
             self._lengths,
         )
-        self.episodes += count
-        newest = slice(max(0, count - 100), count)
-        self.recent_returns.extend(self._returns[newest].tolist())
-        self.recent_lengths.extend(self._lengths[newest].tolist())
+        most = -(-100 // world.size)  # of each process
+        newest = slice(max(0, count - most), count)
+        mine = torch.full((3, most), torch.nan, dtype=torch.float64)
+        mine[2] = count
+        for row, values in enumerate((self._returns, self._lengths)):
+            mine[row, : len(values[newest])] = torch.from_numpy(values[newest])
+        for returns, lengths, counts in world.gather(mine):
+            ended = int(counts[0])
+            self.episodes += ended
+            self.recent_returns.extend(returns[:ended].tolist())
+            self.recent_lengths.extend(lengths[:ended].long().tolist())
 
     @property
     def mean_return(self) -> float:

@@ -39,11 +39,13 @@ def sample_categorical(
     Args:
         logits: ``(rows, sum(sizes))``.
         sizes: ``(components,)``: number of choices of each.
-        stream: ``(1,)``: state of the random stream, advanced by one for each draw.
+        stream: ``(3,)``: state of the random stream, advanced by one for each draw; then for how many rows before
+            and after these other processes draw from it.
         actions: ``(rows, components)``, the draws.
         log_probs: ``(rows,)``, their log-probabilities, summed over the components.
     """
-    counter = stream[0]
+    draws = GAMMA * np.uint64(len(sizes))
+    counter = stream[0] + draws * stream[1]
     for row in range(logits.shape[0]):
         total = np.float32(0)
         first = 0
@@ -69,7 +71,7 @@ def sample_categorical(
             total += logits[row, first + choice] - top - math.log(norm)
             first += size
         log_probs[row] = total
-    stream[0] = counter
+    stream[0] = counter + draws * stream[2]
 
 
 @trainer_kernel
@@ -83,12 +85,13 @@ def sample_gaussian(
 
     Args:
         params: ``(rows, 2 * size)``: means, then log standard deviations.
-        stream: ``(1,)``: state of the random stream, advanced by two for each draw.
+        stream: ``(3,)``: as for `sample_categorical`; advanced by two for each draw.
         actions: ``(rows, size)``, the draws.
         log_probs: ``(rows,)``, their log-probability densities, summed over the components.
     """
-    counter = stream[0]
     size = actions.shape[1]
+    draws = GAMMA * np.uint64(2 * size)
+    counter = stream[0] + draws * stream[1]
     for row in range(params.shape[0]):
         total = np.float32(0)
         for k in range(size):
@@ -99,4 +102,4 @@ def sample_gaussian(
             actions[row, k] = params[row, k] + math.exp(log_std) * noise
             total -= np.float32(0.5) * noise * noise + log_std + _LOG_SQRT_2PI
         log_probs[row] = total
-    stream[0] = counter
+    stream[0] = counter + draws * stream[2]

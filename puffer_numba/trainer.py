@@ -17,6 +17,7 @@ out take no part; and experience is stored time first, so that environments writ
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -29,8 +30,9 @@ from torch import Tensor, nn
 
 from puffer_numba import checkpoint, resume
 from puffer_numba.advantage import discounted_returns, gae, vtrace
-from puffer_numba.config import Config
+from puffer_numba.config import Config, TrainConfig
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot
+from puffer_numba.distributed import ALONE, World
 from puffer_numba.emulation.common import agents_per_batch, unwrap
 from puffer_numba.encoders import RunningNormalizer, StructuredEncoder, is_structured
 from puffer_numba.env import APIUsageError, PufferEnv
@@ -66,9 +68,11 @@ class PuffeRL:
             ``config.train.device``.
         logger: receives the metrics of `mean_and_log`.
         dashboard: shown while training; without one, `print_dashboard` prints a line.
+        world: the processes that train together, and this one's place among them; see `puffer_numba.distributed`.
 
     Attributes:
-        global_step: steps done, summed over rows. epoch: rollouts done; total_epochs: rollouts to do.
+        global_step: steps done, summed over the rows of all processes.
+        epoch: rollouts done; total_epochs: rollouts to do.
         finished: whether ``total_timesteps`` or ``target_return`` has been reached.
         losses: means over the last call of `train`. skipped: minibatches that were not finite.
         statistics: `EpisodeStatistics` of the run.
@@ -85,17 +89,19 @@ class PuffeRL:
         policy: nn.Module,
         logger: Logger | None = None,
         dashboard: Dashboard | None = None,
+        world: World = ALONE,
     ) -> None:
         config.validate()
         _check_autoreset(vecenv)
         _check_batches(vecenv)
         _check_recurrent(config, vecenv, policy)
         train = config.train
-        self.config, self.vecenv, self.logger, self.dashboard = config, vecenv, logger, dashboard
+        self.config, self.vecenv, self.logger, self.dashboard, self.world = config, vecenv, logger, dashboard, world
         numba.get_num_threads()  # starts Numba's threads, which sets torch's to as many where both use OpenMP
         torch.set_num_threads(train.torch_threads)
         self.device = _device(train.device)
         self.policy = policy.to(self.device)
+        world.broadcast(self.policy)
         self.distribution = action_distribution(vecenv.single_action_space)
         self.optimizer = make_optimizer(policy, train, self.device)
         self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
@@ -105,6 +111,7 @@ class PuffeRL:
         self._first_state = None if self.actor.state is None else self.actor.state.clone()  # of the rollout
 
         self.rollout = Rollout(vecenv, self.distribution, train.horizon)
+        rows = self.rollout.rows
         self.statistics = EpisodeStatistics(self.rollout)
         self.discounted = np.zeros(self.rollout.rows, np.float32)
         self._direct = isinstance(vecenv, JitEnv)
@@ -122,7 +129,7 @@ class PuffeRL:
         self.losses: dict[str, float] = {}
         self.skipped = 0
         self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
-        self.stream = seed_stream(train.seed)
+        self.stream = seed_stream(train.seed, world.rank * rows, (world.size - 1 - world.rank) * rows)
         self.generator = torch.Generator().manual_seed(train.seed)
         self._started = self._last_log = time.perf_counter()
         self._last_log_step = self._last_checkpoint_step = 0
@@ -159,15 +166,21 @@ class PuffeRL:
         with torch.inference_mode():
             truncated = self._collect_batches() if self._is_asynchronous else self._collect()
             self._bootstrap(truncated)
-        steps = int(np.count_nonzero(rollout.masks[:-1]))
+        steps = int(self.world.sum(float(np.count_nonzero(rollout.masks[:-1])))[0])
         if steps == 0:
             raise APIUsageError("no row acted in a whole rollout: the environment's masks are all False.")
-        self.statistics.add(rollout)
+        self.statistics.add(rollout, self.world)
         self.global_step += steps
         self.epoch += 1
 
     def _reset(self) -> None:
-        env, seed = self.vecenv, self.config.train.seed
+        env, seed, rank = self.vecenv, self.config.train.seed, self.world.rank
+        if self.world.size > 1:  # the streams of this shard go on where those before it end
+            inner = unwrap(env)
+            if isinstance(inner, JitEnv):
+                inner.first_env = rank * inner.num_envs
+            else:
+                seed += rank * env.num_envs
         if self._is_asynchronous:
             env.async_reset(seed)
             self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // self._agents_per_batch)]
@@ -305,7 +318,7 @@ class PuffeRL:
             valid = torch.from_numpy(self.rollout.masks[:-1]).flatten().to(self.device)
             if self.skipped > skipped:
                 valid = valid & batch["observations"].flatten(1).isfinite().all(1)
-            self._moments.update(batch["observations"][valid])
+            self._moments.update(batch["observations"][valid], self.world)
         if records:
             means = torch.stack(records).mean(0).tolist()
             self.losses = dict(zip(LOSS_NAMES, means, strict=True))
@@ -324,8 +337,8 @@ class PuffeRL:
         returns = np.empty_like(rollout.rewards)
         ends = rollout.terminals | rollout.truncations
         discounted_returns(rollout.rewards, ends, valid, self.config.train.gamma, self.discounted, returns)
-        if math.isfinite(returns.sum()):
-            self.return_scale.update(torch.from_numpy(returns[valid]))
+        if math.isfinite(self.world.sum(returns.sum())[0]):
+            self.return_scale.update(torch.from_numpy(returns[valid]), self.world)
         else:  # a reward that is not finite; minibatches with its step are dealt with in the update
             self.discounted[~np.isfinite(self.discounted)] = 0
         rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
@@ -393,7 +406,7 @@ class PuffeRL:
         if valid is not None:
             rows = valid[rows]
         for part in rows.to(self.device).tensor_split(self.config.train.num_minibatches):
-            if len(part):
+            if len(part) or self.world.size > 1:  # others may have some
                 yield part
 
     def _whole_rows(self) -> Iterator[Tensor]:
@@ -429,13 +442,18 @@ class PuffeRL:
         params, values, rows = self._evaluate_actions(batch, rows)
         for optimizer in self.optimizer:
             optimizer.zero_grad(set_to_none=True)
-        if self._fast_loss and params.dtype == values.dtype == torch.float32:
+        if self.world.size > 1 and config.norm_adv:
+            batch, config = self._normalize_together(batch, rows)
+        if len(rows) == 0:
+            record = torch.zeros(len(LOSS_NAMES), device=self.device)
+        elif self._fast_loss and params.dtype == values.dtype == torch.float32:
             record = discrete_backward(config, self.distribution, params, values, batch, rows)
         else:
             log_probs, entropy = self.distribution.log_prob_entropy(params, batch["actions"][rows])
             old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
             loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
             loss.backward()
+        self.world.average_gradients(self.policy, record, len(rows))
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm or math.inf)
         if not math.isfinite(norm):
             self._not_finite(batch, rows, params, values)
@@ -443,6 +461,16 @@ class PuffeRL:
         for optimizer in self.optimizer:
             optimizer.step()
         return record
+
+    def _normalize_together(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[dict[str, Tensor], TrainConfig]:
+        """The batch with this minibatch's advantages normalized over all processes, and settings that leave them so."""
+        chosen = batch["advantages"][rows].double()
+        n, total, squares = self.world.sum(len(rows), float(chosen.sum()), float(chosen.square().sum()))
+        mean = total / max(n, 1)
+        deviation = math.sqrt(max(squares - n * mean * mean, 0) / (n - 1)) if n > 1 else 1.0
+        advantages = batch["advantages"].clone()
+        advantages[rows] = ((chosen - mean) / (deviation + 1e-8)).to(advantages.dtype)
+        return {**batch, "advantages": advantages}, dataclasses.replace(self.config.train, norm_adv=False)
 
     def _not_finite(self, batch: dict[str, Tensor], rows: Tensor, params: Tensor, values: Tensor) -> None:
         """The gradient is not finite: count the minibatch as skipped, or stop."""
@@ -481,7 +509,7 @@ class PuffeRL:
     @property
     def total_epochs(self) -> int:
         """Rollouts in ``total_timesteps``, where no row is masked out."""
-        return -(-self.config.train.total_timesteps // (self.rollout.horizon * self.rollout.rows))
+        return -(-self.config.train.total_timesteps // (self.rollout.horizon * self.rollout.rows * self.world.size))
 
     def learn(self, total_timesteps: int | None = None) -> PuffeRL:
         """Train until `finished`: collect, learn, log, show and save. Returns self.
@@ -504,7 +532,8 @@ class PuffeRL:
         interval = config.checkpoint_interval
         if interval and self.global_step - self._last_checkpoint_step >= interval:
             self.save_checkpoint()
-        if not self.finished and time.perf_counter() - self._last_log < self.config.log.interval:
+        is_due = self.finished or time.perf_counter() - self._last_log >= self.config.log.interval
+        if not (is_due and self.world.is_first):
             return None
         metrics = self.mean_and_log()
         if self.dashboard is not None:
@@ -563,9 +592,10 @@ class PuffeRL:
         rows, horizon = self.rollout.rows, self.rollout.horizon
         parameters = sum(p.numel() for p in self.policy.parameters())
         mebibytes = self.rollout.nbytes / 2**20
+        processes = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
         return (
             f"{rows} rows x {horizon} steps, rollout storage {mebibytes:.1f} MiB, "
-            f"{parameters:,} parameters on {self.device}"
+            f"{parameters:,} parameters on {self.device}{processes}"
         )
 
     def print_dashboard(self) -> None:
@@ -583,11 +613,22 @@ class PuffeRL:
             self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
         return self._run_dir
 
-    def save_checkpoint(self) -> Path:
-        """Save everything needed to evaluate and to go on; the folder's path. See `puffer_numba.checkpoint`."""
+    def save_checkpoint(self, together: bool = True) -> Path | None:
+        """Save everything needed to evaluate and to go on. See `puffer_numba.checkpoint`.
+
+        Args:
+            together: with the environments of all processes, each of which must call this; False saves those of this
+                process alone.
+
+        Returns:
+            The checkpoint's folder; None where another process has written it.
+        """
         self._last_checkpoint_step = self.global_step
+        state = resume.trainer_state(self, together)
+        if not self.world.is_first:
+            return None
         path = self.run_dir / f"checkpoint_{self.global_step:012d}"
-        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self))
+        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *state)
         return self.last_checkpoint
 
     def load_checkpoint(self, path: str | Path) -> None:

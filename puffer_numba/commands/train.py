@@ -51,6 +51,8 @@ def run(args: list[str]) -> int:
         saved = trainer.last_checkpoint
         message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
         raise KeyboardInterrupt(message) from None
+    if not trainer.world.is_first:
+        return 0
     if trainer.league is not None and trainer.league.standings.scores.any():
         _print_standings(trainer.league.standings)
     if trainer.solved:

@@ -14,6 +14,7 @@ _PATIENCE = 0.5  # seconds
 _names: dict[Any, str] = {}
 _timers: dict[Any, threading.Timer] = {}
 _said: set[str] = set()
+_silent = False
 _DEEP = 10_000  # Numba nests 100 Python frames for each helper in a helper, on top of the user's own
 _normal_limit: int | None = None
 _compiling = 0
@@ -32,8 +33,14 @@ def trainer_kernel(function: Callable[..., Any]) -> Any:
     return announce(numba.njit(function, **options), "the trainer's kernels")
 
 
+def silence() -> None:
+    """Say nothing from now on: another process of the same run does."""
+    global _silent
+    _silent = True
+
+
 def _say(name: str) -> None:
-    if name in _said:
+    if _silent or name in _said:
         return
     _said.add(name)
     print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)

@@ -1,0 +1,270 @@
+"""The trainer under the names that users of Stable-Baselines3 and Operant know: `PPO` and `PPOConfig`.
+
+::
+
+    from puffer_numba import PPO, PPOConfig
+
+    model = PPO("cartpole", PPOConfig(learning_rate=1e-3)).learn(total_timesteps=100_000)
+    action, _ = model.predict(observation, deterministic=True)
+    model.save("cartpole_model")
+    model = PPO.load("cartpole_model")
+
+It is `puffer_numba.trainer.PuffeRL` that trains; nothing is implemented twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from puffer_numba import checkpoint, resume, vector
+from puffer_numba.config import Config
+from puffer_numba.dashboard import make_dashboard
+from puffer_numba.emulation import GymnasiumPufferEnv
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.load import load_config, load_env
+from puffer_numba.models import Actor, load_policy
+from puffer_numba.pytorch import seed_stream
+from puffer_numba.spaces import Emulated, ObservationLayout
+from puffer_numba.trainer import PuffeRL
+
+SETTINGS = {
+    "n_envs": "env.num_envs",
+    "n_steps": "train.horizon",
+    "n_epochs": "train.update_epochs",
+    "learning_rate": "train.learning_rate",
+    "gamma": "train.gamma",
+    "gae_lambda": "train.gae_lambda",
+    "clip_range": "train.clip_coef",
+    "clip_range_vf": "train.vf_clip_coef",
+    "normalize_advantage": "train.norm_adv",
+    "ent_coef": "train.ent_coef",
+    "vf_coef": "train.vf_coef",
+    "max_grad_norm": "train.max_grad_norm",
+    "target_kl": "train.target_kl",
+    "seed": "train.seed",
+    "device": "train.device",
+}
+"""Settings of `puffer_numba.config.Config`, by the names that they have in `PPOConfig`."""
+
+
+@dataclass
+class PPOConfig:
+    """Stable-Baselines3's arguments of PPO. None: what ``puffer train`` has for the environment."""
+
+    learning_rate: float | None = None
+    n_steps: int | None = None
+    """Steps of each environment between two updates."""
+    batch_size: int | None = None
+    """Rows of a minibatch; it has to divide ``n_steps`` times the number of rows."""
+    n_epochs: int | None = None
+    gamma: float | None = None
+    gae_lambda: float | None = None
+    clip_range: float | None = None
+    clip_range_vf: float | None = None
+    normalize_advantage: bool | None = None
+    ent_coef: float | None = None
+    vf_coef: float | None = None
+    max_grad_norm: float | None = None
+    target_kl: float | None = None
+    n_envs: int | None = None
+    """Copies of an environment that is given by name or as a function."""
+    seed: int | None = None
+    device: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Any other settings, by their dotted names: ``{"policy.lstm": True, "env.gravity": 1.6}``."""
+
+    def to_overrides(self) -> dict[str, Any]:
+        """The settings that are not None, as `puffer_numba.load.load_config` takes them; ``batch_size`` is left out."""
+        given = {SETTINGS[name]: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
+        if self.clip_range_vf is not None:
+            given["train.clip_vloss"] = True
+        return given | self.overrides
+
+
+class PPO:
+    """Proximal policy optimization on one environment.
+
+    Args:
+        env: a name, as for ``puffer train``; a `PufferEnv`; a function that makes a `gymnasium.Env`, a PettingZoo
+            environment or a `PufferEnv`, which is called ``n_envs`` times; or one `gymnasium.Env`.
+        config: a `PPOConfig`, or the trainer's own `Config`.
+        policy: a torch module, as `puffer_numba.models` describes; by default what the settings say.
+
+    Attributes:
+        env: the environments, as one `PufferEnv`.
+        config: the trainer's whole configuration.
+        trainer: the `PuffeRL`.
+        policy: the network.
+
+    Raises:
+        APIUsageError: something that is no environment; a setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any],
+        config: PPOConfig | Config | None = None,
+        policy: nn.Module | None = None,
+    ) -> None:
+        config = PPOConfig() if config is None else config
+        self.config = config if isinstance(config, Config) else _whole_config(env, config)
+        self.env = _environments(env, self.config)
+        if isinstance(config, PPOConfig) and config.batch_size is not None:
+            rows = self.config.train.horizon * self.env.num_agents
+            if config.batch_size < 1 or rows % config.batch_size:
+                raise APIUsageError(f"batch_size is {config.batch_size}; expected a divisor of the {rows} rows.")
+            self.config.train.num_minibatches = rows // config.batch_size
+        self.trainer = PuffeRL(self.config, self.env, policy or load_policy(self.config, self.env))
+        self.policy = self.trainer.policy
+        self._stream = seed_stream(self.config.train.seed)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps that have been trained for, summed over the rows."""
+        return self.trainer.global_step
+
+    def learn(self, total_timesteps: int, progress_bar: bool = False) -> PPO:
+        """Train for ``total_timesteps`` more steps, summed over the rows, and return self.
+
+        The learning rate falls to zero towards their end, where ``train.anneal_lr`` is on.
+
+        Args:
+            total_timesteps: how many.
+            progress_bar: show the dashboard.
+        """
+        trainer = self.trainer
+        trainer.dashboard = make_dashboard() if progress_bar else None
+        try:
+            trainer.learn(trainer.global_step + total_timesteps)
+        finally:
+            if trainer.dashboard is not None:
+                trainer.dashboard.close()
+        return self
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        observation: Any,
+        state: NDArray[np.float32] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Actions on ``observation``, as Stable-Baselines3's ``predict`` gives them.
+
+        Args:
+            observation: one, or a batch ``(rows, ...)``; of a Dict or Tuple space one as the environment's own space
+                has it, or a batch as the `PufferEnv` returns it.
+            state: what the call before returned, of a policy with a memory; None: nothing is remembered.
+            episode_start: ``(rows,)``: where an episode begins, nothing is remembered.
+            deterministic: the likeliest action, instead of one that is drawn.
+
+        Returns:
+            The action of one observation, or of each in the batch, and the next state ``(2, rows, hidden_size)``,
+            which is None where the policy has no memory.
+
+        Raises:
+            APIUsageError: an observation of another shape.
+        """
+        observations, is_one = self._batch(observation)
+        rows, trainer = len(observations), self.trainer
+        actor = Actor(self.policy, rows, trainer.normalizer, trainer.device)
+        if actor.state is not None and state is not None:
+            actor.state.copy_(torch.from_numpy(state))
+            actor.forget(np.zeros(rows, np.bool_) if episode_start is None else np.asarray(episode_start, np.bool_))
+        params, _ = actor.act(torch.from_numpy(observations), np.ones(rows, np.bool_))
+        distribution = trainer.distribution
+        if deterministic:
+            actions = distribution.to_env(distribution.mode(params))
+        else:
+            drawn = np.zeros((rows, *distribution.shape), trainer.rollout.actions.dtype)
+            distribution.sample(params, self._stream, drawn, np.zeros(rows, np.float32))
+            actions = distribution.to_env(drawn)
+        after = None if actor.state is None else actor.state.cpu().numpy()
+        return (actions[0] if is_one else actions), after
+
+    def _batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
+        """The observation as a batch of flat ones, and whether it was a single one."""
+        space = self.env.single_observation_space
+        emulated: Emulated | None = getattr(self.env, "emulated", None)
+        if isinstance(observation, dict | tuple) and emulated is not None:
+            flat = np.zeros((1, *space.shape), space.dtype)
+            ObservationLayout(emulated.observation_space).writer(flat[0])(observation)
+            return flat, True
+        array = np.ascontiguousarray(observation, space.dtype)
+        if array.shape == space.shape:
+            return array[None], True
+        if array.shape[1:] != space.shape:
+            raise APIUsageError(
+                f"predict() got an observation of shape {array.shape}; expected {space.shape}, or a batch "
+                f"(rows, {', '.join(map(str, space.shape))})."
+            )
+        return array, False
+
+    def save(self, path: str | Path) -> Path:
+        """Write a checkpoint folder at ``path``, and return it: safetensors and JSON, from which `load` goes on."""
+        return checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self.trainer))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any] | None = None,
+        policy: nn.Module | None = None,
+    ) -> PPO:
+        """The model that a checkpoint holds, which goes on learning where that was.
+
+        Args:
+            path: a checkpoint's folder, of `save` or of ``puffer train``.
+            env: the environment, where it was not given by name.
+            policy: the module, where it was one of your own; its weights are loaded.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or does not fit.
+        """
+        saved = checkpoint.load(path)
+        config = saved.config
+        if env is None and not config.env_name:
+            raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
+        model = cls(env or config.env_name, config, policy)
+        resume.restore_trainer(model.trainer, saved)
+        return model
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.trainer.close()
+
+
+def _whole_config(env: Any, config: PPOConfig) -> Config:
+    """The settings for ``env``, where ``config`` does not say otherwise."""
+    overrides = config.to_overrides()
+    if isinstance(env, str):
+        return load_config(env, overrides)
+    recommended = getattr(env, "train_config", {})
+    whole = Config().update({k: v for k, v in recommended.items() if not k.startswith("env.")}).update(overrides)
+    whole.validate()
+    return whole
+
+
+def _environments(env: Any, config: Config) -> PufferEnv:
+    if isinstance(env, str):
+        return load_env(dataclasses.replace(config, env_name=env))
+    if isinstance(env, PufferEnv):
+        return env
+    if isinstance(env, gymnasium.Env):
+        return GymnasiumPufferEnv(env)
+    if callable(env):
+        return vector.make(env, num_envs=config.env.num_envs, seed=config.train.seed)
+    raise APIUsageError(
+        f"PPO() got {env!r}; expected a name such as 'cartpole', a PufferEnv, a gymnasium.Env, or a function that "
+        "makes one. (A gymnasium.vector.VectorEnv steps by itself: pass what it is made of.)"
+    )
