@@ -70,6 +70,10 @@ class TrainConfig:
     """Added to Adam's denominator."""
     advantage: Advantage = "gae"
     """gae; or vtrace: advantages computed anew for each epoch, with clipped importance ratios."""
+    prio_alpha: float = 0.0
+    """Learn more often from rows of the rollout with large advantages: the exponent of their sum; 0: from all alike."""
+    prio_beta: float = 0.2
+    """How much of the bias that brings is corrected, at the start; it rises to 1, in proportion to prio_alpha."""
     vtrace_rho_clip: float = 1.0
     """Largest importance ratio of a temporal difference, for vtrace."""
     vtrace_c_clip: float = 1.0
@@ -106,7 +110,7 @@ class TrainConfig:
             _check(self, "train", name, "at least 1", lambda v: v >= 1)
         for name in ("self_play_interval", "self_play_pool"):
             _check(self, "train", name, "at least 1", lambda v: v >= 1)
-        for name in ("gamma", "gae_lambda", "self_play_share"):
+        for name in ("gamma", "gae_lambda", "self_play_share", "prio_alpha", "prio_beta"):
             _check(self, "train", name, "0 to 1", lambda v: 0 <= v <= 1)
         for name in ("adam_beta1", "adam_beta2"):
             _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)
@@ -172,6 +176,10 @@ class PolicyConfig:
     """A long short-term memory between the hidden layers and the outputs; needs shared."""
     log_std: float = 0.0
     """Logarithm of the standard deviation of continuous actions at the start; above 1, most end up at the bounds."""
+    state_dependent_std: bool = False
+    """The network says the deviation of continuous actions, too; otherwise it is one parameter for all observations."""
+    squash: bool = False
+    """Bring continuous actions into their bounds by a tanh, instead of clipping them there."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""

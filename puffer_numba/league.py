@@ -86,6 +86,8 @@ class League:
     Args:
         config: of the whole run.
         env: the trainer's environments, of two or more agents that step together.
+        device: of the policies.
+        policy: that is trained.
 
     Attributes:
         members: at most ``train.self_play_pool``, the newest last.
@@ -95,14 +97,14 @@ class League:
         APIUsageError: the environment has one agent.
     """
 
-    def __init__(self, config: Config, env: PufferEnv, device: torch.device) -> None:
+    def __init__(self, config: Config, env: PufferEnv, device: torch.device, policy: nn.Module) -> None:
         self._config, self._settings, self._device = config, config.train, device
         self._copies, self._seats = env.num_envs, env.num_agents // env.num_envs
         if self._seats < 2:
             name = config.env_name or type(env).__name__
             raise APIUsageError(f"train.self_play is on, but {name} has one agent; it takes two or more.")
         self._space = env.single_action_space
-        self._distribution: ActionDistribution = action_distribution(self._space)
+        self._distribution: ActionDistribution = action_distribution(self._space, policy)
         self.members: list[Member] = []
         self.standings = Standings()
         self.rows = np.zeros(env.num_agents, np.bool_)

@@ -35,7 +35,7 @@ def policy_player(
         deterministic: take the likeliest action instead of drawing one.
         seed: of the draws.
     """
-    distribution, stream = action_distribution(action_space), seed_stream(seed)
+    distribution, stream = action_distribution(action_space, policy), seed_stream(seed)
     actors: dict[int, Actor] = {}  # by number of rows
 
     @torch.inference_mode()

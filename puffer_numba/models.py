@@ -2,7 +2,8 @@
 
 The trainer takes any `torch.nn.Module` whose ``forward(observations)`` returns ``(action_params, values)``:
 ``(rows, num_params)``, as `puffer_numba.pytorch.action_distribution` wants them, and ``(rows,)`` or ``(rows, 1)``.
-Where the module has a ``forward_eval``, that is called while experience is collected.
+Where the module has a ``forward_eval``, that is called while experience is collected. PufferLib's policies do as they
+are: their ``state`` is left out, and in place of one tensor they may return a tuple of logits, or a Normal.
 
 `LSTM` puts a memory between the two halves of such a module, as PufferLib's LSTMWrapper does: the module then has
 ``encode_observations(observations)``, which returns ``(rows, hidden_size)``, and ``decode_actions(hidden)``.
@@ -25,10 +26,11 @@ from torch import Tensor, nn
 from puffer_numba.config import Activation, Config, Convolution
 from puffer_numba.encoders import StructuredEncoder, make_encoder
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.pytorch import action_distribution, layer_init
+from puffer_numba.pytorch import action_distribution, action_params, layer_init
 from puffer_numba.spaces import ACTION_MASK
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
+LOG_STD_BOUNDS = (-5.0, 2.0)
 ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could become NaN
 
 
@@ -48,6 +50,9 @@ class MLP(nn.Module):
         normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and deviation.
         log_std: of continuous actions, at the start.
         cnn: which convolutions see pictures, as in `puffer_numba.config.PolicyConfig`.
+        state_dependent_std: the network puts out the log standard deviations too, between -5 and 2; otherwise they
+            are parameters.
+        squash: continuous actions are squashed into their bounds, not clipped.
 
     Attributes:
         encoder: from observations to features: a `BoxEncoder`, an `ImageEncoder`, or a `StructuredEncoder`.
@@ -64,10 +69,15 @@ class MLP(nn.Module):
         normalize: bool = False,
         log_std: float = 0.0,
         cnn: Convolution = "auto",
+        state_dependent_std: bool = False,
+        squash: bool = False,
     ) -> None:
         super().__init__()
-        distribution = action_distribution(env.single_action_space)
-        num_outputs = distribution.num_params - distribution.num_log_stds
+        self.squash = squash
+        distribution = action_distribution(env.single_action_space, self)
+        self.num_log_stds = distribution.num_log_stds if state_dependent_std else 0  # that the network puts out
+        self.has_log_std = distribution.num_log_stds > self.num_log_stds
+        num_outputs = distribution.num_params - distribution.num_log_stds + self.num_log_stds
         self.encoder = make_encoder(env, normalize, cnn)
         self.num_masked = _mask_size(self.encoder, env.single_action_space)
 
@@ -84,9 +94,11 @@ class MLP(nn.Module):
             nn.init.orthogonal_(head.weight[-1:], 1.0)  # the last output is the value
             self.network = nn.Sequential(*trunk(), head)
         else:
-            self.actor = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, num_outputs), std=0.01))
+            layers = trunk()
+            head = layer_init(nn.Linear(hidden_size, num_outputs), std=0.01)
+            self.actor = nn.Sequential(*layers, head)
             self.critic = nn.Sequential(*trunk(), layer_init(nn.Linear(hidden_size, 1), std=1.0))
-        self.has_log_std = distribution.num_log_stds > 0
+        nn.init.constant_(head.bias[num_outputs - self.num_log_stds : num_outputs], log_std)
         if self.has_log_std:
             self.log_std = nn.Parameter(torch.full((distribution.num_log_stds,), log_std))
 
@@ -121,6 +133,9 @@ class MLP(nn.Module):
         return torch.cat([logits, params[:, self.num_masked :]], -1)
 
     def _with_log_std(self, params: Tensor) -> Tensor:
+        if self.num_log_stds:
+            means, log_stds = params[:, : -self.num_log_stds], params[:, -self.num_log_stds :]
+            return torch.cat([means, log_stds.clamp(*LOG_STD_BOUNDS)], -1)
         return torch.cat([params, self.log_std.expand(len(params), -1)], -1) if self.has_log_std else params
 
 
@@ -145,6 +160,7 @@ class LSTM(nn.Module):
                 "MLP, shared=True."
             )
         self.policy = policy
+        self.squash = bool(getattr(policy, "squash", False))
         self.hidden_size = int(policy.hidden_size)
         self.cell = nn.LSTMCell(self.hidden_size, self.hidden_size)
         for name, parameter in self.cell.named_parameters():
@@ -191,7 +207,8 @@ class LSTM(nn.Module):
         return self._decode(torch.cat(outputs), flat)
 
     def _decode(self, hidden: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
-        params, values = self.policy.decode_actions(hidden)
+        output, values = self.policy.decode_actions(hidden)
+        params = action_params(output)
         mask_actions = getattr(self.policy, "mask_actions", None)
         return (params if mask_actions is None else mask_actions(params, observations)), values
 
@@ -239,7 +256,7 @@ class Actor:
         if self._normalizer is not None:
             observations = self._normalizer(observations)
         result = self._forward(observations) if state is None else self._forward(observations, state)
-        return result[0], result[1].reshape(-1), result[-1]
+        return action_params(result[0]), result[1].reshape(-1), result[-1]
 
 
 def is_recurrent(policy: nn.Module) -> bool:

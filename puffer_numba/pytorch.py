@@ -28,6 +28,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from puffer_numba.emulation.actions import HybridSpace
 from puffer_numba.env import APIUsageError
@@ -197,6 +198,13 @@ class CategoricalActions:
 class GaussianActions:
     """Box: independent normal distributions, whose draws are clipped to the box on their way to the environment.
 
+    Or squashed: the environment gets a tanh of them, scaled to the box. What is stored is what was drawn, and its
+    log-probability: the factor by which that of the squashed action differs cancels out in PPO's ratio.
+
+    Args:
+        space: of actions.
+        squash: whether to squash; the box must be bounded.
+
     Attributes:
         num_params: means and log standard deviations of one row.
         num_log_stds: how many of them are log standard deviations, which come last.
@@ -206,14 +214,19 @@ class GaussianActions:
 
     dtype = torch.float32
 
-    def __init__(self, space: Box) -> None:
-        self.shape = space.shape
+    def __init__(self, space: Box, squash: bool = False) -> None:
+        if squash and not space.is_bounded():
+            raise APIUsageError(f"policy.squash is on, but the actions' {space} is not bounded on both sides.")
+        self.shape, self._squash = space.shape, squash
         self.size = self.num_log_stds = int(np.prod(space.shape))
         self.num_params = 2 * self.size
         self._low, self._high, self._dtype = space.low, space.high, space.dtype
+        self._log_half_width = float(np.log(np.ravel(space.high - space.low) / 2).sum()) if squash else 0.0
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: inside the box, in its dtype."""
+        if self._squash:
+            actions = self._low + (np.tanh(actions) + 1) / 2 * (self._high - self._low)
         return cast(NDArray[Any], np.clip(actions, self._low, self._high).astype(self._dtype, copy=False))
 
     def sample(
@@ -231,7 +244,12 @@ class GaussianActions:
         mean, log_std = params.split(self.size, -1)
         scaled = (actions.reshape(-1, self.size) - mean) * torch.exp(-log_std)
         log_prob = -(0.5 * scaled.square() + log_std + LOG_SQRT_2PI).sum(-1)
-        return log_prob, (log_std + (0.5 + LOG_SQRT_2PI)).sum(-1)
+        entropy = (log_std + (0.5 + LOG_SQRT_2PI)).sum(-1)
+        if self._squash:  # that of the squashed actions has no closed form; one draw estimates it
+            drawn = mean + torch.exp(log_std) * torch.randn_like(mean)
+            log_slope = 2 * (math.log(2) - drawn - F.softplus(-2 * drawn))  # of tanh: log(1 - tanh(x)^2)
+            entropy = entropy + log_slope.sum(-1) + self._log_half_width
+        return log_prob, entropy
 
 
 class HybridActions:
@@ -246,12 +264,12 @@ class HybridActions:
 
     dtype = torch.float32
 
-    def __init__(self, space: HybridSpace) -> None:
+    def __init__(self, space: HybridSpace, squash: bool = False) -> None:
         self.shape = space.shape
         count = self._count = space.num_discrete
         first, last = (space.whole(bound).astype(np.int64) for bound in (space.low, space.high))
         self._discrete = CategoricalActions(MultiDiscrete(last - first + 1, start=first))
-        self._continuous = GaussianActions(Box(space.low[count:], space.high[count:], dtype=space.dtype.type))
+        self._continuous = GaussianActions(Box(space.low[count:], space.high[count:], dtype=space.dtype.type), squash)
         self.num_params = self._discrete.num_params + self._continuous.num_params
         self.num_log_stds = self._continuous.num_log_stds
 
@@ -292,21 +310,39 @@ class HybridActions:
 ActionDistribution = CategoricalActions | GaussianActions | HybridActions
 
 
-def action_distribution(space: Any) -> ActionDistribution:
+def action_distribution(space: Any, policy: nn.Module | None = None) -> ActionDistribution:
     """The distribution over the actions of ``space``.
 
+    Args:
+        space: of actions.
+        policy: where it has a true attribute ``squash``, continuous actions are squashed, not clipped.
+
     Raises:
-        APIUsageError: ``space`` is neither Discrete, MultiDiscrete, HybridSpace nor Box of floats.
+        APIUsageError: ``space`` is neither Discrete, MultiDiscrete, HybridSpace nor Box of floats; actions to be
+            squashed that have no bounds.
     """
     if isinstance(space, Discrete | MultiDiscrete):
         return CategoricalActions(space)
+    squash = bool(getattr(policy, "squash", False))
     if isinstance(space, HybridSpace):
-        return HybridActions(space)
+        return HybridActions(space, squash)
     if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
-        return GaussianActions(space)
+        return GaussianActions(space, squash)
     raise APIUsageError(
         f"no policy acts in {space!r}; expected Discrete, MultiDiscrete, HybridSpace or a Box of floats."
     )
+
+
+def action_params(output: Any) -> Tensor:
+    """What a policy returned, as one tensor ``(rows, num_params)``.
+
+    Args:
+        output: such a tensor; or, as PufferLib's policies return them, a tuple of the logits of each component, or a
+            `torch.distributions.Normal`.
+    """
+    if isinstance(output, torch.distributions.Normal):
+        return torch.cat([output.loc.flatten(1), output.scale.log().flatten(1)], -1)
+    return torch.cat(list(output), -1) if isinstance(output, tuple | list) else cast(Tensor, output)
 
 
 def _categorical(logits: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

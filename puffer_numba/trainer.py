@@ -43,7 +43,7 @@ from puffer_numba.logger import Logger
 from puffer_numba.models import Actor, is_recurrent
 from puffer_numba.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
-from puffer_numba.pytorch import CategoricalActions, action_distribution, seed_stream
+from puffer_numba.pytorch import CategoricalActions, action_distribution, action_params, seed_stream
 from puffer_numba.rollout import EpisodeStatistics, Rollout
 
 LastObservations = tuple[int, np.ndarray, np.ndarray, Tensor | None]
@@ -94,7 +94,7 @@ class PuffeRL:
         config.validate()
         _check_autoreset(vecenv)
         _check_batches(vecenv)
-        _check_recurrent(config, vecenv, policy)
+        _check_rows(config, vecenv, policy)
         train = config.train
         self.config, self.vecenv, self.logger, self.dashboard, self.world = config, vecenv, logger, dashboard, world
         numba.get_num_threads()  # starts Numba's threads, which sets torch's to as many where both use OpenMP
@@ -102,7 +102,7 @@ class PuffeRL:
         self.device = _device(train.device)
         self.policy = policy.to(self.device)
         world.broadcast(self.policy)
-        self.distribution = action_distribution(vecenv.single_action_space)
+        self.distribution = action_distribution(vecenv.single_action_space, policy)
         self.optimizer = make_optimizer(policy, train, self.device)
         self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
         self.normalizer = self._moments if isinstance(self._moments, RunningNormalizer) else None
@@ -141,7 +141,7 @@ class PuffeRL:
     def _make_league(self) -> League:
         if self._is_asynchronous:
             raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
-        return League(self.config, self.vecenv, self.device)
+        return League(self.config, self.vecenv, self.device, self.policy)
 
     # -- experience ---------------------------------------------------------------------------------------
 
@@ -309,8 +309,7 @@ class PuffeRL:
         for epoch in range(config.update_epochs):
             if epoch == 0 or config.advantage == "vtrace":
                 self._advantages(batch, epoch)
-            minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
-            updates = (self._update(batch, rows) for rows in minibatches)
+            updates = (self._update(batch, *minibatch) for minibatch in self._draw_minibatches())
             records += [record for record in updates if record is not None]
             if config.target_kl is not None and records and float(records[-1][3]) > config.target_kl:
                 break
@@ -392,6 +391,13 @@ class PuffeRL:
                 ratios[t] = (log_probs - batch["old_log_probs"][rows]).exp().cpu().numpy()
         return values, ratios
 
+    def _draw_minibatches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """One pass over the rollout: indices of each minibatch, and weights of its advantages, if there are any."""
+        if self.config.train.prio_alpha > 0:
+            return self._prioritized()
+        minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
+        return ((rows, None) for rows in minibatches)
+
     def _minibatches(self) -> Iterator[Tensor]:
         """Indices into the flat batch, shuffled; masked rows are left out."""
         masks = self.rollout.masks[:-1].reshape(-1)
@@ -417,13 +423,33 @@ class PuffeRL:
         for part in rows.tensor_split(self.config.train.num_minibatches):
             yield first + part
 
+    def _prioritized(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Minibatches of rows of the rollout drawn by the size of their advantages; and an importance weight of each.
+
+        Source: PufferLib 3, after Schaul et al. (2016).
+        """
+        config, rollout = self.config.train, self.rollout
+        acts = torch.from_numpy(rollout.masks[:-1])
+        sizes = np.where(rollout.masks[:-1], np.abs(rollout.advantages), 0).sum(0, dtype=np.float64)
+        priorities = torch.from_numpy(sizes**config.prio_alpha).nan_to_num() + 1e-6
+        chances = priorities / priorities.sum()
+        done = min(self._rollout_start / config.total_timesteps, 1.0)
+        beta = config.prio_beta + (1 - config.prio_beta) * config.prio_alpha * done
+        weights = ((rollout.rows * chances) ** -beta).float().to(self.device)
+        first = torch.arange(rollout.horizon)[:, None] * rollout.rows
+        for _ in range(config.num_minibatches):
+            drawn = torch.multinomial(chances, rollout.rows // config.num_minibatches, generator=self.generator)
+            rows = first + drawn
+            yield (rows[acts[:, drawn]] if self._first_state is None else rows).to(self.device), weights
+
     def _evaluate_actions(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Action parameters and values of a minibatch, and which rows of the batch they are of."""
         observations = batch["observations"][rows]
         if self.normalizer is not None:
             observations = self.normalizer(observations)
         if self._first_state is None:
-            return *self.policy(observations), rows
+            output, values = self.policy(observations)
+            return action_params(output), values, rows
         rollout, columns = self.rollout, rows[0] % self.rollout.rows
         masks, ends = (
             torch.from_numpy(a).to(self.device)[:, columns]
@@ -436,14 +462,23 @@ class PuffeRL:
             params, values, rows = params[acting], values[acting], rows[acting]
         return params, values, rows
 
-    def _update(self, batch: dict[str, Tensor], rows: Tensor) -> Tensor | None:
-        """One optimizer step on one minibatch; its losses, as `LOSS_NAMES` lists them, or None if it was skipped."""
+    def _update(self, batch: dict[str, Tensor], rows: Tensor, weights: Tensor | None = None) -> Tensor | None:
+        """One optimizer step on one minibatch.
+
+        Args:
+            batch: the whole rollout.
+            rows: the minibatch's indices in it.
+            weights: of the advantages, for each row of the rollout; None: all alike.
+
+        Returns:
+            The losses that `LOSS_NAMES` lists; None if the minibatch was skipped.
+        """
         config = self.config.train
         params, values, rows = self._evaluate_actions(batch, rows)
         for optimizer in self.optimizer:
             optimizer.zero_grad(set_to_none=True)
-        if self.world.size > 1 and config.norm_adv:
-            batch, config = self._normalize_together(batch, rows)
+        if weights is not None or (self.world.size > 1 and config.norm_adv):
+            batch, config = self._scale_advantages(batch, rows, weights)
         if len(rows) == 0:
             record = torch.zeros(len(LOSS_NAMES), device=self.device)
         elif self._fast_loss and params.dtype == values.dtype == torch.float32:
@@ -462,14 +497,22 @@ class PuffeRL:
             optimizer.step()
         return record
 
-    def _normalize_together(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[dict[str, Tensor], TrainConfig]:
-        """The batch with this minibatch's advantages normalized over all processes, and settings that leave them so."""
+    def _scale_advantages(
+        self, batch: dict[str, Tensor], rows: Tensor, weights: Tensor | None
+    ) -> tuple[dict[str, Tensor], TrainConfig]:
+        """The batch with this minibatch's advantages normalized, over all processes, and weighted; and settings that
+        leave them as they are then.
+        """
         chosen = batch["advantages"][rows].double()
         n, total, squares = self.world.sum(len(rows), float(chosen.sum()), float(chosen.square().sum()))
         mean = total / max(n, 1)
         deviation = math.sqrt(max(squares - n * mean * mean, 0) / (n - 1)) if n > 1 else 1.0
+        if self.config.train.norm_adv:
+            chosen = (chosen - mean) / (deviation + 1e-8)
+        if weights is not None:
+            chosen = chosen * weights[rows % self.rollout.rows]
         advantages = batch["advantages"].clone()
-        advantages[rows] = ((chosen - mean) / (deviation + 1e-8)).to(advantages.dtype)
+        advantages[rows] = chosen.to(advantages.dtype)
         return {**batch, "advantages": advantages}, dataclasses.replace(self.config.train, norm_adv=False)
 
     def _not_finite(self, batch: dict[str, Tensor], rows: Tensor, params: Tensor, values: Tensor) -> None:
@@ -692,10 +735,11 @@ def _check_batches(env: PufferEnv) -> None:
         )
 
 
-def _check_recurrent(config: Config, env: PufferEnv, policy: nn.Module) -> None:
-    if is_recurrent(policy) and config.train.num_minibatches > env.num_agents:
+def _check_rows(config: Config, env: PufferEnv, policy: nn.Module) -> None:
+    what = "a recurrent policy" if is_recurrent(policy) else "train.prio_alpha" if config.train.prio_alpha > 0 else None
+    if what is not None and config.train.num_minibatches > env.num_agents:
         raise APIUsageError(
-            f"a recurrent policy learns from whole rows, of which there are {env.num_agents}: train.num_minibatches is "
+            f"{what} learns from whole rows, of which there are {env.num_agents}: train.num_minibatches is "
             f"{config.train.num_minibatches}; expected at most that."
         )
 
