@@ -479,23 +479,36 @@ class PuffeRL:
             optimizer.zero_grad(set_to_none=True)
         if weights is not None or (self.world.size > 1 and config.norm_adv):
             batch, config = self._scale_advantages(batch, rows, weights)
-        if len(rows) == 0:
-            record = torch.zeros(len(LOSS_NAMES), device=self.device)
-        elif self._fast_loss and params.dtype == values.dtype == torch.float32:
-            record = discrete_backward(config, self.distribution, params, values, batch, rows)
-        else:
-            log_probs, entropy = self.distribution.log_prob_entropy(params, batch["actions"][rows])
-            old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
-            loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
-            loss.backward()
+        record = self._backward(config, params, values, batch, rows)
         self.world.average_gradients(self.policy, record, len(rows))
-        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), config.max_grad_norm or math.inf)
-        if not math.isfinite(norm):
+        if not self._step_optimizers():
             self._not_finite(batch, rows, params, values)
             return None
+        return record
+
+    def _backward(
+        self, config: TrainConfig, params: Tensor, values: Tensor, batch: dict[str, Tensor], rows: Tensor
+    ) -> Tensor:
+        """Gradients of the loss; what `LOSS_NAMES` lists."""
+        if len(rows) == 0:
+            return torch.zeros(len(LOSS_NAMES), device=self.device)
+        if self._fast_loss and params.dtype == values.dtype == torch.float32:
+            return discrete_backward(config, self.distribution, params, values, batch, rows)
+        log_probs, entropy = self.distribution.log_prob_entropy(params, batch["actions"][rows])
+        old = {name: batch[name][rows] for name in ("old_log_probs", "old_values", "advantages", "returns")}
+        loss, record = ppo_loss(config, log_probs, values.reshape(-1), entropy, **old)
+        loss.backward()
+        return record
+
+    def _step_optimizers(self) -> bool:
+        """Clip the gradient and take a step; False, and no step, where it is not finite."""
+        max_norm = self.config.train.max_grad_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), max_norm)
+        if not math.isfinite(norm):
+            return False
         for optimizer in self.optimizer:
             optimizer.step()
-        return record
+        return True
 
     def _scale_advantages(
         self, batch: dict[str, Tensor], rows: Tensor, weights: Tensor | None
