@@ -72,12 +72,16 @@ class _Clock:
 
     def __init__(self, profile: Profile, synchronize: Callable[[], None]) -> None:
         self.profile, self._synchronize = profile, synchronize
+        self._running: list[str] = []
         self._inner: list[float] = []  # seconds of the parts within each part that is running
 
     def measure(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function``, whose time counts for ``part``."""
 
         def measured(*args: Any, **kwargs: Any) -> Any:
+            if self._running and self._running[-1] == part:  # it calls itself
+                return function(*args, **kwargs)
+            self._running.append(part)
             self._inner.append(0.0)
             begin = time.perf_counter()
             try:
@@ -92,6 +96,7 @@ class _Clock:
     def _end(self, part: str, begin: float) -> None:
         taken, profile = time.perf_counter() - begin, self.profile
         own = taken - self._inner.pop()
+        self._running.pop()
         if self._inner:
             self._inner[-1] += taken
         profile.seconds[part] = profile.seconds.get(part, 0.0) + own
