@@ -19,6 +19,8 @@ Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
 Activation = Literal["relu", "tanh", "gelu"]
 NonFinite = Literal["stop", "skip"]
+Precision = Literal["float32", "bfloat16"]
+Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
 
 
@@ -96,6 +98,10 @@ class TrainConfig:
     """Seed of weights, action sampling, minibatches and environments."""
     device: str = "cpu"
     """Where the policy lives: cpu, cuda, cuda:1, mps."""
+    compile: Compile = "off"
+    """Compile the policy by torch.compile, in this mode; the last two capture CUDA graphs. For large networks."""
+    precision: Precision = "float32"
+    """Of the policy's arithmetic: bfloat16 is faster on GPUs; weights, losses and values stay in float32."""
     torch_threads: int = 1
     """Threads of torch on the CPU. Small networks lose by more than one."""
     checkpoint_interval: int = 0
@@ -314,6 +320,8 @@ _CHOICES = {
     "Activation": Activation,
     "Convolution": Convolution,
     "NonFinite": NonFinite,
+    "Precision": Precision,
+    "Compile": Compile,
 }
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -219,13 +220,22 @@ class Actor:
     Args:
         policy: any that the trainer takes; it is recurrent if it has an ``initial_state``, as `LSTM` has.
         normalizer: of observations, or None.
+        device: where the policy is.
+        forward: in place of its ``forward_eval``: the same, compiled.
 
     Attributes:
         state: ``(2, rows, hidden_size)``; None where the policy has no memory.
     """
 
-    def __init__(self, policy: nn.Module, rows: int, normalizer: nn.Module | None = None, device: Any = "cpu") -> None:
-        self._forward = getattr(policy, "forward_eval", policy)
+    def __init__(
+        self,
+        policy: nn.Module,
+        rows: int,
+        normalizer: nn.Module | None = None,
+        device: Any = "cpu",
+        forward: Callable[..., Any] | None = None,
+    ) -> None:
+        self._forward = getattr(policy, "forward_eval", policy) if forward is None else forward
         self._normalizer = normalizer
         self._device = torch.device(device)
         self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
@@ -252,7 +262,7 @@ class Actor:
 
     def _step(self, observations: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if self._device.type != "cpu":
-            observations = observations.to(self._device)
+            observations = observations.to(self._device, non_blocking=True)
         if self._normalizer is not None:
             observations = self._normalizer(observations)
         result = self._forward(observations) if state is None else self._forward(observations, state)

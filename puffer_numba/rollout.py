@@ -21,6 +21,12 @@ class Rollout:
     Time comes first so that each step is one contiguous slice, into which an environment can write directly.
     Slot ``horizon`` of observations, masks and values belongs to the step after the rollout.
 
+    Args:
+        env: gives rows and spaces.
+        distribution: gives shape and dtype of actions.
+        horizon: steps.
+        pinned: keep what a GPU reads in memory that is never swapped out, from where it copies by itself.
+
     Attributes:
         observations: ``(horizon + 1, rows, *shape)``, dtype of the observation space.
         masks: ``(horizon + 1, rows)`` bool: whether the row acts on this observation.
@@ -31,14 +37,14 @@ class Rollout:
         final_values: ``(horizon, rows)`` float32: value of a truncated episode's last observation.
     """
 
-    def __init__(self, env: PufferEnv, distribution: ActionDistribution, horizon: int) -> None:
+    def __init__(self, env: PufferEnv, distribution: ActionDistribution, horizon: int, pinned: bool = False) -> None:
         rows, space = env.num_agents, env.single_observation_space
         dtype = np.int64 if not distribution.dtype.is_floating_point else np.float32
         self.horizon, self.rows = horizon, rows
-        self.observations: NDArray[Any] = _zeros((horizon + 1, rows, *space.shape), space.dtype)
+        self.observations: NDArray[Any] = _zeros((horizon + 1, rows, *space.shape), space.dtype, pinned)
         self.masks = np.ones((horizon + 1, rows), np.bool_)
-        self.values = _zeros((horizon + 1, rows), np.float32)
-        self.actions: NDArray[Any] = _zeros((horizon, rows, *distribution.shape), dtype)
+        self.values = _zeros((horizon + 1, rows), np.float32, pinned)
+        self.actions: NDArray[Any] = _zeros((horizon, rows, *distribution.shape), dtype, pinned)
         self.log_probs, self.rewards, self.advantages, self.final_values = np.zeros((4, horizon, rows), np.float32)
         self.terminals, self.truncations = np.zeros((2, horizon, rows), np.bool_)
 
@@ -63,14 +69,14 @@ class Rollout:
         return sum(a.nbytes for a in vars(self).values() if isinstance(a, np.ndarray))
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+def _zeros(shape: tuple[int, ...], dtype: Any, pinned: bool) -> NDArray[Any]:
     """Zeros that begin at a multiple of 64 bytes.
 
     Matrix products can differ in the last bit with the alignment of their operands, and a run is to be the same
     each time.
     """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
+    raw = torch.zeros(size + 64, dtype=torch.uint8, pin_memory=pinned).numpy()
     start = -raw.ctypes.data % 64
     return raw[start : start + size].view(dtype).reshape(shape)
 

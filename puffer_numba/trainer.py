@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from puffer_numba import checkpoint, resume
+from puffer_numba.acceleration import accelerate
 from puffer_numba.advantage import discounted_returns, gae, vtrace
 from puffer_numba.config import Config, TrainConfig
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot
@@ -107,10 +108,12 @@ class PuffeRL:
         self._moments = _moments(vecenv, policy, self.device) if train.normalize_observations else None
         self.normalizer = self._moments if isinstance(self._moments, RunningNormalizer) else None
         self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
-        self.actor = Actor(self.policy, vecenv.num_agents, self.normalizer, self.device)
+        self._forward = accelerate(self.policy, train, self.device)
+        self._forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
+        self.actor = self._make_actor(vecenv.num_agents)
         self._first_state = None if self.actor.state is None else self.actor.state.clone()  # of the rollout
 
-        self.rollout = Rollout(vecenv, self.distribution, train.horizon)
+        self.rollout = Rollout(vecenv, self.distribution, train.horizon, pinned=self.device.type == "cuda")
         rows = self.rollout.rows
         self.statistics = EpisodeStatistics(self.rollout)
         self.discounted = np.zeros(self.rollout.rows, np.float32)
@@ -137,6 +140,9 @@ class PuffeRL:
         self.last_checkpoint: Path | None = None
         self.snapshot: Snapshot | None = None
         self.reset_done = False
+
+    def _make_actor(self, rows: int) -> Actor:
+        return Actor(self.policy, rows, self.normalizer, self.device, self._forward_eval)
 
     def _make_league(self) -> League:
         if self._is_asynchronous:
@@ -352,7 +358,10 @@ class PuffeRL:
             "old_log_probs": rollout.log_probs,
             "old_values": rollout.values[:-1],
         }
-        batch = {name: torch.from_numpy(array).flatten(0, 1).to(self.device) for name, array in arrays.items()}
+        batch = {
+            name: torch.from_numpy(array).flatten(0, 1).to(self.device, non_blocking=True)
+            for name, array in arrays.items()
+        }
         copied = time.perf_counter() - begin
         self.profile["copy"] += copied
         self.profile["learn"] -= copied
@@ -379,7 +388,7 @@ class PuffeRL:
         """Values ``(horizon + 1, rows)`` and importance ratios ``(horizon, rows)`` of the policy as it is now."""
         rollout = self.rollout
         values, ratios = np.empty_like(rollout.values), np.empty_like(rollout.log_probs)
-        actor = Actor(self.policy, rollout.rows, self.normalizer, self.device)
+        actor = self._make_actor(rollout.rows)
         actor.state = None if self._first_state is None else self._first_state.clone()
         for t, observations in enumerate(self._observation_slots):
             params, value = actor.act(observations, rollout.masks[t])
@@ -448,14 +457,14 @@ class PuffeRL:
         if self.normalizer is not None:
             observations = self.normalizer(observations)
         if self._first_state is None:
-            output, values = self.policy(observations)
+            output, values = self._forward(observations)
             return action_params(output), values, rows
         rollout, columns = self.rollout, rows[0] % self.rollout.rows
         masks, ends = (
             torch.from_numpy(a).to(self.device)[:, columns]
             for a in (rollout.masks[:-1], rollout.terminals | rollout.truncations)
         )
-        params, values = self.policy(observations, self._first_state[:, columns], masks, ends)
+        params, values = self._forward(observations, self._first_state[:, columns], masks, ends)
         rows = rows.flatten()
         if not masks.all():
             acting = masks.flatten().nonzero()[:, 0]
