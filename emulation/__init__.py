@@ -4,6 +4,7 @@ Theirs as ours:
 
 - `GymnasiumPufferEnv`, `PettingZooPufferEnv`: an existing environment as a `PufferEnv`; `puffer_numba.vector.make`
   does this for many at once
+- `ActionMaskFromInfo`: masks that an environment tells in its infos, where policies look for them
 - `HybridSpace`: flat actions of which some are whole numbers and some are real
 
 Ours as theirs:
@@ -17,10 +18,12 @@ Ours as theirs:
 
 from puffer_numba.emulation.actions import HybridSpace
 from puffer_numba.emulation.gymnasium import JitGymnasiumEnv, PufferVectorEnv, make_env, make_vector_env
+from puffer_numba.emulation.masks import ActionMaskFromInfo
 from puffer_numba.emulation.pettingzoo import JitParallelEnv, PufferParallelEnv, make_parallel_env
 from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
 
 __all__ = [
+    "ActionMaskFromInfo",
     "GymnasiumPufferEnv",
     "HybridSpace",
     "JitGymnasiumEnv",
