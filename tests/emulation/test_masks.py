@@ -19,6 +19,7 @@ def taxi():
     return ActionMaskFromInfo(gymnasium.make("Taxi-v4"))
 
 
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
 def test_gymnasiums_checker_is_content():
     check_env(taxi(), skip_render_check=True)
 
