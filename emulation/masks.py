@@ -7,12 +7,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.utils import RecordConstructorArgs
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.spaces import ACTION_MASK
 
 
-class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
+class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Observations become ``{"observation": ..., "action_mask": ...}``, the mask being the info's of that name.
 
     The policies of this library give actions with a 0 there probability 0::
@@ -29,7 +30,8 @@ class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], key: str = ACTION_MASK) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self, key=key)
+        gymnasium.Wrapper.__init__(self, env)
         space = env.action_space
         if not isinstance(space, Discrete | MultiDiscrete):
             raise APIUsageError(f"ActionMaskFromInfo takes Discrete or MultiDiscrete actions, not {space}.")
