@@ -6,10 +6,13 @@ or run a policy import torch.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
@@ -48,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
-        return int(import_module(f"puffer_numba.commands.{command}").run(rest))
+        with _warnings_in_one_line():
+            return int(import_module(f"puffer_numba.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
         print(f"puffer: {error}", file=sys.stderr)
         return 2
@@ -58,3 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         # Everything is saved and closed. Python would spend most of a second on taking torch and Numba down.
         os._exit(130)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """This library's warnings without file and line of code, which are for those who call it from Python."""
+    usual, here = warnings.formatwarning, str(Path(__file__).parent)
+
+    def one_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None) -> str:
+        if filename.startswith(here):
+            return f"puffer: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = one_line  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

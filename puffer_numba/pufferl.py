@@ -11,6 +11,7 @@ The trainer itself, for loops of one's own, is `puffer_numba.trainer.PuffeRL`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, make_dashboard
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.load import load_config, load_env
-from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
+from puffer_numba.logger import make_logger
 from puffer_numba.models import load_policy
 from puffer_numba.trainer import PuffeRL
 
@@ -53,7 +54,7 @@ def train(
 
     Raises:
         APIUsageError: a name, setting or checkpoint that cannot be used.
-        ImportError: TensorBoard is wanted but not installed.
+        ImportError: a logger is wanted that is not installed.
     """
     trainer = make_trainer(env_name, overrides, config=config, resume_from=resume_from, dashboard=dashboard)
     return run(trainer, save=save)
@@ -77,26 +78,43 @@ def make_trainer(
     trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard or make_dashboard())
     if path is not None:
         trainer.load_checkpoint(path)
+        run_dir = checkpoint.run_to_continue(path, config.env_name, config.train.data_dir)
+        if run_dir is not None:
+            trainer.run_dir = run_dir
     return trainer
 
 
 def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
-    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure."""
-    config = trainer.config
+    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure.
+
+    Raises:
+        APIUsageError: the run's folder cannot be made, or a logger not be started; found before training starts.
+        SaveError: the last checkpoint could not be written; the message says which is the last good one.
+    """
     try:
-        if save:
-            trainer.logger = run_logger(trainer.run_dir, config.log.tensorboard)
-        trainer.learn()
+        if not save:
+            trainer.learn()
+            return trainer
+        trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
+        _learn_and_save(trainer)
     finally:
-        if save and trainer.global_step > 0:
-            trainer.save_checkpoint()
         trainer.close()
     return trainer
 
 
-def run_logger(folder: Path, tensorboard: bool) -> Logger:
-    """metrics.csv in ``folder``, and TensorBoard events beside it where wanted."""
-    loggers: list[Logger] = [CSVLogger(folder / "metrics.csv")]
-    if tensorboard:
-        loggers.append(TensorBoardLogger(folder))
-    return MultiLogger(loggers)
+def _learn_and_save(trainer: PuffeRL) -> None:
+    """Train, and save a checkpoint whatever happens. Of two failures, the first is passed on."""
+    try:
+        trainer.learn()
+    except Exception:
+        if trainer.global_step > 0:
+            try:
+                trainer.save_checkpoint()
+            except checkpoint.SaveError as error:
+                warnings.warn(str(error), stacklevel=2)
+        raise
+    except BaseException:  # Ctrl-C
+        if trainer.global_step > 0:
+            trainer.save_checkpoint()
+        raise
+    trainer.save_checkpoint()

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -465,7 +466,7 @@ class PuffeRL:
         config = self.config.train
         interval = config.checkpoint_interval
         if interval and self.global_step - self._last_checkpoint_step >= interval:
-            self.save_checkpoint()
+            self._save_or_warn()
         if not self.finished and time.perf_counter() - self._last_log < self.config.log.interval:
             return None
         metrics = self.mean_and_log()
@@ -545,12 +546,34 @@ class PuffeRL:
             self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
         return self._run_dir
 
+    @run_dir.setter
+    def run_dir(self, path: Path) -> None:
+        self._run_dir = path
+
     def save_checkpoint(self) -> Path:
-        """Save everything needed to evaluate and to go on; the folder's path. See `puffer_numba.checkpoint`."""
+        """Save everything needed to evaluate and to go on; the folder's path. See `puffer_numba.checkpoint`.
+
+        Raises:
+            SaveError: it could not be written; those before it are as they were.
+        """
         self._last_checkpoint_step = self.global_step
         path = self.run_dir / f"checkpoint_{self.global_step:012d}"
-        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self))
+        try:
+            self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self))
+        except OSError as error:
+            last = (
+                f"the last good checkpoint is {self.last_checkpoint}"
+                if self.last_checkpoint
+                else "none was saved before"
+            )
+            raise checkpoint.SaveError(f"cannot save {path}: {error.strerror or error}; {last}.") from error
         return self.last_checkpoint
+
+    def _save_or_warn(self) -> None:
+        try:
+            self.save_checkpoint()
+        except checkpoint.SaveError as error:
+            warnings.warn(f"{error} Training goes on.", stacklevel=2)
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
@@ -559,6 +582,7 @@ class PuffeRL:
             CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
         """
         resume.restore_trainer(self, checkpoint.load(path))
+        self.last_checkpoint = Path(path)
 
     def start_clock(self) -> None:
         """Measure speed and time from now."""
