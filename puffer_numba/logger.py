@@ -274,9 +274,10 @@ def _open_to_append(path: Path) -> TextIO:
     """``path`` from its last whole line on: a line that a full disk or a killed process left unfinished is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a", newline="", encoding="utf-8")
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    size = path.stat().st_size
+    with path.open("rb") as written:
+        whole = written.read(size).rfind(b"\n") + 1
+    if whole < size:
         file.truncate(whole)
     return file
 
