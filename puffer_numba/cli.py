@@ -26,6 +26,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
   puffer play NAME                play an environment with the keyboard
+  puffer plot RUN... [OPTIONS]    draw learning curves
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
@@ -38,7 +39,7 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "play", "bench", "autotune", "check", "list")
+COMMANDS = ("train", "eval", "play", "plot", "bench", "autotune", "check", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
