@@ -32,6 +32,17 @@ RETURN = "environment/episode_return"
 IGNORED = ("train.seed", "train.data_dir", "train.checkpoint_interval", "log.")
 """Settings, or beginnings of their names, in which runs of one group may differ."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "legend.frameon": False,
+    "legend.fontsize": "small",
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "puffer_numba",  # and the same runs give the same file
+}
 POINTS = 400
 CAPTION = "Thick: mean over runs that differ only in their seed. Shaded: the lowest to the highest. Thin: each run."
 
@@ -97,7 +108,7 @@ def plot(
         raise APIUsageError(f"there are {len(labels)} labels for {len(paths)} paths; expected one for each.")
     files = _files(Path(out))
     environments = _groups(_curves(paths, metric, smooth, labels))
-    with rc_context({"axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "puffer_numba"}):
+    with rc_context(STYLE):
         figure = Figure(figsize=(10, 3.4 * len(environments) + 0.4), layout="constrained")
         axes = figure.subplots(len(environments), 2, squeeze=False, sharey="row")
         for row, (environment, groups) in zip(axes, environments.items(), strict=True):
@@ -107,8 +118,7 @@ def plot(
         if title:
             figure.suptitle(title)
         for file in files:
-            metadata = {"Date": None} if file.suffix == ".svg" else {}  # the same runs give the same file
-            figure.savefig(file, dpi=150, metadata=metadata)
+            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else {})
     return files
 
 
@@ -161,8 +171,15 @@ def read_curve(path: Path, metric: str = RETURN) -> Curve:
     Of steps that a resumed run did again, the later ones count.
 
     Raises:
-        APIUsageError: the file is empty, or has no such metric.
+        APIUsageError: the file is empty, has no such metric, or is something else.
     """
+    try:
+        return _read_curve(path, metric)
+    except ValueError as error:
+        raise APIUsageError(f"{path} is no {runs.METRICS} of a run: {error}.") from error
+
+
+def _read_curve(path: Path, metric: str) -> Curve:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(line for line in file if line.endswith("\n"))  # not one that was cut short
         columns, lines = list(reader.fieldnames or ()), list(reader)
@@ -233,10 +250,16 @@ def _groups(curves: Sequence[Curve]) -> dict[str, dict[str, list[Curve]]]:
         differing = _differing([curve.settings for curve in members if curve.settings])
         of_environment = groups.setdefault(environment, {})
         for curve in members:
-            named = ", ".join(f"{name} {curve.settings.get(name)}" for name in differing)
-            own = named if curve.settings else curve.path.resolve().parent.name
-            of_environment.setdefault(own if curve.label is None else curve.label, []).append(curve)
+            label = _own_label(curve, differing) if curve.label is None else curve.label
+            of_environment.setdefault(label, []).append(curve)
     return groups
+
+
+def _own_label(curve: Curve, differing: Sequence[str]) -> str:
+    """What sets the run apart from others: its settings, or where they are unknown its folder."""
+    if not curve.settings:
+        return curve.path.resolve().parent.name
+    return ", ".join(f"{name}={curve.settings[name]}" for name in differing)
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -280,10 +303,8 @@ def _draw_row(row: Sequence[Axes], environment: str, groups: Mapping[str, list[C
     by_steps.set_ylabel(metric)
     by_time.set_xlabel(unit)
     for axes in row:
-        axes.grid(color="0.9", linewidth=0.8)
-        axes.set_axisbelow(True)
         axes.set_xlim(left=0)
-    by_steps.legend(frameon=False, fontsize="small")
+    by_steps.legend()
 
 
 def _draw(axes: Axes, xs: Sequence[Floats], curves: Sequence[Curve], color: str, label: str | None = None) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from puffer_numba import runs
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
+from puffer_numba.extras import MissingExtra
 from puffer_numba.load import load_config
 from puffer_numba.logger import (
     CSVLogger,
@@ -233,6 +235,13 @@ def test_a_service_that_cannot_be_used_is_found_before_training(
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["wandb", "neptune"])
+def test_a_missing_package_is_named_with_its_extra(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=rf'needs {name}: pip install "puffer_numba\[{name}\]"'):
+        make_logger(load_config("cartpole", {f"log.{name}": True}), tmp_path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_costs_the_logger_and_no_more(tmp_path):
     (tmp_path / "full.jsonl").symlink_to("/dev/full")
@@ -267,6 +276,7 @@ def test_files_that_cannot_grow_cost_one_warning_each(limit_files, tmp_path):
 DOWN = """
 import psutil, time, warnings
 from pathlib import Path
+from puffer_numba.extras import MissingExtra
 from puffer_numba.load import load_config
 from puffer_numba.logger import make_logger
 
