@@ -70,12 +70,14 @@ def _warnings_in_one_line() -> Iterator[None]:
     """This library's warnings without file and line of code, which are for those who call it from Python."""
     usual, here = warnings.formatwarning, str(Path(__file__).parent)
 
-    def one_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None) -> str:
+    def one_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
         if filename.startswith(here):
             return f"puffer: {message}\n"
         return usual(message, category, filename, lineno, line)
 
-    warnings.formatwarning = one_line  # type: ignore[assignment]
+    warnings.formatwarning = one_line
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import math
@@ -105,8 +106,9 @@ class TensorBoardLogger:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = Event, Summary
-        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
-        self._writer = RecordWriter((Path(folder) / name).open("wb"))
+        path = Path(folder, f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = RecordWriter(path.open("wb"))
         self._write(file_version="brain.Event:2")
         if step:
             self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -241,11 +243,10 @@ def make_logger(config: Config, folder: Path, step: int = 0) -> MultiLogger:
 
     Raises:
         ImportError: an optional package is not installed; the message names the extra that brings it.
-        APIUsageError: a service cannot be used.
+        APIUsageError: a service cannot be used, or another process writes there.
         OSError: ``folder`` cannot be written to.
     """
     log = config.log
-    run_id = runs.record(folder, config)
     loggers: list[Logger] = []
     with contextlib.ExitStack() as started:  # closes them again, where one of them cannot be started
 
@@ -254,6 +255,7 @@ def make_logger(config: Config, folder: Path, step: int = 0) -> MultiLogger:
             started.callback(logger.close)
 
         add(CSVLogger(folder / runs.METRICS))
+        run_id = runs.record(folder, config)
         if log.jsonl:
             add(JSONLinesLogger(folder / "metrics.jsonl"))
         if log.tensorboard:
@@ -271,9 +273,22 @@ def _run_name(folder: Path) -> str:
 
 
 def _open_to_append(path: Path) -> TextIO:
-    """``path`` from its last whole line on: a line that a full disk or a killed process left unfinished is cut off."""
+    """``path`` from its last whole line on: a line that a full disk or a killed process left unfinished is cut off.
+
+    Raises:
+        APIUsageError: another process has opened it in this way.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a", newline="", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is closed
+    except BlockingIOError:
+        file.close()
+        raise APIUsageError(
+            f"another process is writing {path}; to resume a run that goes on, set another train.data_dir."
+        ) from None
+    except OSError:  # a file system without locks
+        pass
     size = path.stat().st_size
     with path.open("rb") as written:
         whole = written.read(size).rfind(b"\n") + 1

@@ -32,7 +32,7 @@ RETURN = "environment/episode_return"
 IGNORED = ("train.seed", "train.data_dir", "train.checkpoint_interval", "log.")
 """Settings, or beginnings of their names, in which runs of one group may differ."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -92,11 +92,11 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
         SaveError: the last checkpoint could not be written; the message says which is the last good one.
     """
     try:
-        if not save:
+        if save:
+            trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
+            _learn_and_save(trainer)
+        else:
             trainer.learn()
-            return trainer
-        trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
-        _learn_and_save(trainer)
     finally:
         trainer.close()
     return trainer

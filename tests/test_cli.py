@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from puffer_numba import cli
 from puffer_numba.cli import main
 
 QUICK = [
@@ -318,6 +320,15 @@ def test_ctrl_c_saves_and_leaves_within_a_second(tmp_path):
     assert len(checkpoints) == 1
     assert seconds < (1 if (os.cpu_count() or 1) > 1 and os.getloadavg()[0] < 1.5 else 3)
     assert main(["eval", "cartpole", "--episodes", "2", "--data-dir", str(tmp_path)]) == 0
+
+
+def test_warnings_of_this_library_are_one_line():
+    with cli._warnings_in_one_line():
+        ours = warnings.formatwarning("the disk is full.", UserWarning, cli.__file__, 12)
+        others = warnings.formatwarning("old", UserWarning, os.__file__, 12)
+    assert ours == "puffer: the disk is full.\n"
+    assert others.startswith(f"{os.__file__}:12: UserWarning: old")
+    assert ours not in warnings.formatwarning("the disk is full.", UserWarning, cli.__file__, 12)
 
 
 def test_running_the_module_is_the_same_command():

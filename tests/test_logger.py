@@ -96,6 +96,20 @@ def test_a_line_that_was_cut_short_is_replaced_by_the_next(kind, tmp_path):
     assert (tmp_path / "cut").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+def test_two_runs_cannot_write_one_file(tmp_path):
+    config = load_config("cartpole", {"log.tensorboard": False})
+    first = make_logger(config, tmp_path)
+    first.log({"a": 1.0}, 1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(
+        APIUsageError, match=r"^another process is writing .*metrics\.csv; to resume a run that goes on"
+    ):
+        make_logger(config, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    first.close()
+    make_logger(config, tmp_path).close()
+
+
 def test_json_lines_have_null_for_what_is_not_finite(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for step in (1, 2):
