@@ -202,8 +202,9 @@ def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | N
 
     It needs one if the run went on after that checkpoint, or is not under ``data_dir``.
     """
-    folder = path.resolve().parent
-    is_newest = all(other.name <= path.name for other in folder.glob("checkpoint_*"))
+    resolved = path.resolve()
+    folder = resolved.parent
+    is_newest = all(other.name <= resolved.name for other in folder.glob("checkpoint_*"))
     is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / env_name).resolve()
     return path.parent if is_newest and is_a_run_here else None
 

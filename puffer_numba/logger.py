@@ -243,9 +243,17 @@ def make_logger(config: Config, folder: Path, step: int = 0) -> MultiLogger:
 
     Raises:
         ImportError: an optional package is not installed; the message names the extra that brings it.
-        APIUsageError: a service cannot be used, or another process writes there.
-        OSError: ``folder`` cannot be written to.
+        APIUsageError: ``folder`` cannot be written to, or another process does that; a service cannot be used.
     """
+    try:
+        return _make_logger(config, folder, step)
+    except OSError as error:
+        raise APIUsageError(
+            f"cannot write to the run's folder {folder}: {error.strerror or error}; train.data_dir says where it goes."
+        ) from error
+
+
+def _make_logger(config: Config, folder: Path, step: int) -> MultiLogger:
     log = config.log
     loggers: list[Logger] = []
     with contextlib.ExitStack() as started:  # closes them again, where one of them cannot be started
@@ -269,7 +277,7 @@ def make_logger(config: Config, folder: Path, step: int = 0) -> MultiLogger:
 
 
 def _run_name(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}"
+    return "/".join(folder.resolve().parts[-2:])
 
 
 def _open_to_append(path: Path) -> TextIO:

@@ -123,6 +123,16 @@ def test_puffer_train_ends_in_one_line_and_exit_code_2(limit_files, tmp_path, ca
     assert line.endswith("File too large; none was saved before.")
 
 
+def test_a_disk_that_is_full_from_the_start_is_found_before_training(limit_files, tmp_path, capsys):
+    limit_files(100)
+    assert main(["train", "cartpole", f"--train.data-dir={tmp_path}"]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    run = only_run(tmp_path)
+    expected = f"puffer: cannot write to the run's folder {run}: File too large; train.data_dir says where it goes.\n"
+    assert output.err == expected
+
+
 def is_a_file(path):
     path.write_text("")
     return path
