@@ -32,6 +32,8 @@ RETURN = "environment/episode_return"
 IGNORED = ("train.seed", "train.data_dir", "train.checkpoint_interval", "log.")
 """Settings, or beginnings of their names, in which runs of one group may differ."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
+DASHES = ("-", "--", ":")
+"""Of the first groups, of those for which there is no colour left, and so on."""
 STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -294,9 +296,10 @@ def _draw_row(row: Sequence[Axes], environment: str, groups: Mapping[str, list[C
     unit, scale = _time_unit(longest)
     for k, (label, curves) in enumerate(groups.items()):
         count = f"{len(curves)} run{'s' * (len(curves) > 1)}"
-        name, color = f"{label} ({count})" if label else count, COLORS[k % len(COLORS)]
-        _draw(by_steps, [curve.steps for curve in curves], curves, color, textwrap.fill(name, 50))
-        _draw(by_time, [curve.seconds / scale for curve in curves], curves, color)
+        name = textwrap.fill(f"{label} ({count})" if label else count, 50)
+        look = {"color": COLORS[k % len(COLORS)], "linestyle": DASHES[k // len(COLORS) % len(DASHES)]}
+        _draw(by_steps, [curve.steps for curve in curves], curves, name, look)
+        _draw(by_time, [curve.seconds / scale for curve in curves], curves, name, look)
     by_steps.set_title(environment, loc="left", fontweight="bold")
     by_steps.set_xlabel("steps")
     by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -307,16 +310,16 @@ def _draw_row(row: Sequence[Axes], environment: str, groups: Mapping[str, list[C
     by_steps.legend()
 
 
-def _draw(axes: Axes, xs: Sequence[Floats], curves: Sequence[Curve], color: str, label: str | None = None) -> None:
+def _draw(axes: Axes, xs: Sequence[Floats], curves: Sequence[Curve], label: str, look: dict[str, Any]) -> None:
     ys = [curve.values for curve in curves]
     if len(curves) == 1:
-        axes.plot(xs[0], ys[0], color=color, linewidth=1.8, label=label)
+        axes.plot(xs[0], ys[0], linewidth=1.8, label=label, **look)
         return
     for x, y in zip(xs, ys, strict=True):
-        axes.plot(x, y, color=color, linewidth=0.6, alpha=0.5)
+        axes.plot(x, y, linewidth=0.6, alpha=0.5, **look)
     points, values = on_common_points(xs, ys)
-    axes.fill_between(points, values.min(0), values.max(0), color=color, alpha=0.2, linewidth=0)
-    axes.plot(points, values.mean(0), color=color, linewidth=2, label=label)
+    axes.fill_between(points, values.min(0), values.max(0), color=look["color"], alpha=0.2, linewidth=0)
+    axes.plot(points, values.mean(0), linewidth=2, label=label, **look)
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:
