@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
+from puffer_numba.runs import RUN
 
 FORMAT = 2
 WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
@@ -37,6 +38,10 @@ FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
 
 class CheckpointError(APIUsageError):
     """A checkpoint is missing, damaged, or does not fit."""
+
+
+class SaveError(OSError):
+    """A checkpoint could not be written; the message says why, and which is the last good one."""
 
 
 @dataclass
@@ -65,7 +70,11 @@ class Checkpoint:
 def save(
     path: str | Path, weights: Mapping[str, Tensor], arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]
 ) -> Path:
-    """Write a checkpoint folder at ``path``, replacing one that is there. It appears whole or not at all."""
+    """Write a checkpoint folder at ``path``, replacing one that is there. It appears whole or not at all.
+
+    Raises:
+        OSError: it could not be written. One that was there before still is.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
@@ -87,7 +96,11 @@ def save(
         if path.exists():
             replaced = path.parent / f".{path.name}.{os.getpid()}.old"
             path.rename(replaced)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except OSError:
+                replaced.rename(path)
+                raise
             shutil.rmtree(replaced)
         else:
             temporary.rename(path)
@@ -164,17 +177,36 @@ def _load(path: Path) -> Checkpoint:
 
 
 def new_run_dir(parent: Path) -> Path:
-    """Make a folder named after the present moment in ``parent``."""
-    parent.mkdir(parents=True, exist_ok=True)
+    """Make a folder named after the present moment in ``parent``.
+
+    Raises:
+        APIUsageError: no folder can be made there.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    for suffix in ["", *(f"-{k}" for k in range(2, 1000))]:
-        path = parent / (stamp + suffix)
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ["", *(f"-{k}" for k in range(2, 1000))]:
+            path = parent / (stamp + suffix)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise APIUsageError(
+            f"cannot make the run's folder in {parent}: {error.strerror}; train.data_dir says where it goes."
+        ) from error
     raise APIUsageError(f"{parent} has a thousand runs of {stamp}.")
+
+
+def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | None:
+    """The run's folder in which training goes on from the checkpoint at ``path``; None where it needs a new one.
+
+    It needs one if the run went on after that checkpoint, or is not under ``data_dir``.
+    """
+    resolved = path.resolve()
+    folder = resolved.parent
+    is_newest = all(other.name <= resolved.name for other in folder.glob("checkpoint_*"))
+    is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / env_name).resolve()
+    return path.parent if is_newest and is_a_run_here else None
 
 
 def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:

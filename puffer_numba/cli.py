@@ -6,10 +6,13 @@ or run a policy import torch.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
@@ -23,6 +26,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
   puffer play NAME                play an environment with the keyboard
+  puffer plot RUN... [OPTIONS]    draw learning curves
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer profile NAME [OPTIONS]   see where a training step spends its time
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
@@ -36,7 +40,7 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "play", "bench", "profile", "autotune", "check", "list")
+COMMANDS = ("train", "eval", "play", "plot", "bench", "profile", "autotune", "check", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
-        return int(import_module(f"puffer_numba.commands.{command}").run(rest))
+        with _warnings_in_one_line():
+            return int(import_module(f"puffer_numba.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
         if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all say the same
             print(f"puffer: {error}", file=sys.stderr)
@@ -60,3 +65,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         # Everything is saved and closed. Python would spend most of a second on taking torch and Numba down.
         os._exit(130)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """This library's warnings without file and line of code, which are for those who call it from Python."""
+    usual, here = warnings.formatwarning, str(Path(__file__).parent)
+
+    def one_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if filename.startswith(here):
+            return f"puffer: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

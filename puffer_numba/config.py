@@ -203,6 +203,20 @@ class LogConfig:
     """Seconds between two updates of the dashboard and the logs."""
     tensorboard: bool = True
     """Write TensorBoard events into the run's folder."""
+    jsonl: bool = False
+    """Write metrics.jsonl into the run's folder: one JSON object for each update."""
+    wandb: bool = False
+    """Log to Weights & Biases; WANDB_MODE=offline writes into the run's folder only."""
+    wandb_project: str | None = None
+    """Project of Weights & Biases; None: that of the variable WANDB_PROJECT, or puffer_numba."""
+    wandb_group: str | None = None
+    """Group of runs, in Weights & Biases."""
+    neptune: bool = False
+    """Log to Neptune; NEPTUNE_MODE=offline writes to the disk only."""
+    neptune_project: str | None = None
+    """Project of Neptune, as workspace/name; None: that of the variable NEPTUNE_PROJECT."""
+    tag: str | None = None
+    """Tag of the run, in Weights & Biases and Neptune."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""

@@ -11,6 +11,7 @@ The trainer itself, for loops of one's own, is `puffer_numba.trainer.PuffeRL`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from puffer_numba.config import Config
 from puffer_numba.dashboard import Dashboard, make_dashboard
 from puffer_numba.evaluation import evaluate as eval
 from puffer_numba.load import load_config, load_env
-from puffer_numba.logger import CSVLogger, Logger, MultiLogger, TensorBoardLogger
+from puffer_numba.logger import make_logger
 from puffer_numba.models import load_policy
 from puffer_numba.trainer import NonFiniteError, PuffeRL
 
@@ -53,7 +54,7 @@ def train(
 
     Raises:
         APIUsageError: a name, setting or checkpoint that cannot be used.
-        ImportError: TensorBoard is wanted but not installed.
+        ImportError: a logger is wanted that is not installed.
     """
     trainer = make_trainer(env_name, overrides, config=config, resume_from=resume_from, dashboard=dashboard)
     return run(trainer, save=save)
@@ -80,6 +81,9 @@ def make_trainer(
     trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world)
     if path is not None:
         trainer.load_checkpoint(path)
+        run_dir = checkpoint.run_to_continue(path, config.env_name, config.train.data_dir)
+        if run_dir is not None:
+            trainer.run_dir = run_dir
     return trainer
 
 
@@ -87,29 +91,43 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
     """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure.
 
     Raises:
+        APIUsageError: the run's folder cannot be made, or a logger not be started; found before training starts.
         NonFiniteError: a loss or gradient is not finite; the message names the last good checkpoint.
+        SaveError: the last checkpoint could not be written; the message says which is the last good one.
     """
-    config = trainer.config
     try:
-        if save and trainer.world.is_first:
-            trainer.logger = run_logger(trainer.run_dir, config.log.tensorboard)
-        trainer.learn()
-    except NonFiniteError as error:
-        is_good = all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
-        last = trainer.save_checkpoint(together=False) if save and is_good else trainer.last_checkpoint
-        save = False
-        raise NonFiniteError(f"{error} The last good checkpoint: {last or 'none'}") from error
+        if save:
+            if trainer.world.is_first:
+                trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
+            _learn_and_save(trainer)
+        else:
+            trainer.learn()
     finally:
-        if save and trainer.global_step > 0:  # after Ctrl-C other processes may be anywhere, and cannot take part
-            trainer.save_checkpoint(together=trainer.finished)
         trainer.close()
     distributed.leave()
     return trainer
 
 
-def run_logger(folder: Path, tensorboard: bool) -> Logger:
-    """metrics.csv in ``folder``, and TensorBoard events beside it where wanted."""
-    loggers: list[Logger] = [CSVLogger(folder / "metrics.csv")]
-    if tensorboard:
-        loggers.append(TensorBoardLogger(folder))
-    return MultiLogger(loggers)
+def _learn_and_save(trainer: PuffeRL) -> None:
+    """Train, and save a checkpoint whatever happens. Of two failures, the first is passed on."""
+    try:
+        trainer.learn()
+    except NonFiniteError as error:
+        is_good = all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
+        last = _save_alone(trainer) if is_good else trainer.last_checkpoint
+        raise NonFiniteError(f"{error} The last good checkpoint: {last or 'none'}") from error
+    except Exception:
+        try:
+            _save_alone(trainer)
+        except checkpoint.SaveError as error:
+            warnings.warn(str(error), stacklevel=2)
+        raise
+    except BaseException:  # Ctrl-C
+        _save_alone(trainer)
+        raise
+    trainer.save_checkpoint()
+
+
+def _save_alone(trainer: PuffeRL) -> Path | None:
+    """Other processes may be anywhere, and cannot take part."""
+    return trainer.save_checkpoint(together=False) if trainer.global_step > 0 else None

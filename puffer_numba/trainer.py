@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -596,7 +597,7 @@ class PuffeRL:
         config = self.config.train
         interval = config.checkpoint_interval
         if interval and self.global_step - self._last_checkpoint_step >= interval:
-            self.save_checkpoint()
+            self._save_or_warn()
         is_due = self.finished or time.perf_counter() - self._last_log >= self.config.log.interval
         if not (is_due and self.world.is_first):
             return None
@@ -678,6 +679,10 @@ class PuffeRL:
             self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
         return self._run_dir
 
+    @run_dir.setter
+    def run_dir(self, path: Path) -> None:
+        self._run_dir = path
+
     def save_checkpoint(self, together: bool = True) -> Path | None:
         """Save everything needed to evaluate and to go on. See `puffer_numba.checkpoint`.
 
@@ -687,14 +692,31 @@ class PuffeRL:
 
         Returns:
             The checkpoint's folder; None where another process has written it.
+
+        Raises:
+            SaveError: it could not be written; those before it are as they were.
         """
         self._last_checkpoint_step = self.global_step
         state = resume.trainer_state(self, together)
         if not self.world.is_first:
             return None
         path = self.run_dir / f"checkpoint_{self.global_step:012d}"
-        self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *state)
+        try:
+            self.last_checkpoint = checkpoint.save(path, self.policy.state_dict(), *state)
+        except OSError as error:
+            last = (
+                f"the last good checkpoint is {self.last_checkpoint}"
+                if self.last_checkpoint
+                else "none was saved before"
+            )
+            raise checkpoint.SaveError(f"cannot save {path}: {error.strerror or error}; {last}.") from error
         return self.last_checkpoint
+
+    def _save_or_warn(self) -> None:
+        try:
+            self.save_checkpoint()
+        except checkpoint.SaveError as error:
+            warnings.warn(f"{error} Training goes on.", stacklevel=2)
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
@@ -703,6 +725,7 @@ class PuffeRL:
             CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
         """
         resume.restore_trainer(self, checkpoint.load(path))
+        self.last_checkpoint = Path(path)
 
     def start_clock(self) -> None:
         """Measure speed and time from now."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,14 @@ def run_python(tmp_path: Path) -> Callable[..., Process]:
         return done
 
     return run
+
+
+@pytest.fixture
+def limit_files() -> Iterator[Callable[[int], None]]:
+    """``limit_files(size)``: until the test ends, this process can make no file larger than ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # Some shells and CI runners start their background jobs with Ctrl-C ignored, and children inherit that; those of the

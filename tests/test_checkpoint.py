@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import checkpoint, pufferl
+from puffer_numba import checkpoint, pufferl, runs
 from puffer_numba.checkpoint import CheckpointError
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
@@ -77,6 +78,34 @@ def test_latest_and_a_runs_folder_stand_for_the_newest_checkpoint(tmp_path):
     assert checkpoint.find(trainer.run_dir, "cartpole", "elsewhere").name == names[-1]
     exact = trainer.run_dir / names[0]
     assert checkpoint.find(exact, "cartpole", "elsewhere") == exact
+
+
+def rows(run_dir):
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def test_a_resumed_run_goes_on_in_its_folder(tmp_path):
+    overrides = {**BASE, "train.data_dir": str(tmp_path), "train.total_timesteps": 3 * STEPS, "log.interval": 0.0}
+    first = pufferl.train("cartpole", overrides)
+    run_id = runs.read(first.run_dir)["id"]
+    overrides["train.total_timesteps"] = 5 * STEPS
+    second = pufferl.train("cartpole", overrides, resume_from="latest")
+    assert second.run_dir == first.run_dir
+    assert rows(first.run_dir) == [k * STEPS for k in (1, 2, 3, 4, 5)]
+    assert runs.read(first.run_dir) == {"id": run_id, "config": second.config.to_dict()}
+
+
+def test_a_run_resumed_from_an_older_checkpoint_or_to_another_place_has_a_folder_of_its_own(tmp_path):
+    overrides = {**BASE, "train.data_dir": str(tmp_path / "here"), "train.total_timesteps": 4 * STEPS}
+    first = pufferl.train("cartpole", {**overrides, "train.checkpoint_interval": 2 * STEPS})
+    older, newest = sorted(first.run_dir.glob("checkpoint_*"))
+    branch = pufferl.train("cartpole", overrides, resume_from=older)
+    overrides |= {"train.data_dir": str(tmp_path / "there"), "train.total_timesteps": 5 * STEPS}
+    away = pufferl.train("cartpole", overrides, resume_from=newest)
+    assert len({first.run_dir, branch.run_dir, away.run_dir}) == 3
+    assert away.run_dir.is_relative_to(tmp_path / "there")
+    assert rows(away.run_dir) == [5 * STEPS]
 
 
 def test_runs_started_at_once_have_folders_of_their_own(tmp_path):

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from puffer_numba.cli import main
+from puffer_numba import cli
+from puffer_numba.cli import COMMANDS, main
 
 QUICK = [
     "--train.total-timesteps", "2048", "--env.num-envs", "16", "--train.horizon", "32", "--log.no-tensorboard",
@@ -51,7 +53,7 @@ def trained(tmp_path, monkeypatch, capsys):
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "bench", "profile", "autotune", "check", "list"):
+    for command in COMMANDS:
         assert f"puffer {command}" in text
     assert main([]) == 2
 
@@ -66,7 +68,7 @@ def test_help_of_train_shows_the_environments_parameters(capsys):
     assert "Step size of the optimizer" in text
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "bench", "profile", "autotune", "check", "list"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "play"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -82,7 +84,7 @@ def test_every_command_has_help(command, capsys):
             "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, play, bench, profile, autotune, check, list"),
+        (["frobnicate"], f"no command 'frobnicate'; there are {', '.join(COMMANDS)}."),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
@@ -318,6 +320,15 @@ def test_ctrl_c_saves_and_leaves_within_a_second(tmp_path):
     assert len(checkpoints) == 1
     assert seconds < (1 if (os.cpu_count() or 1) > 1 and os.getloadavg()[0] < 1.5 else 3)
     assert main(["eval", "cartpole", "--episodes", "2", "--data-dir", str(tmp_path)]) == 0
+
+
+def test_warnings_of_this_library_are_one_line():
+    with cli._warnings_in_one_line():
+        ours = warnings.formatwarning("the disk is full.", UserWarning, cli.__file__, 12)
+        others = warnings.formatwarning("old", UserWarning, os.__file__, 12)
+    assert ours == "puffer: the disk is full.\n"
+    assert others.startswith(f"{os.__file__}:12: UserWarning: old")
+    assert ours not in warnings.formatwarning("the disk is full.", UserWarning, cli.__file__, 12)
 
 
 def test_running_the_module_is_the_same_command():
