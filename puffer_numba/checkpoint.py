@@ -197,6 +197,18 @@ def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
     return found
 
 
+def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoint:
+    """Find and read a checkpoint of the environment ``env_name``; arguments as for `find`.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it is another environment's.
+    """
+    saved = load(find(which, env_name, data_dir))
+    if saved.config.env_name != env_name:
+        raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+    return saved
+
+
 def newest(folder: Path) -> Path | None:
     """The checkpoint most recently written in ``folder`` or a folder in it; None where there is none."""
     found = [*folder.glob(f"checkpoint_*/{DATA}"), *folder.glob(f"*/checkpoint_*/{DATA}")]

@@ -22,6 +22,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer list                     the environments there are
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
+  puffer export NAME [OPTIONS]    write a trained policy to a file that runs without this library: ONNX, TorchScript
   puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
@@ -35,7 +36,7 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "play", "bench", "autotune", "check", "list")
+COMMANDS = ("train", "eval", "export", "play", "bench", "autotune", "check", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

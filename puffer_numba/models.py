@@ -121,7 +121,7 @@ class MLP(nn.Module):
         return torch.cat([logits, params[:, self.num_masked :]], -1)
 
     def _with_log_std(self, params: Tensor) -> Tensor:
-        return torch.cat([params, self.log_std.expand(len(params), -1)], -1) if self.has_log_std else params
+        return torch.cat([params, self.log_std.expand(params.shape[0], -1)], -1) if self.has_log_std else params
 
 
 class LSTM(nn.Module):

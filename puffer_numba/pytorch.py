@@ -161,6 +161,7 @@ class CategoricalActions:
         self.num_params = int(sizes.sum())
         self._splits = self.sizes.tolist()
         self._start = np.asarray(space.start, np.int64) if np.any(space.start) else None
+        self._first = None if self._start is None else torch.tensor(self._start)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: counted from the space's own start."""
@@ -173,10 +174,11 @@ class CategoricalActions:
         rows = len(log_probs)
         sample_categorical(_float_array(params), self.sizes, stream, actions.reshape(rows, len(self.sizes)), log_probs)
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row."""
-        best = [logits.argmax(-1) for logits in params.split(self._splits, -1)]
-        return torch.stack(best, -1).reshape(-1, *self.shape).cpu().numpy()
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it."""
+        best = torch.stack([logits.argmax(-1) for logits in params.split(self._splits, -1)], -1)
+        best = best.reshape(-1, *self.shape)
+        return best if self._first is None else best + self._first.to(params.device)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""
@@ -206,6 +208,7 @@ class GaussianActions:
         self.size = self.num_log_stds = int(np.prod(space.shape))
         self.num_params = 2 * self.size
         self._low, self._high, self._dtype = space.low, space.high, space.dtype
+        self._bounds = torch.tensor(space.low), torch.tensor(space.high)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: inside the box, in its dtype."""
@@ -217,9 +220,10 @@ class GaussianActions:
         """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
         sample_gaussian(_float_array(params), stream, actions.reshape(len(log_probs), self.size), log_probs)
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row: the mean."""
-        return params[:, : self.size].reshape(-1, *self.shape).float().cpu().numpy()
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it: the mean, inside the box."""
+        low, high = (bound.to(params.device) for bound in self._bounds)
+        return params[:, : self.size].reshape(-1, *self.shape).to(low.dtype).clamp(low, high)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""
@@ -270,11 +274,11 @@ class HybridActions:
         self._continuous.sample(continuous, stream, actions[:, self._count :], densities)
         log_probs += densities
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row."""
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it."""
         discrete, continuous = self._split(params)
         choices, means = self._discrete.mode(discrete), self._continuous.mode(continuous)
-        return np.concatenate([choices.astype(means.dtype), means], -1)
+        return torch.cat([choices.to(means.dtype), means], -1)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""

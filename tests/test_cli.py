@@ -51,7 +51,7 @@ def trained(tmp_path, monkeypatch, capsys):
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "bench", "autotune", "check", "list"):
+    for command in ("train", "eval", "export", "bench", "autotune", "check", "list"):
         assert f"puffer {command}" in text
     assert main([]) == 2
 
@@ -66,7 +66,7 @@ def test_help_of_train_shows_the_environments_parameters(capsys):
     assert "Step size of the optimizer" in text
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "bench", "autotune", "check", "list"])
+@pytest.mark.parametrize("command", ["train", "eval", "export", "bench", "autotune", "check", "list"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -82,7 +82,7 @@ def test_every_command_has_help(command, capsys):
             "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, play, bench, autotune, check, list"),
+        (["frobnicate"], "no command 'frobnicate'; there are train, eval, export, play, bench, autotune, check, list"),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
@@ -108,6 +108,12 @@ def test_every_command_has_help(command, capsys):
         (["train", "cartpole", "--resume", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--data-dir", "nowhere"], "no checkpoint of 'cartpole' under nowhere"),
+        (["export", "cartpol"], "Did you mean 'cartpole'?"),
+        (
+            ["export", "cartpole", "--output", "p.h5"],
+            "cannot export to p.h5; expected a name that ends in .onnx, .pt2, .pt",
+        ),
+        (["export", "cartpole", "--output", "p.pt", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["bench"], "Registered: acrobot, bandit, blackjack"),
         (["bench", "cartpole", "--num-envs", "1,many"], "--num-envs is '1,many'"),
         (["autotune"], "needs the name of an environment: "),
