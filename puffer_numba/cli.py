@@ -23,6 +23,8 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
   puffer export NAME [OPTIONS]    write a trained policy to a file that runs without this library: ONNX, TorchScript
+  puffer push NAME REPO_ID        upload a trained policy to the Hugging Face Hub
+  puffer pull REPO_ID             download one
   puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
@@ -36,7 +38,7 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "export", "play", "bench", "autotune", "check", "list")
+COMMANDS = ("train", "eval", "export", "push", "pull", "play", "bench", "autotune", "check", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

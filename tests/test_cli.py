@@ -51,7 +51,7 @@ def trained(tmp_path, monkeypatch, capsys):
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "export", "bench", "autotune", "check", "list"):
+    for command in ("train", "eval", "export", "push", "pull", "bench", "autotune", "check", "list"):
         assert f"puffer {command}" in text
     assert main([]) == 2
 
@@ -66,7 +66,7 @@ def test_help_of_train_shows_the_environments_parameters(capsys):
     assert "Step size of the optimizer" in text
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "export", "bench", "autotune", "check", "list"])
+@pytest.mark.parametrize("command", ["train", "eval", "export", "push", "pull", "bench", "autotune", "check", "list"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -82,7 +82,10 @@ def test_every_command_has_help(command, capsys):
             "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, export, play, bench, autotune, check, list"),
+        (
+            ["frobnicate"],
+            "no command 'frobnicate'; there are train, eval, export, push, pull, play, bench, autotune, check, list",
+        ),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
@@ -108,6 +111,11 @@ def test_every_command_has_help(command, capsys):
         (["train", "cartpole", "--resume", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
         (["eval", "cartpole", "--data-dir", "nowhere"], "no checkpoint of 'cartpole' under nowhere"),
+        (["push", "cartpol", "me/cartpole"], "Did you mean 'cartpole'?"),
+        (["push", "cartpole"], "REPO_ID The repository, such as me/cartpole"),
+        (["push", "cartpole", "me/cartpole", "--checkpoint", "nowhere"], "no checkpoint at nowhere"),
+        (["pull"], "REPO_ID The repository, such as me/cartpole"),
+        (["pull", "not/a/name"], "no repository can be called 'not/a/name'; expected a name such as me/cartpole."),
         (["export", "cartpol"], "Did you mean 'cartpole'?"),
         (
             ["export", "cartpole", "--output", "p.h5"],
