@@ -20,7 +20,7 @@ class Export:
     action, the parameters that actions are drawn from, the value, and the next state.
     """
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Name of the environment."""
     output: Path = Path("policy.onnx")
     """The file: .onnx (needs the extra onnx); .pt2, torch.export's; or .pt, TorchScript, which PyTorch has
@@ -44,5 +44,5 @@ def run(args: list[str]) -> int:
         for name, description in arrays.items():
             print(f"  {kind:8}{name}: {description}")
     difference = f"{result.difference:.1g} of the largest"
-    print(f"the same as the policy's, but for {difference}, on {result.samples} observations")
+    print(f"differs from the policy by at most {difference}, on {result.samples} observations")
     return 0

@@ -18,7 +18,7 @@ class Push:
     The token is that of `hf auth login` or of the variable HF_TOKEN; HF_ENDPOINT names another server.
     """
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Name of the environment."""
     repo_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO_ID")]
     """The repository, such as me/cartpole; it is made if there is none."""
