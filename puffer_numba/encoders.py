@@ -211,7 +211,7 @@ class StructuredEncoder(nn.Module):
             self.normalizer = RunningNormalizer((sum(encoders[k].num_features for k in self._numbers),))
 
     def forward(self, observations: Observations) -> Tensor:
-        """``(rows, num_features)`` float32 from flat ``observations (rows, *shape)``, uncast."""
+        """``(rows, num_features)`` float32 from ``observations``: flat, uncast, ``(rows, *shape)``; or their leaves."""
         parts = self._parts(observations)
         numbers = [self.encoders[k](parts[k]) for k in self._numbers]
         if self.normalizer is not None:

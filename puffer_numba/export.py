@@ -5,7 +5,7 @@ The file makes one step of the policy, for a batch of any size. Its inputs:
 - ``observation``: ``(batch, *shape)``, in the dtype of the environment's observation space. Where that is a Dict, Tuple
   or OneOf, there is an input for each array in it instead, named as Python would reach it:
   ``observation['camera'][0]``. A Text is the numbers of its letters, padded with the number of letters that there are;
-  a OneOf has its index, and zeros for the parts that were not chosen.
+  a OneOf has ``observation.index``, and zeros for the parts that were not chosen.
 - ``state``, where the policy has a memory: ``(batch, 2, hidden_size)`` float32, zeros where an episode begins.
 
 Its outputs:
@@ -24,6 +24,7 @@ checkpoint and library version.
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import logging
@@ -124,7 +125,7 @@ def export_policy(
     """Write any policy that the trainer takes, as `export` does.
 
     Args:
-        policy: on the CPU.
+        policy: is left as it is, on its device and in training.
         env: what it acts in; the policy plays there, so that its outputs can be compared.
         normalizer: of its observations, or None.
         metadata: to be written too.
@@ -158,7 +159,8 @@ class StandalonePolicy(nn.Module):
 
     def __init__(self, policy: nn.Module, normalizer: RunningNormalizer | None, env: PufferEnv) -> None:
         super().__init__()
-        self.policy, self.normalizer = policy.eval(), normalizer
+        self.policy: Any = copy.deepcopy(policy).cpu().eval()
+        self.normalizer = None if normalizer is None else copy.deepcopy(normalizer).cpu()
         self.distribution = action_distribution(env.single_action_space)
         self.flat_shape = env.single_observation_space.shape
         self.leaves = _leaves(env)
@@ -219,8 +221,8 @@ def _samples(policy: StandalonePolicy, env: PufferEnv) -> tuple[Arrays, Arrays]:
     inputs = {leaf.path: _part(flat, leaf) for leaf in policy.leaves}
     state = []
     if policy.recurrent:
-        shape = (len(flat), 2, int(policy.policy.hidden_size))  # type: ignore[arg-type]
-        inputs["state"] = rng.uniform(-1, 1, shape).astype(np.float32)
+        shape = policy.policy.initial_state(len(flat)).transpose(0, 1).shape
+        inputs["state"] = rng.uniform(-1, 1, tuple(shape)).astype(np.float32)
         state = [torch.from_numpy(inputs["state"]).transpose(0, 1)]
     params, value, *after = policy.step(torch.from_numpy(flat), *state)
     tensors = [policy.distribution.mode(params), params, value, *[s.transpose(0, 1) for s in after]]

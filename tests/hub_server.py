@@ -37,6 +37,7 @@ class Hub(ThreadingHTTPServer):
     Attributes:
         users: by token.
         repositories: by name.
+        full: whether it takes no more files.
         requests: method and path of each, in order.
     """
 
@@ -50,6 +51,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.full = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -158,6 +160,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, {"transfer": "basic", "objects": objects})
 
     def upload(self, digest: str) -> None:
+        if self.server.full:
+            self.answer(403, b"", {"X-Error-Message": "no space left"})
+            return
         assert hashlib.sha256(self.body).hexdigest() == digest
         self.server.blobs[digest] = self.body
         self.answer(200, b"")

@@ -284,7 +284,9 @@ class OwnPolicy(nn.Module):
 
 def test_a_policy_of_ones_own(tmp_path):
     env = vector.make(Numbers, num_envs=4, backend="serial")
-    result = export_policy(OwnPolicy(env), env, tmp_path / "policy.pt", metadata={"author": "me"})
+    policy = OwnPolicy(env)
+    result = export_policy(policy, env, tmp_path / "policy.pt", metadata={"author": "me"})
+    assert policy.training  # as it was
     assert list(result.inputs) == ["observation['a']", "observation['b']"]
     author = {"author": ""}
     with pytest.warns(DeprecationWarning, match="torch.jit.load"):

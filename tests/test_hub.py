@@ -203,6 +203,13 @@ def test_anothers_namespace_is_refused(server, saved):
         push_to_hub(saved, "you/cartpole", token="secret", episodes=1)
 
 
+def test_a_refused_file_is_named(server, saved):
+    server.full = True
+    with pytest.raises(HubError, match=r"Error while uploading '\w+\.safetensors' to the Hub\. .*no space left"):
+        push_to_hub(saved, "me/cartpole", token="secret", episodes=1)
+    assert list(server.repositories["me/cartpole"].files) == [".gitattributes"]
+
+
 def test_a_damaged_checkpoint_is_not_pushed(server, saved, tmp_path, no_evaluation):
     shutil.copytree(saved, tmp_path / "damaged")
     os.truncate(tmp_path / "damaged" / "weights.safetensors", 100)
