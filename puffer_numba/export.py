@@ -32,6 +32,7 @@ import math
 import os
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -372,6 +373,11 @@ def _write_torchscript(
 ) -> None:
     with _silence(), torch.no_grad():
         torch.jit.save(torch.jit.trace(policy, example), path, _extra_files=dict(metadata))
+    with zipfile.ZipFile(path) as archive:  # its stack traces are left out, as below
+        records = {name: archive.read(name) for name in archive.namelist() if not name.endswith(".debug_pkl")}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
 
 
 def _open_torchscript(path: Path) -> Run:
@@ -398,7 +404,10 @@ def _format_of(path: Path) -> Format:
 def _program(policy: StandalonePolicy, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     batch = torch.export.Dim("batch")
     with torch.no_grad():
-        return torch.export.export(policy, example, dynamic_shapes=(tuple({0: batch} for _ in example),))
+        program = torch.export.export(policy, example, dynamic_shapes=(tuple({0: batch} for _ in example),))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it would tell everyone how folders are called here
+    return program
 
 
 def _named(module: Callable[..., tuple[Tensor, ...]]) -> Run:

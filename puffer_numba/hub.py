@@ -190,6 +190,8 @@ def _plain_errors(repo_id: str, endpoint: str) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         message = _first_line(error.server_message or error)
         raise HubError(f"{endpoint} answered {error.response.status_code}: {message}") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise HubError(_first_line(error)) from error
     except (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:  # type: ignore[attr-defined]
         raise HubError(f"cannot reach {endpoint}: {_first_line(error)}") from error
     except (RuntimeError, ValueError) as error:  # around what went wrong with one file

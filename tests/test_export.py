@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import zipfile
 
 import gymnasium
 import numpy as np
@@ -215,6 +216,20 @@ def test_metadata_tells_what_the_policy_is_for(suffix, runs, onnx_file, tmp_path
     assert (found["checkpoint"], found["steps"]) == (f"{saved.parent.name}/{saved.name}", "256")
     digest = hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest()
     assert found["weights_sha256"] == digest
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_no_folder_of_this_machine_is_named(suffix, tmp_path):
+    """PyTorch would write the stack trace of each operation into the file."""
+    env, policy, _ = make("memory", lstm=True)
+    file = tmp_path / f"policy{suffix}"
+    export_policy(policy, env, file)
+    contents = [file.read_bytes()]
+    if suffix != ".onnx":
+        with zipfile.ZipFile(file) as archive:
+            contents = [archive.read(name) for name in archive.namelist()]
+    for folder in (puffer_numba.__path__[0], torch.__path__[0], str(tmp_path)):
+        assert not [content for content in contents if folder.encode() in content]
 
 
 def test_inputs_are_named_as_python_would_reach_them(tmp_path):

@@ -198,6 +198,17 @@ def test_what_cannot_be_pushed_fails_before_anything_is_done(repo_id, arguments,
     assert server.repositories == {}
 
 
+def test_offline_mode_is_respected(server, saved, tmp_path, no_evaluation, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for act in (
+        lambda: push_to_hub(saved, "me/cartpole", token="secret"),
+        lambda: pull_from_hub("me/x", tmp_path / "x"),
+    ):
+        with pytest.raises(HubError, match=r"^Cannot reach http.*: offline mode is enabled"):
+            act()
+    assert server.requests == []
+
+
 def test_anothers_namespace_is_refused(server, saved):
     with pytest.raises(HubError, match=r'answered 403: You don\'t have the rights .* namespace "you"'):
         push_to_hub(saved, "you/cartpole", token="secret", episodes=1)
