@@ -51,7 +51,7 @@ def push_to_hub(
         checkpoint: folder of a checkpoint, or of a run, which stands for the newest in it.
         repo_id: ``me/cartpole``; without ``me/``, one of the token's owner.
         token: one that may write; by default that of ``HF_TOKEN`` or of ``hf auth login``.
-        private: whether a repository that is made now is to be private.
+        private: whether a repository that is made now is to be private; else it is as the owner's settings have it.
         episodes: fresh ones, from which the score is measured.
         deterministic: measure the likeliest actions instead of drawn ones.
         seed: of environments and actions while measuring.
@@ -62,8 +62,8 @@ def push_to_hub(
 
     Raises:
         MissingExtra: huggingface_hub is not installed.
-        HubError: there is no token, or it is not accepted; the server cannot be reached, or refuses. Both before the
-            policy is measured.
+        HubError: there is no token, the server does not accept it, or cannot be reached, all of which is found before
+            the policy is measured; or the server refuses the files.
         CheckpointError: the checkpoint is missing or damaged.
     """
     api = _api(token, endpoint)
@@ -75,7 +75,7 @@ def push_to_hub(
         api.whoami()
     result = evaluate(saved.config.env_name, saved.path, episodes=episodes, deterministic=deterministic, seed=seed)
     with _plain_errors(repo_id, api.endpoint):
-        full_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        full_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
         card = model_card(saved, result, full_id, deterministic)
         return _commit(api, full_id, saved, card)
 
