@@ -194,7 +194,8 @@ class StandalonePolicy(nn.Module):
         """What the policy makes of flat observations ``(rows, *shape)``, or of the parts that its encoder takes."""
         if self.normalizer is not None:
             observations = self.normalizer(observations)
-        return getattr(self.policy, "forward_eval", self.policy)(observations, *state)
+        params, value, *after = getattr(self.policy, "forward_eval", self.policy)(observations, *state)
+        return params, value.reshape(-1), *after
 
     def _joined(self, parts: tuple[Tensor, ...]) -> Tensor:
         """Flat observations from parts of one dtype."""

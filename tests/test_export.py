@@ -302,6 +302,7 @@ def test_a_policy_of_ones_own(tmp_path):
     policy = OwnPolicy(env)
     result = export_policy(policy, env, tmp_path / "policy.pt", metadata={"author": "me"})
     assert policy.training  # as it was
+    assert result.outputs["value"] == "float32 (batch)"
     assert list(result.inputs) == ["observation['a']", "observation['b']"]
     author = {"author": ""}
     with pytest.warns(DeprecationWarning, match="torch.jit.load"):
