@@ -184,7 +184,7 @@ class PPO:
         params, _ = actor.act(torch.from_numpy(observations), np.ones(rows, np.bool_))
         distribution = trainer.distribution
         if deterministic:
-            actions = distribution.to_env(distribution.mode(params))
+            actions = distribution.mode(params).cpu().numpy()
         else:
             drawn = np.zeros((rows, *distribution.shape), trainer.rollout.actions.dtype)
             distribution.sample(params, self._stream, drawn, np.zeros(rows, np.float32))

@@ -218,15 +218,31 @@ def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
         CheckpointError: there is none.
     """
     if str(which) != "latest":
-        path = Path(which)
-        if path.is_dir() and not (path / DATA).exists():
-            return newest(path) or path
-        return path
+        return newest_of_run(Path(which))
     root = Path(data_dir) / env_name
     found = newest(root)
     if found is None:
         raise CheckpointError(f"no checkpoint of {env_name!r} under {root}; train one, or give its path.")
     return found
+
+
+def newest_of_run(path: Path) -> Path:
+    """The newest checkpoint in a run's folder; ``path`` itself where it is something else, a checkpoint for example."""
+    if path.is_dir() and not (path / DATA).exists():
+        return newest(path) or path
+    return path
+
+
+def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoint:
+    """Find and read a checkpoint of the environment ``env_name``; arguments as for `find`.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it is another environment's.
+    """
+    saved = load(find(which, env_name, data_dir))
+    if saved.config.env_name != env_name:
+        raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+    return saved
 
 
 def newest(folder: Path) -> Path | None:

@@ -25,6 +25,9 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer list                     the environments there are
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
+  puffer export NAME [OPTIONS]    write a trained policy to a file that runs without this library: ONNX, TorchScript
+  puffer push NAME REPO_ID        upload a trained policy to the Hugging Face Hub
+  puffer pull REPO_ID             download one
   puffer play NAME                play an environment with the keyboard
   puffer plot RUN... [OPTIONS]    draw learning curves
   puffer bench NAME... [OPTIONS]  measure steps per second
@@ -40,7 +43,20 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "play", "plot", "bench", "profile", "autotune", "check", "list")
+COMMANDS = (
+    "train",
+    "eval",
+    "export",
+    "push",
+    "pull",
+    "play",
+    "plot",
+    "bench",
+    "profile",
+    "autotune",
+    "check",
+    "list",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ Structured observations (emulated Dicts, Tuples and so on) are taken apart by a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ MOST_EMBEDDED = 2**16
 EMBEDDING_SIZE = 32
 LEAST_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
 
+Observations = Tensor | Sequence[Tensor]
+"""What a `StructuredEncoder` takes: flat observations ``(rows, *shape)``, or ``(rows, *shape)`` for each leaf."""
+
 
 class BoxEncoder(nn.Module):
     """Flattens numbers to float32. Integers are divided by the largest that their space has, where it is bounded.
@@ -37,7 +41,7 @@ class BoxEncoder(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """``(rows, num_features)`` float32 from ``observations (rows, *shape)``."""
-        x = observations.reshape(len(observations), self.num_features)
+        x = observations.reshape(-1, self.num_features)
         if x.dtype != torch.float32:
             x = x.float()
         return x * self.scale if self.scale != 1.0 else x
@@ -134,13 +138,14 @@ class OneHotEncoder(nn.Module):
     def __init__(self, space: Any) -> None:
         super().__init__()
         low, most = _components(space)
-        self.num_features = len(low) * most
+        self.components = len(low)
+        self.num_features = self.components * most
         self.register_buffer("low", low, persistent=False)
         self.register_buffer("choices", torch.arange(most), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
         """``(rows, num_features)`` float32 from ``values (rows, *shape)``; no feature for a value out of bounds."""
-        indices = values.reshape(len(values), len(self.low), 1).long() - self.low[:, None]
+        indices = values.reshape(-1, self.components, 1).long() - self.low[:, None]
         return (indices == self.choices).flatten(1).float()
 
 
@@ -153,12 +158,13 @@ class EmbeddingEncoder(nn.Module):
         super().__init__()
         low, most = _components(space)
         self.table = nn.Embedding(most, EMBEDDING_SIZE)
-        self.num_features = len(low) * EMBEDDING_SIZE
+        self.components = len(low)
+        self.num_features = self.components * EMBEDDING_SIZE
         self.register_buffer("low", low, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
         """``(rows, num_features)`` float32 from ``values (rows, *shape)``."""
-        indices = values.reshape(len(values), len(self.low)).long() - self.low
+        indices = values.reshape(-1, self.components).long() - self.low
         # The zeros of absent agents, and of what a OneOf has not chosen, can be out of bounds.
         return self.table(indices.clamp(0, self.table.num_embeddings - 1)).flatten(1)
 
@@ -205,15 +211,15 @@ class StructuredEncoder(nn.Module):
         if normalize and self._numbers:
             self.normalizer = RunningNormalizer((sum(encoders[k].num_features for k in self._numbers),))
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """``(rows, num_features)`` float32 from flat ``observations (rows, *shape)``, uncast."""
+    def forward(self, observations: Observations) -> Tensor:
+        """``(rows, num_features)`` float32 from ``observations``: flat, uncast, ``(rows, *shape)``; or their leaves."""
         parts = self._parts(observations)
         numbers = [self.encoders[k](parts[k]) for k in self._numbers]
         if self.normalizer is not None:
             numbers = [self.normalizer(torch.cat(numbers, -1))]
         return torch.cat([*numbers, *[self.encoders[k](parts[k]) for k in self._others]], -1)
 
-    def action_mask(self, observations: Tensor) -> Tensor:
+    def action_mask(self, observations: Observations) -> Tensor:
         """``(rows, mask_size)`` bool: the leaf of that name."""
         assert self._mask is not None
         return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
@@ -224,7 +230,9 @@ class StructuredEncoder(nn.Module):
             parts = self._parts(observations)
             self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), world)
 
-    def _parts(self, observations: Tensor) -> list[Tensor]:
+    def _parts(self, observations: Observations) -> Sequence[Tensor]:
+        if not isinstance(observations, Tensor):
+            return observations
         return _tensors(nativize_tensor(observations, self._native_dtype))
 
 

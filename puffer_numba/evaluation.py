@@ -74,20 +74,17 @@ def evaluate(
         overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, or does not fit.
-        APIUsageError: another environment's checkpoint; an environment that draws no pictures.
+        CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
+        APIUsageError: an environment that draws no pictures.
         ImportError: pygame or imageio is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):
         raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
     if episodes is not None and episodes < 1:
         raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
-    path = checkpoints.find(checkpoint, env_name, data_dir)
-    saved = checkpoints.load(path)
+    saved = checkpoints.load_of(env_name, checkpoint, data_dir)
     config = saved.config.update(overrides or {})
     config.validate()
-    if config.env_name != env_name:
-        raise APIUsageError(f"checkpoint {path} is of {config.env_name!r}, not of {env_name!r}.")
     watched = render_mode is not None or gif is not None
     count = episodes or (1 if watched else 100)
     shown = count if render_mode is not None else 1 if gif is not None else 0
@@ -105,7 +102,7 @@ def evaluate(
                 parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Evaluation(path, returns, lengths)
+    return Evaluation(saved.path, returns, lengths)
 
 
 def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:

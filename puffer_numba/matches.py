@@ -46,7 +46,7 @@ def policy_player(
         actor.forget(begins)
         params, _ = actor.act(torch.from_numpy(env.observations), env.masks)
         if deterministic:
-            return distribution.to_env(distribution.mode(params))
+            return distribution.mode(params).cpu().numpy()
         dtype = np.float32 if distribution.dtype.is_floating_point else np.int64
         actions = np.zeros((env.num_agents, *distribution.shape), dtype)
         distribution.sample(params, stream, actions, np.zeros(env.num_agents, np.float32))

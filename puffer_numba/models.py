@@ -137,7 +137,7 @@ class MLP(nn.Module):
         if self.num_log_stds:
             means, log_stds = params[:, : -self.num_log_stds], params[:, -self.num_log_stds :]
             return torch.cat([means, log_stds.clamp(*LOG_STD_BOUNDS)], -1)
-        return torch.cat([params, self.log_std.expand(len(params), -1)], -1) if self.has_log_std else params
+        return torch.cat([params, self.log_std.expand(params.shape[0], -1)], -1) if self.has_log_std else params
 
 
 class LSTM(nn.Module):

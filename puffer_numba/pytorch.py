@@ -167,6 +167,7 @@ class CategoricalActions:
         self.num_params = int(sizes.sum())
         self._splits = self.sizes.tolist()
         self._start = np.asarray(space.start, np.int64) if np.any(space.start) else None
+        self._first = None if self._start is None else torch.tensor(self._start)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: counted from the space's own start."""
@@ -179,10 +180,11 @@ class CategoricalActions:
         rows = len(log_probs)
         sample_categorical(_float_array(params), self.sizes, stream, actions.reshape(rows, len(self.sizes)), log_probs)
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row."""
-        best = [logits.argmax(-1) for logits in params.split(self._splits, -1)]
-        return torch.stack(best, -1).reshape(-1, *self.shape).cpu().numpy()
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it."""
+        best = torch.stack([logits.argmax(-1) for logits in params.split(self._splits, -1)], -1)
+        best = best.reshape(-1, *self.shape)
+        return best if self._first is None else best + self._first.to(params.device)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""
@@ -222,6 +224,7 @@ class GaussianActions:
         self.num_params = 2 * self.size
         self._low, self._high, self._dtype = space.low, space.high, space.dtype
         self._log_half_width = float(np.log(np.ravel(space.high - space.low) / 2).sum()) if squash else 0.0
+        self._bounds = torch.tensor(space.low), torch.tensor(space.high)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: inside the box, in its dtype."""
@@ -235,9 +238,13 @@ class GaussianActions:
         """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
         sample_gaussian(_float_array(params), stream, actions.reshape(len(log_probs), self.size), log_probs)
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row: the mean."""
-        return params[:, : self.size].reshape(-1, *self.shape).float().cpu().numpy()
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it: the mean, inside the box."""
+        low, high = (bound.to(params.device) for bound in self._bounds)
+        mean = params[:, : self.size].reshape(-1, *self.shape).to(low.dtype)
+        if self._squash:
+            mean = low + (torch.tanh(mean) + 1) / 2 * (high - low)
+        return mean.clamp(low, high)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""
@@ -293,11 +300,11 @@ class HybridActions:
         self._continuous.sample(continuous, stream, actions[:, self._count :], densities)
         log_probs += densities
 
-    def mode(self, params: Tensor) -> NDArray[Any]:
-        """The likeliest action of each row."""
+    def mode(self, params: Tensor) -> Tensor:
+        """The likeliest action of each row, as the environment wants it."""
         discrete, continuous = self._split(params)
         choices, means = self._discrete.mode(discrete), self._continuous.mode(continuous)
-        return np.concatenate([choices.astype(means.dtype), means], -1)
+        return torch.cat([choices.to(means.dtype), means], -1)
 
     def log_prob_entropy(self, params: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of ``actions (rows, *shape)`` and entropy, both ``(rows,)``, with gradients."""

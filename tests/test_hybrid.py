@@ -209,8 +209,8 @@ def test_draws_depend_on_the_stream_alone() -> None:
 def test_mode_and_what_the_environment_gets() -> None:
     distribution = action_distribution(SPACE)
     mode = distribution.mode(torch.tensor([[0.0, 1.0, 0.0, 0.0, 2.0, 0.5, -3.0, 0.0, 0.0]]))
-    assert mode.tolist() == [[1, 2, 0.5, -3]]
-    sent = distribution.to_env(mode)
+    assert mode.tolist() == [[1, 7, 0.5, -1]]
+    sent = distribution.to_env(np.array([[1, 2, 0.5, -3]], np.float32))
     assert sent.tolist() == [[1, 7, 0.5, -1]]
     assert sent.dtype == np.float32
     shifted = action_distribution(HybridSpace([2**24, -1], [2**24 + 5, 1], 1, np.float64))

@@ -98,7 +98,8 @@ def test_mode_is_the_likeliest_action():
     assert action_distribution(MultiDiscrete([2, 3])).mode(logits).tolist() == [[1, 2]]
     assert action_distribution(Discrete(5)).mode(logits).tolist() == [4]
     box = action_distribution(Box(-1, 1, (2,), np.float32))
-    assert box.mode(torch.tensor([[0.5, -0.5, 0.0, 0.0]])).tolist() == [[0.5, -0.5]]
+    assert box.mode(torch.tensor([[0.5, -1.5, 0.0, 0.0]])).tolist() == [[0.5, -1]]
+    assert action_distribution(Discrete(5, start=3)).mode(logits).tolist() == [7]
 
 
 def test_actions_reach_the_environment_inside_their_space():
