@@ -19,6 +19,7 @@ Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
 Activation = Literal["relu", "tanh", "gelu"]
 NonFinite = Literal["stop", "skip"]
+Backend = Literal["auto", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
@@ -146,6 +147,9 @@ class EnvConfig:
 class VecConfig:
     """How the environments are stepped."""
 
+    backend: Backend = "auto"
+    """Where environments that are not compiled run: serial, in this process; multiprocessing, on this machine; ray, in
+    a cluster. auto: multiprocessing, and compiled ones on threads."""
     num_threads: int | None = None
     """Threads that step the environments; None: as many as Numba is set to use."""
     num_workers: int | None = None
@@ -334,6 +338,7 @@ _CHOICES = {
     "Activation": Activation,
     "Convolution": Convolution,
     "NonFinite": NonFinite,
+    "Backend": Backend,
     "Precision": Precision,
     "Compile": Compile,
 }

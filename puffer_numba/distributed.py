@@ -24,6 +24,7 @@ from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit.announce import silence
 from puffer_numba.jit.threads import MAX_THREADS
+from puffer_numba.vector.creators import cores
 
 
 class World:
@@ -158,11 +159,18 @@ def shard(config: Config, world: World) -> Config:
         return config
     env, vec = config.env, config.vec
     batch_size = None if vec.batch_size is None else world.shard("vec.batch_size", vec.batch_size)
-    each = max(1, (os.cpu_count() or 1) // world.local_size)  # of the machine's cores
+    num_envs = world.shard("env.num_envs", env.num_envs)
+    each = max(1, cores() // world.local_size)
+    workers = vec.num_workers
+    if workers is None and ":" in config.env_name:  # as many as vector.make would start, were these all the cores
+        size = batch_size or num_envs
+        divisors = (w for w in range(1, each + 1) if num_envs % w == 0 and size % (num_envs // w) == 0)
+        workers = max(divisors, default=None)
+    threads = vec.num_threads or min(each, MAX_THREADS)
     return dataclasses.replace(
         config,
-        env=dataclasses.replace(env, num_envs=world.shard("env.num_envs", env.num_envs)),
-        vec=dataclasses.replace(vec, batch_size=batch_size, num_threads=vec.num_threads or min(each, MAX_THREADS)),
+        env=dataclasses.replace(env, num_envs=num_envs),
+        vec=dataclasses.replace(vec, batch_size=batch_size, num_threads=threads, num_workers=workers),
     )
 
 

@@ -71,6 +71,11 @@ def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:
     vec = config.vec
     if num_envs is not None:  # not the number that the settings were chosen for
         workers = vec.num_workers and max(w for w in range(1, min(vec.num_workers, num_envs) + 1) if num_envs % w == 0)
-        return {"num_workers": workers} if workers else {}
-    given = {"num_workers": vec.num_workers, "batch_size": vec.batch_size, "overlap": vec.overlap or None}
+        return {"backend": "serial"} if vec.backend == "serial" else {"num_workers": workers} if workers else {}
+    given = {
+        "backend": None if vec.backend == "auto" else vec.backend,
+        "num_workers": vec.num_workers,
+        "batch_size": vec.batch_size,
+        "overlap": vec.overlap or None,
+    }
     return {name: value for name, value in given.items() if value is not None}

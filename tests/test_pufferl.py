@@ -380,13 +380,14 @@ def test_minibatches_hold_every_row_once(monkeypatch, num_envs, large, together)
         ("cartpole", {}, "CartPole"),
         ("cartpole", {"vec.overlap": True}, "Overlapped"),
         ("gym:CartPole-v1", {"vec.num_workers": 2, "vec.batch_size": 4}, "Multiprocessing"),
+        ("gym:CartPole-v1", {"vec.backend": "serial"}, "Serial"),
     ],
 )
 def test_settings_of_the_backend(name, overrides, backend):
     config = load_config(name, {"env.num_envs": 8, **overrides})
     with load_env(config) as env:
         assert type(env).__name__ == backend
-        assert getattr(env, "agents_per_batch", 8) == (4 if overrides else 8)
+        assert getattr(env, "agents_per_batch", 8) == (4 if overrides and backend != "Serial" else 8)
     with load_env(config, num_envs=3) as env:  # for an evaluation, together
         assert env.num_agents == getattr(env, "agents_per_batch", 3) == 3
 

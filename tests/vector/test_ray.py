@@ -257,6 +257,20 @@ def test_attributes_and_methods() -> None:
         assert [picture.shape for picture in env.call("render")] == [(2, 2, 3)] * 4
 
 
+def test_the_trainer_learns_the_same_in_a_cluster() -> None:
+    from puffer_numba.pufferl import make_trainer
+
+    learned = []
+    for backend in ("serial", "ray"):
+        overrides = {"vec.backend": backend, "env.num_envs": 4, "train.horizon": 16, "train.num_minibatches": 1}
+        trainer = make_trainer("gym:CartPole-v1", overrides)
+        trainer.evaluate()
+        trainer.train()
+        trainer.close()
+        learned.append(trainer.policy.state_dict())
+    assert all((learned[0][name] == weight).all() for name, weight in learned[1].items())
+
+
 OWN_RAY = """
 import sys
 from pathlib import Path
