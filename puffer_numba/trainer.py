@@ -42,6 +42,7 @@ from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import SAME_STEP
 from puffer_numba.league import League
 from puffer_numba.logger import Logger
+from puffer_numba.minibatches import drawn_rows, row_chances, shuffled_rows, shuffled_steps
 from puffer_numba.models import Actor, is_recurrent
 from puffer_numba.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
@@ -50,8 +51,6 @@ from puffer_numba.rollout import EpisodeStatistics, Rollout
 
 LastObservations = tuple[int, np.ndarray, np.ndarray, Tensor | None]
 """Step, rows, and the last observations and policy states of episodes that were truncated there."""
-LARGE = 2**17  # rows of a rollout
-NEIGHBOURS = 16
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
 
 
@@ -403,54 +402,22 @@ class PuffeRL:
 
     def _draw_minibatches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """One pass over the rollout: indices of each minibatch, and weights of its advantages, if there are any."""
-        if self.config.train.prio_alpha > 0:
-            return self._prioritized()
-        minibatches = self._minibatches() if self._first_state is None else self._whole_rows()
-        return ((rows, None) for rows in minibatches)
-
-    def _minibatches(self) -> Iterator[Tensor]:
-        """Indices into the flat batch, shuffled; masked rows are left out."""
-        masks = self.rollout.masks[:-1].reshape(-1)
-        valid = torch.from_numpy(np.flatnonzero(masks)) if not masks.all() else None
-        count = len(masks) if valid is None else len(valid)
-        # Neighbours are other rows at the same step, nearly as good as strangers. Where the rollout is larger than
-        # the caches, those that share a cache line stay together; gathered one by one, each would be a miss. Not
-        # where masks or few rows would let a block reach from one step into the next.
-        block = NEIGHBOURS if valid is None and count >= LARGE and self.rollout.rows % NEIGHBOURS == 0 else 1
-        blocks = torch.randperm(count // block, generator=self.generator)
-        rows = blocks if block == 1 else (blocks[:, None] * block + torch.arange(block)).flatten()
-        if valid is not None:
-            rows = valid[rows]
-        for part in rows.to(self.device).tensor_split(self.config.train.num_minibatches):
-            if len(part) or self.world.size > 1:  # others may have some
-                yield part
-
-    def _whole_rows(self) -> Iterator[Tensor]:
-        """Minibatches for a recurrent policy: whole rows of the rollout, shuffled; indices ``(horizon, some rows)``."""
-        horizon, count = self.rollout.horizon, self.rollout.rows
-        rows = torch.randperm(count, generator=self.generator).to(self.device)
-        first = torch.arange(horizon, device=self.device)[:, None] * count
-        for part in rows.tensor_split(self.config.train.num_minibatches):
-            yield first + part
-
-    def _prioritized(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Minibatches of rows of the rollout drawn by the size of their advantages; and an importance weight of each.
-
-        Source: PufferLib 3, after Schaul et al. (2016).
-        """
-        config, rollout = self.config.train, self.rollout
-        acts = torch.from_numpy(rollout.masks[:-1])
-        sizes = np.where(rollout.masks[:-1], np.abs(rollout.advantages), 0).sum(0, dtype=np.float64)
-        priorities = torch.from_numpy(sizes**config.prio_alpha).nan_to_num() + 1e-6
-        chances = priorities / priorities.sum()
-        done = min(self._rollout_start / config.total_timesteps, 1.0)
-        beta = config.prio_beta + (1 - config.prio_beta) * config.prio_alpha * done
-        weights = ((rollout.rows * chances) ** -beta).float().to(self.device)
-        first = torch.arange(rollout.horizon)[:, None] * rollout.rows
-        for _ in range(config.num_minibatches):
-            drawn = torch.multinomial(chances, rollout.rows // config.num_minibatches, generator=self.generator)
-            rows = first + drawn
-            yield (rows[acts[:, drawn]] if self._first_state is None else rows).to(self.device), weights
+        config, rollout, weights = self.config.train, self.rollout, None
+        count, has_memory = config.num_minibatches, self._first_state is not None
+        if config.prio_alpha > 0:
+            chances = row_chances(rollout, config.prio_alpha)
+            done = min(self._rollout_start / config.total_timesteps, 1.0)
+            beta = config.prio_beta + (1 - config.prio_beta) * config.prio_alpha * done
+            weights = ((rollout.rows * chances) ** -beta).float().to(self.device)
+            parts = drawn_rows(rollout, count, chances, self.generator)
+            if not has_memory:
+                acts = torch.from_numpy(rollout.masks[:-1]).flatten()
+                parts = (rows.flatten()[acts[rows.flatten()]] for rows in parts)
+        else:
+            parts = (shuffled_rows if has_memory else shuffled_steps)(rollout, count, self.generator)
+        for rows in parts:
+            if len(rows) or self.world.size > 1:  # others may have some
+                yield rows.to(self.device), weights
 
     def _evaluate_actions(self, batch: dict[str, Tensor], rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Action parameters and values of a minibatch, and which rows of the batch they are of."""

@@ -131,7 +131,7 @@ def test_rows_are_drawn_by_the_size_of_their_advantages():
     rollout.advantages[:] = np.where(rollout.masks[:-1], np.arange(rollout.rows), 1e6)  # masked ones must not count
     drawn = []
     for _ in range(300):
-        minibatches = list(trainer._prioritized())
+        minibatches = list(trainer._draw_minibatches())
         for rows, _ in minibatches:
             assert rollout.masks[:-1].reshape(-1)[rows.numpy()].all()
             columns = (rows % rollout.rows).unique()

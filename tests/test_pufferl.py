@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import pufferl, registry, vector
-from puffer_numba import trainer as trainer_module
+from puffer_numba import minibatches, pufferl, registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.models import MLP
@@ -365,9 +364,9 @@ def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
     ids=["small rollout", "large rollout", "too few rows"],
 )
 def test_minibatches_hold_every_row_once(monkeypatch, num_envs, large, together):
-    monkeypatch.setattr(trainer_module, "LARGE", large)
+    monkeypatch.setattr(minibatches, "LARGE", large)
     trainer = make_trainer(registry.make("cartpole", num_envs=num_envs))
-    first, second = (torch.cat(list(trainer._minibatches())).tolist() for _ in range(2))
+    first, second = (torch.cat([rows for rows, _ in trainer._draw_minibatches()]).tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(num_envs * 16))
     assert first != second
     neighbours = sum(b == a + 1 for a, b in itertools.pairwise(first))
