@@ -1,4 +1,4 @@
-"""Command-line options of an environment's parameters, from its class; used by `puffer_numba.cli`."""
+"""Command-line options of a training run: its settings, and the environment's parameters from its class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from puffer_numba.config import EnvConfig
+from puffer_numba.config import SECTIONS, Config, EnvConfig
 from puffer_numba.jit import JitEnv
 from puffer_numba.registry import EnvSpec
 
@@ -72,6 +72,46 @@ def chosen_params(spec: EnvSpec, options: Any, config: EnvConfig | None) -> dict
         return {name: value for name, value in values.items() if value is not None}
     kept = {name: value for name, value in config.params.items() if name not in values}
     return kept | {name: value for name, value in values.items() if value != env_params(spec)[name]}
+
+
+def run_options(spec: EnvSpec, config: Config, doc: str, *others: tuple[str, Any, Any]) -> type[Any]:
+    """A dataclass with the options of a training run of ``spec``, at their values in ``config`` by default.
+
+    Args:
+        spec: the environment.
+        config: present values, which become the defaults.
+        doc: what the command does, for its help.
+        *others: more fields of the dataclass: name, type and `dataclasses.field`.
+    """
+    fields: list[tuple[str, Any, Any]] = []
+    for name, cls in SECTIONS.items():
+        if name == "env":
+            env_class = env_options(spec, config.env)
+            fields.append((name, env_class, dataclasses.field(default_factory=env_class)))
+        else:
+            fields.append((name, cls, _copied(getattr(config, name))))
+    options = dataclasses.make_dataclass("RunOptions", [*fields, *others])
+    options.__doc__ = doc
+    return options
+
+
+def chosen_config(spec: EnvSpec, options: Any, config: Config) -> Config:
+    """The configuration that ``options``, an object of `run_options`, were set to; checked.
+
+    Raises:
+        APIUsageError: a value that cannot be used.
+    """
+    sections = {name: getattr(options, name) for name in SECTIONS if name != "env"}
+    env = dataclasses.replace(
+        config.env, num_envs=options.env.num_envs, params=chosen_params(spec, options.env, config.env)
+    )
+    chosen = Config(env_name=config.env_name, env=env, **sections)
+    chosen.validate()
+    return chosen
+
+
+def _copied(section: Any) -> Any:
+    return dataclasses.field(default_factory=lambda: dataclasses.replace(section))
 
 
 def _annotated(kind: Any, text: Any) -> Any:

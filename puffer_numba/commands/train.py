@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
 
-from puffer_numba import registry
 from puffer_numba.commands.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.load import load_config
-from puffer_numba.options import chosen_params, env_options
+from puffer_numba.options import chosen_config, run_options
+
+_RESUME = "A checkpoint's or run's folder, or \"latest\", to go on from."
 
 
 @dataclass
@@ -32,13 +32,10 @@ def run(args: list[str]) -> int:
         parse(GenericTrain, "puffer train NAME", args)
     spec, args = take_name("train", args)
     config = _saved_config(spec.name, args) or load_config(spec.name)
-    options = parse(_train_options(spec, config), f"puffer train {spec.name}", args)
-    config = Config(
-        env_name=spec.name, train=options.train, env=config.env, vec=options.vec, policy=options.policy, log=options.log
-    )
-    config.env.num_envs = options.env.num_envs
-    config.env.params = chosen_params(spec, options.env, config.env)
-    config.validate()
+    doc = f"Train a policy on {spec.name} with PPO."
+    resume = ("resume", Annotated[str | None, tyro.conf.arg(help=_RESUME)], field(default=None))
+    options = parse(run_options(spec, config, doc, resume), f"puffer train {spec.name}", args)
+    config = chosen_config(spec, options, config)
 
     pufferl = require_trainer()
     trainer = pufferl.make_trainer(spec.name, config=config, resume_from=options.resume)
@@ -65,28 +62,6 @@ def _print_standings(standings: Any) -> None:
     games = standings.scores + standings.scores.T
     for step, rating, played, won in zip(standings.steps, ratings, games.sum(1), standings.scores.sum(1), strict=True):
         print(f"{step:14,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
-
-
-def _train_options(spec: registry.EnvSpec, config: Config) -> Any:
-    """The options of training ``spec``, with ``config`` as their defaults."""
-    env_class = env_options(spec, config.env)
-    sections: list[tuple[str, Any, Any]] = [
-        ("train", TrainConfig, config.train),
-        ("env", env_class, None),
-        ("vec", VecConfig, config.vec),
-        ("policy", PolicyConfig, config.policy),
-        ("log", LogConfig, config.log),
-    ]
-    resume = Annotated[str | None, tyro.conf.arg(help="A checkpoint's or run's folder, or \"latest\", to go on from.")]
-    fields: list[Any] = [(name, cls, _default(cls, value)) for name, cls, value in sections]
-    fields.append(("resume", resume, field(default=None)))
-    options = dataclasses.make_dataclass("TrainOptions", fields)
-    options.__doc__ = f"Train a policy on {spec.name} with PPO."
-    return options
-
-
-def _default(cls: type, value: Any) -> Any:
-    return field(default_factory=cls if value is None else lambda: dataclasses.replace(value))
 
 
 def _saved_config(env_name: str, args: list[str]) -> Config | None:

@@ -127,7 +127,7 @@ class Multiprocessing(Batched):
             name=f"puffer_numba-worker-{setup.number}",
             daemon=True,
         )
-        with _main_not_imported():
+        with main_not_imported():
             process.start()
         worker_pipe.close()
         return _Worker(process, pipe, go)
@@ -234,7 +234,7 @@ def pickle_jobs(jobs: Sequence[EnvJob]) -> bytes:
 
 
 @contextmanager
-def _main_not_imported() -> Iterator[None]:
+def main_not_imported() -> Iterator[None]:
     """Start a process that does not run the main script again.
 
     Creators of the main script are pickled by value, so workers do not need it, and a script without

@@ -59,7 +59,7 @@ def buffers_of(arrays: dict[str, Any]) -> Buffers:
 def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: Any, done: Any) -> None:
     """Make environments and do what the parent says, until it says `CLOSE` or is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     os.environ.clear()  # a server that workers are forked from has the variables of when it was started
     os.environ.update(setup.environ)
     use_one_thread()
@@ -116,7 +116,7 @@ def _make_group(setup: WorkerSetup, arrays: dict[str, Any]) -> EnvGroup:
     return EnvGroup(pickle.loads(setup.jobs), setup.first, signature, buffers, episodes, setup.seed)
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
     """End this process when the parent has, however that came about, also in the middle of a step."""
     parent = multiprocessing.parent_process()
     assert parent is not None
