@@ -23,6 +23,7 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
   puffer play NAME                play an environment with the keyboard
+  puffer sweep NAME [OPTIONS]     search for the settings that learn best in a given time
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
@@ -35,7 +36,7 @@ puffer COMMAND --help and puffer train NAME --help tell more. For example:
   puffer autotune gym:LunarLander-v3
 """
 
-COMMANDS = ("train", "eval", "play", "bench", "autotune", "check", "list")
+COMMANDS = ("train", "eval", "play", "sweep", "bench", "autotune", "check", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
