@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
-from puffer_numba.extras import require
+from puffer_numba.extras import require_installed
 from puffer_numba.load import load_config
 from puffer_numba.sweep.space import (
     Choice,
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from puffer_numba.sweep.progress import Progress
     from puffer_numba.sweep.report import SweepResult
     from puffer_numba.sweep.search import Search
+
+_NEEDED = {
+    **dict.fromkeys(("torch", "safetensors"), "train"),
+    **dict.fromkeys(("optuna", "sqlalchemy", "plotly", "matplotlib"), "sweep"),
+}
 
 __all__ = [
     "Choice",
@@ -106,8 +111,8 @@ def make_search(
             "in a sweep, train.total_timesteps follows from the budget; set sweep.seconds or sweep.steps."
         )
     check_space(space, config)
-    for module, extra in (("torch", "train"), ("safetensors", "train"), ("optuna", "sweep")):
-        require(module, extra, "a sweep")
+    for module, extra in _NEEDED.items():
+        require_installed(module, extra, "a sweep")
     from puffer_numba.sweep.progress import make_progress
     from puffer_numba.sweep.search import Search
 

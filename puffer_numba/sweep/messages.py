@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLOTS = 20
+SLOTS = 10
 """Equal parts of the budget; at the end of each, a trial reports how far it has got."""
 
 

@@ -54,11 +54,14 @@ class PlainProgress:
     """One line for each trial that ends."""
 
     def __init__(self, title: str, total: int, console: Console | None = None) -> None:
-        self.console, self.total = console or Console(), total
-        self._print(title)
+        self.title, self.total, self.console = title, total, console or Console()
+        self._began = False
 
     def running(self, running: Sequence[Running]) -> None:
-        """Nothing is printed."""
+        """Print the title, the first time."""
+        if not self._began:
+            self._print(self.title)
+            self._began = True
 
     def ended(self, trial: Trial, best: Trial | None, done: int) -> None:
         """Print a line."""

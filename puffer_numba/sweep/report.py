@@ -12,22 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import optuna
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
 from puffer_numba.config import SECTIONS, Config
 from puffer_numba.dashboard import number
-from puffer_numba.extras import require
 from puffer_numba.load import load_config, load_spec
 from puffer_numba.options import env_params
 from puffer_numba.sweep.study import Trial, best_of, score_text, trials_of
 
 if TYPE_CHECKING:
-    import optuna
     from matplotlib.axes import Axes
 
-_ROWS = 20
+_ROWS = 20  # of the table that is printed
+_WIDE = 10_000  # columns, where nothing limits them
 _BLUE, _GREY, _ORANGE = "#1f77b4", "#b0b0b0", "#ff7f0e"
 
 
@@ -67,8 +67,7 @@ class SweepResult:
         scores = [trial.score for trial in self.trials if trial.state == "complete"]
         if len(scores) < 4 or len(set(scores)) < 2:
             return {}
-        importance = require("optuna.importance", "sweep", "a sweep")
-        return dict(importance.get_param_importances(self.study))
+        return dict(optuna.importance.get_param_importances(self.study))
 
     def write(self) -> list[Path]:
         """Write trials.csv, and where there is a best trial best.json, history and importance as HTML and PNG.
@@ -110,18 +109,22 @@ class SweepResult:
         """Print the table, as wide as the terminal, and the command that trains with the best settings."""
         console = console or Console()
         names = self._names()
-        width = console.width if console.is_terminal else 10_000
-        options = console.options.update_width(10_000)
-        while names and Measurement.get(console, options, self._table(names)).maximum > width:
-            names.pop()
-        console.print(self._table(names), width=width, soft_wrap=True)
+        if console.is_terminal:
+            wide = console.options.update_width(_WIDE)
+            while names and Measurement.get(console, wide, self._table(names)).maximum > console.width:
+                names.pop()
+        else:
+            console = Console(file=console.file, width=_WIDE)
+        console.print(self._table(names))
+        if any(trial.score != trial.mean_return for trial in self.trials):
+            print("score: the mean return; from the target on, that plus the part of the budget that was left")
         counts = Counter(trial.state for trial in self.trials)
         print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no trials")
         failed = next((trial for trial in reversed(self.trials) if trial.state == "failed" and trial.counts), None)
         if failed is not None:
             print(f"trial {failed.number} failed: {failed.error}")
         if self.best is not None:
-            print(f"\nthe best settings are those of trial {self.best.number}:\n{self.command}")
+            print(f"\nthe best settings, of trial {self.best.number}, with plots in {self.folder}:\n{self.command}")
 
     def _table(self, names: list[str]) -> Table:
         """Best first, with a column for each of the settings ``names``."""
@@ -146,14 +149,14 @@ class SweepResult:
 
     def _write_plots(self, name: str, draw: Callable[[Axes], None]) -> list[Path]:
         """As a page to look into, by Optuna and Plotly, and as a picture, by Matplotlib."""
-        visualization = require("optuna.visualization", "sweep", "plots of a sweep")
-        require("plotly", "sweep", "plots of a sweep")
-        figure_class = require("matplotlib.figure", "sweep", "plots of a sweep").Figure
+        from matplotlib.figure import Figure
+        from optuna import visualization
+
         page, picture = self.folder / f"{name}.html", self.folder / f"{name}.png"
         plot = {"history": "plot_optimization_history", "importance": "plot_param_importances"}[name]
         label = {"target_name": "score"} if name == "history" else {}
         getattr(visualization, plot)(self.study, **label).write_html(page, include_plotlyjs="directory")
-        figure = figure_class(figsize=(8, 4.5), layout="constrained")
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
@@ -161,17 +164,16 @@ class SweepResult:
         return [page, picture]
 
     def _draw_history(self, axes: Axes) -> None:
-        trials = sorted((t for t in self.trials if t.score is not None), key=lambda t: t.number)
-        for state, color in (("complete", _BLUE), ("pruned", _GREY)):
-            points = [(t.number, t.score) for t in trials if t.state == state]
-            if points:
-                numbers, scores = zip(*points, strict=True)
-                axes.scatter(numbers, scores, s=22, color=color, label=state, zorder=2)
-        best, records = float("nan"), []
-        for trial in trials:
-            if trial.state == "complete":
-                best = max(trial.score, best)  # in this order, for the first: NaN is above nothing
-            records.append((trial.number, best))
+        points = sorted((t.number, t.score, t.state) for t in self.trials if t.score is not None)
+        for kind, color in (("complete", _BLUE), ("pruned", _GREY)):
+            some = [(trial, score) for trial, score, state in points if state == kind]
+            if some:
+                numbers, scores = zip(*some, strict=True)
+                axes.scatter(numbers, scores, s=22, color=color, label=kind, zorder=2)
+        best, records = float("-inf"), []
+        for trial, score, state in points:
+            best = max(best, score) if state == "complete" else best
+            records.append((trial, best))
         axes.step(*zip(*records, strict=True), where="post", color=_ORANGE, label="best so far", zorder=1)
         axes.set(xlabel="trial", ylabel="score", title=self.study.study_name)
         axes.locator_params(axis="x", integer=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
 
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
-from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.threads import MAX_THREADS
 from puffer_numba.load import load_spec
@@ -21,9 +23,6 @@ from puffer_numba.sweep.space import Space
 from puffer_numba.sweep.study import HEARTBEAT, best_of, open_study, own_heartbeats, results_folder, trials_of
 from puffer_numba.sweep.workers import Worker, ready
 from puffer_numba.vector.creators import cores
-
-if TYPE_CHECKING:
-    import optuna
 
 _REFRESH = 0.25  # seconds between two looks at what is running
 _HOPELESS = 5  # failures before the first success
@@ -125,7 +124,7 @@ class Search:
 
     def _is_one_wanted(self) -> bool:
         with own_heartbeats():
-            require("optuna.storages", "sweep", "a sweep").fail_stale_trials(self.study)
+            optuna.storages.fail_stale_trials(self.study)
         return sum(trial.counts for trial in trials_of(self.study)) < self.options.trials
 
     def _begin(self, worker: Worker) -> None:
@@ -202,7 +201,7 @@ class Search:
         trial = job.trial
         trial.set_user_attr("outcome", dataclasses.asdict(outcome))
         if job.is_given_up:
-            self.study.tell(trial, state=_state("PRUNED"))
+            self.study.tell(trial, state=TrialState.PRUNED)
         else:
             # One that reached its target early is there at the end too, when the pruner compares others with it.
             for slot in range(int(self._budget.used(outcome.seconds, outcome.steps) * SLOTS) + 1, SLOTS + 1):
@@ -216,7 +215,7 @@ class Search:
         if error is not None:
             trial.set_user_attr("error", error)
             trial.set_user_attr("traceback", traceback)
-        self.study.tell(trial, state=_state("FAIL"), skip_if_finished=True)
+        self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         if error is not None:
             self._announce(trial)
             self._check_hope(error)
@@ -231,7 +230,3 @@ class Search:
         ended = next(t for t in trials if t.number == trial.number)
         done = sum(t.counts and t.state != "running" for t in trials)
         self.progress.ended(ended, best_of(trials), done)
-
-
-def _state(name: str) -> Any:
-    return require("optuna.trial", "sweep", "a sweep").TrialState[name]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from puffer_numba.config import Config, setting_names, unknown_setting
 from puffer_numba.env import APIUsageError
-from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv
 from puffer_numba.load import load_spec
 from puffer_numba.options import env_params
@@ -19,7 +18,7 @@ from puffer_numba.options import env_params
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-FORMS = "uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH or choice:A:B:..."
+FORMS = "uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH or choice:A:B"
 
 
 class Range(ABC):
@@ -64,10 +63,10 @@ class _Interval(Range):
             raise APIUsageError(f"{self}: the first number must be below the second.")
 
     def __str__(self) -> str:
-        return f"{self.form}:{self.low:g}:{self.high:g}"
+        return f"{self.form}:{self.low}:{self.high}"
 
     def ends(self) -> tuple[Any, ...]:
-        return self.low, self.high
+        return float(self.low), float(self.high)
 
     def decode(self, drawn: Any) -> Any:
         return self._clip(_three_digits(drawn))
@@ -146,6 +145,9 @@ class IntUniform(_Interval):
     def decode(self, drawn: Any) -> Any:
         return drawn
 
+    def ends(self) -> tuple[Any, ...]:
+        return self.low, self.high
+
 
 class PowerOfTwo(IntUniform):
     """``low``, 2 ``low``, 4 ``low`` ... ``high``; both are powers of two."""
@@ -156,9 +158,6 @@ class PowerOfTwo(IntUniform):
         super().__post_init__()
         if any(end < 1 or int(end).bit_count() != 1 for end in (self.low, self.high)):
             raise APIUsageError(f"{self}: expected powers of two, such as 16 and 256.")
-
-    def __str__(self) -> str:
-        return f"{self.form}:{self.low}:{self.high}"
 
     def label(self, name: str) -> str:
         return f"log2({name})"
@@ -300,7 +299,9 @@ _INTERVALS: dict[str, type[_Interval]] = {
 
 
 def _optuna_distributions() -> Any:
-    return require("optuna.distributions", "sweep", "a sweep")
+    from optuna import distributions
+
+    return distributions
 
 
 def _literal(word: str) -> Any:

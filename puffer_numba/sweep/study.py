@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial
 
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
-from puffer_numba.extras import require
 from puffer_numba.sweep.messages import SLOTS
 from puffer_numba.sweep.space import Space
-
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial
 
 HEARTBEAT = 10
 """Seconds between two signs of life of a running trial."""
@@ -41,47 +41,44 @@ def results_folder(config: Config, options: SweepConfig) -> Path:
     return Path(config.train.data_dir) / config.env_name / options.study
 
 
-def open_study(config: Config, space: Space, options: SweepConfig) -> tuple[Study, BaseStorage]:
+def open_study(config: Config, space: Space, options: SweepConfig) -> tuple[optuna.Study, BaseStorage]:
     """The study that ``options`` name, new or as it was left.
 
     Raises:
         APIUsageError: the storage cannot be used, or what is stored is of other settings.
-        MissingExtra: Optuna is not installed.
     """
-    optuna = require("optuna", "sweep", "a sweep")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _open_storage(config, options)
     study = optuna.create_study(
         study_name=study_name(config.env_name, options),
         storage=storage,
-        sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
         pruner=_pruner(options),
         direction="maximize",
         load_if_exists=True,
     )
+    if options.sampler_seed is not None:  # one that is gone on with is not to draw the same again
+        seed = options.sampler_seed + len(study.get_trials(deepcopy=False))
+        study.sampler = optuna.samplers.TPESampler(seed=seed)
     _check_same(study, _setup(config, options), space, options)
     return study, storage
 
 
 def _open_storage(config: Config, options: SweepConfig) -> BaseStorage:
-    optuna = require("optuna", "sweep", "a sweep")
-    sqlalchemy = require("sqlalchemy", "sweep", "a sweep")
     url = options.storage
     if url is None:
         path = results_folder(config, options).parent / "sweep.db"
         path.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{path}"
     if url.startswith("journal:"):
-        journal = require("optuna.storages.journal", "sweep", "a sweep")
-        return optuna.storages.JournalStorage(journal.JournalFileBackend(url.removeprefix("journal:")))
+        return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
     arguments = {"connect_args": {"timeout": _LOCK_TIMEOUT}} if url.startswith("sqlite:") else {}
     try:
         with own_heartbeats():
             return optuna.storages.RDBStorage(url, arguments, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise APIUsageError(
-            f"sweep.storage is {url!r}, which cannot be used: {reason} Expected a URL such as sqlite:///sweep.db, "
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise APIUsageError(  # without the URL, which may have a password
+            f"sweep.storage cannot be used: {reason}. Expected a URL such as sqlite:///sweep.db, "
             "postgresql://user:password@host/database or journal:/shared/sweep.log."
         ) from error
 
@@ -89,20 +86,18 @@ def _open_storage(config: Config, options: SweepConfig) -> BaseStorage:
 @contextmanager
 def own_heartbeats() -> Iterator[None]:
     """No warnings of Optuna's that heartbeats may change some day, and that without its own loop nothing sends them."""
-    optuna = require("optuna", "sweep", "a sweep")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "Heartbeat of storage is supposed", UserWarning)
         yield
 
 
-def _pruner(options: SweepConfig) -> Any:
-    pruners = require("optuna.pruners", "sweep", "a sweep")
+def _pruner(options: SweepConfig) -> optuna.pruners.BasePruner:
     if options.pruner == "median":
-        return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=SLOTS // 5)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=SLOTS // 5)
     if options.pruner == "hyperband":
-        return pruners.HyperbandPruner(min_resource=max(1, SLOTS // 10), max_resource=SLOTS)
-    return pruners.NopPruner()
+        return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=SLOTS)
+    return optuna.pruners.NopPruner()
 
 
 def _setup(config: Config, options: SweepConfig) -> dict[str, Any]:
@@ -118,7 +113,7 @@ def _setup(config: Config, options: SweepConfig) -> dict[str, Any]:
     return dict(json.loads(json.dumps(setup, default=str)))  # as the storage returns it
 
 
-def _check_same(study: Study, setup: dict[str, Any], space: Space, options: SweepConfig) -> None:
+def _check_same(study: optuna.Study, setup: dict[str, Any], space: Space, options: SweepConfig) -> None:
     begun = study.user_attrs.get("setup")
     if begun is None:
         study.set_user_attr("setup", setup)
@@ -164,7 +159,7 @@ class Trial:
         return self.state in ("complete", "pruned", "running") or (self.state == "failed" and self.error != INTERRUPTED)
 
 
-def trials_of(study: Study) -> list[Trial]:
+def trials_of(study: optuna.Study) -> list[Trial]:
     """All trials: complete ones first, the best of them at the top; then those that were pruned, and the others."""
     states = ["complete", "pruned", "running", "waiting", "failed"]
     trials = [Trial.of(trial) for trial in study.get_trials(deepcopy=False)]

@@ -7,6 +7,7 @@ a trial that takes its process down is one that failed.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -34,11 +35,13 @@ class Worker:
     """
 
     def __init__(self, env_name: str) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["puffer_numba.sweep.trial"])  # torch is imported once for all workers
         self.pipe, theirs = context.Pipe()
         spec = cloudpickle.dumps(None if ":" in env_name else registry.spec(env_name))
         # Not daemonic: its environments may be in processes of their own.
-        self.process = context.Process(target=_work, args=(theirs, spec), name="puffer_numba-sweep")
+        arguments = (theirs, spec, dict(os.environ))
+        self.process = context.Process(target=_work, args=arguments, name="puffer_numba-sweep")
         with main_not_imported(), _ctrl_c_not_inherited():
             self.process.start()
         theirs.close()
@@ -92,8 +95,11 @@ def _ctrl_c_not_inherited() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, spec: bytes) -> None:
+def _work(pipe: Connection, spec: bytes, environ: dict[str, str]) -> None:
     """What the process does: trials, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was forked from a server that others have started
+    os.environ.clear()
+    os.environ.update(environ)  # which the server has as they were when it was started
     threading.Thread(target=exit_with_parent, daemon=True).start()
     known: registry.EnvSpec | None = cloudpickle.loads(spec)
     if known is not None:
