@@ -57,5 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        # Everything is saved and closed. Python would spend most of a second on taking torch and Numba down.
-        os._exit(130)
+        if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
+            os._exit(130)
+        return 130

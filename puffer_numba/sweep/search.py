@@ -85,7 +85,6 @@ class Search:
         Raises:
             APIUsageError: the first trials all failed, or the study has other choices for a setting.
         """
-        grace = 0.0
         try:
             while self._begin_trials():
                 for worker in ready(list(self._jobs), _REFRESH):
@@ -93,7 +92,6 @@ class Search:
                 self._give_signs_of_life()
                 self._end_overdue()
                 self.progress.running([self._state_of(job) for job in self._jobs.values()])
-            grace = 5.0
         except KeyboardInterrupt:
             for job in self._jobs.values():
                 self.study.enqueue_trial(job.trial.params)
@@ -101,7 +99,9 @@ class Search:
         finally:
             self.progress.close()
             for worker in self._workers:
-                worker.close(grace)
+                worker.hang_up()
+            for worker in self._workers:
+                worker.close()
             for worker in list(self._jobs):
                 self._fail(worker, None)
 
@@ -187,7 +187,7 @@ class Search:
         latest = time.monotonic() - 2 * self._budget.seconds - 5
         for worker, job in list(self._jobs.items()):
             if job.started is not None and job.started < latest:
-                worker.close(0)
+                worker.close(grace=0)
                 self._fail(worker, f"one rollout took longer than the {self._budget.seconds:g} s of the trial")
 
     def _state_of(self, job: _Job) -> Running:

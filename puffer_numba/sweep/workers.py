@@ -70,9 +70,13 @@ class Worker:
         """Whether it can train another trial."""
         return self.process.exitcode is None
 
+    def hang_up(self) -> None:
+        """Let the process end after the present rollout."""
+        self.pipe.close()
+
     def close(self, grace: float = _GRACE) -> None:
         """End the process: by itself within ``grace`` seconds, or else by force."""
-        self.pipe.close()
+        self.hang_up()
         self.process.join(grace)
         if self.is_alive:
             self.process.kill()
