@@ -51,7 +51,7 @@ def trained(tmp_path, monkeypatch, capsys):
 def test_help_names_the_commands(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "bench", "autotune", "check", "list"):
+    for command in ("train", "eval", "sweep", "bench", "autotune", "check", "list"):
         assert f"puffer {command}" in text
     assert main([]) == 2
 
@@ -66,7 +66,7 @@ def test_help_of_train_shows_the_environments_parameters(capsys):
     assert "Step size of the optimizer" in text
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "bench", "autotune", "check", "list"])
+@pytest.mark.parametrize("command", ["train", "eval", "sweep", "bench", "autotune", "check", "list"])
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -82,9 +82,10 @@ def test_every_command_has_help(command, capsys):
             "puffer play is for environments of this library; gymnasium.utils.play",
         ),
         (["train", "cartpole", "--vec.batch-size", "0"], "vec.batch_size is 0; allowed: at least 1, or None"),
-        (["frobnicate"], "no command 'frobnicate'; there are train, eval, play, bench, autotune, check, list"),
+        (["frobnicate"], "no command 'frobnicate'; there are train, eval, play, sweep, bench, autotune, check, list"),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
+        (["sweep", "cartpol"], "Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
         (["check", "cartpol"], "Did you mean 'cartpole'?"),
         (["bench", "cartpol"], "Did you mean 'cartpole'?"),
@@ -273,7 +274,14 @@ def test_list_check_and_bench_do_not_import_torch(tmp_path):
 import atexit, sys
 atexit.register(lambda: print("torch" if "torch" in sys.modules else "no torch"))
 """
-    for args in (["list"], ["--help"], ["train", "cartpole", "--help"], ["eval", "--help"], ["check", "bandit"]):
+    for args in (
+        ["list"],
+        ["--help"],
+        ["train", "cartpole", "--help"],
+        ["sweep", "cartpole", "--help"],
+        ["eval", "--help"],
+        ["check", "bandit"],
+    ):
         result = puffer(*args, cwd=tmp_path, code=code)
         assert result.stdout.endswith("no torch\n"), (args, result.stdout, result.stderr)
     result = puffer("autotune", "bandit", "--seconds", "0.1", "--max-envs", "2", cwd=tmp_path, code=code)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import optuna
@@ -85,25 +90,30 @@ class Search:
         Raises:
             APIUsageError: the first trials all failed, or the study has other choices for a setting.
         """
-        try:
-            while self._begin_trials():
-                for worker in ready(list(self._jobs), _REFRESH):
-                    self._handle(worker, worker.receive())
-                self._give_signs_of_life()
-                self._end_overdue()
-                self.progress.running([self._state_of(job) for job in self._jobs.values()])
-        except KeyboardInterrupt:
-            for job in self._jobs.values():
-                self.study.enqueue_trial(job.trial.params)
-            raise
-        finally:
-            self.progress.close()
-            for worker in self._workers:
-                worker.hang_up()
-            for worker in self._workers:
-                worker.close()
-            for worker in list(self._jobs):
-                self._fail(worker, None)
+        with _ctrl_c_deferred() as interrupted:
+            try:
+                while not interrupted.is_set() and self._begin_trials():
+                    for worker in ready(list(self._jobs), _REFRESH):
+                        self._handle(worker, worker.receive())
+                    self._give_signs_of_life()
+                    self._end_overdue()
+                    self.progress.running([self._state_of(job) for job in self._jobs.values()])
+                if interrupted.is_set():
+                    for job in self._jobs.values():
+                        self.study.enqueue_trial(job.trial.params)
+                    raise KeyboardInterrupt
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        """End what still runs."""
+        self.progress.close()
+        for worker in self._workers:
+            worker.hang_up()
+        for worker in self._workers:
+            worker.close()
+        for worker in list(self._jobs):
+            self._fail(worker, None)
 
     def result(self) -> SweepResult:
         """What the study has come to so far, other machines' part included."""
@@ -230,3 +240,23 @@ class Search:
         ended = next(t for t in trials if t.number == trial.number)
         done = sum(t.counts and t.state != "running" for t in trials)
         self.progress.ended(ended, best_of(trials), done)
+
+
+@contextmanager
+def _ctrl_c_deferred() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that nothing is left half done in the study; a second one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def on_ctrl_c(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = signal.signal(signal.SIGINT, on_ctrl_c)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
