@@ -495,6 +495,7 @@ def test_the_live_table_shows_what_runs_and_what_ended():
 
 def test_a_narrow_terminal_gets_the_columns_that_matter_most():
     study = optuna.create_study(direction="maximize")
+    study.set_user_attr("setup", {"train.target_return": 4.0})
     for k in range(6):
         distributions = {name: optuna.distributions.IntDistribution(0, 9) for name in ("train.gamma", "train.vf_coef")}
         params = {"train.gamma": 1, "train.vf_coef": k}

@@ -25,6 +25,7 @@ from puffer_numba.sweep.study import Trial, best_of, score_text, trials_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _ROWS = 20  # of the table that is printed
 _WIDE = 10_000  # columns, where nothing limits them
@@ -116,8 +117,10 @@ class SweepResult:
         else:
             console = Console(file=console.file, width=_WIDE)
         console.print(self._table(names))
-        if any(trial.score != trial.mean_return for trial in self.trials):
-            print("score: the mean return; from the target on, that plus the part of the budget that was left")
+        if self._has_target:
+            print(
+                "score: the mean return, or where that reached the target, the target plus the part of the budget left"
+            )
         counts = Counter(trial.state for trial in self.trials)
         print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no trials")
         failed = next((trial for trial in reversed(self.trials) if trial.state == "failed" and trial.counts), None)
@@ -126,12 +129,19 @@ class SweepResult:
         if self.best is not None:
             print(f"\nthe best settings, of trial {self.best.number}, with plots in {self.folder}:\n{self.command}")
 
+    @property
+    def _has_target(self) -> bool:
+        return any(map(self._reached_target, self.trials))
+
+    def _reached_target(self, trial: Trial) -> bool:
+        target = self.study.user_attrs.get("setup", {}).get("train.target_return")
+        return target is not None and trial.score is not None and trial.score > target
+
     def _table(self, names: list[str]) -> Table:
         """Best first, with a column for each of the settings ``names``."""
         shown = [trial for trial in self.trials if trial.score is not None][:_ROWS]
-        has_target = any(trial.score != trial.mean_return for trial in shown)
         columns: dict[str, Callable[[Trial], str]] = {"trial": lambda t: str(t.number), "score": score_text}
-        if has_target:
+        if self._has_target:
             columns["return"] = lambda t: "-" if t.mean_return is None else number(t.mean_return)
         columns["seconds"] = lambda t: "-" if t.seconds is None else f"{t.seconds:.2f}"
         columns["steps"] = lambda t: "-" if t.steps is None else number(t.steps)
@@ -147,7 +157,7 @@ class SweepResult:
 
     # -- plots ----------------------------------------------------------------------------------------------
 
-    def _write_plots(self, name: str, draw: Callable[[Axes], None]) -> list[Path]:
+    def _write_plots(self, name: str, draw: Callable[[Figure], None]) -> list[Path]:
         """As a page to look into, by Optuna and Plotly, and as a picture, by Matplotlib."""
         from matplotlib.figure import Figure
         from optuna import visualization
@@ -157,13 +167,19 @@ class SweepResult:
         label = {"target_name": "score"} if name == "history" else {}
         getattr(visualization, plot)(self.study, **label).write_html(page, include_plotlyjs="directory")
         figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
+        figure.suptitle(self.study.study_name)
+        draw(figure)
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(picture, dpi=120)
         return [page, picture]
 
-    def _draw_history(self, axes: Axes) -> None:
+    def _draw_history(self, figure: Figure) -> None:
+        if self._has_target:
+            axes, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+            self._draw_seconds(below)
+        else:
+            axes = below = figure.subplots()
         points = sorted((t.number, t.score, t.state) for t in self.trials if t.score is not None)
         for kind, color in (("complete", _BLUE), ("pruned", _GREY)):
             some = [(trial, score) for trial, score, state in points if state == kind]
@@ -175,15 +191,23 @@ class SweepResult:
             best = max(best, score) if state == "complete" else best
             records.append((trial, best))
         axes.step(*zip(*records, strict=True), where="post", color=_ORANGE, label="best so far", zorder=1)
-        axes.set(xlabel="trial", ylabel="score", title=self.study.study_name)
-        axes.locator_params(axis="x", integer=True)
+        axes.set_ylabel("score")
         axes.legend(frameon=False)
+        below.set_xlabel("trial")
+        below.locator_params(axis="x", integer=True)
 
-    def _draw_importance(self, axes: Axes) -> None:
-        shares = dict(reversed(self.importances().items()))
+    def _draw_seconds(self, axes: Axes) -> None:
+        """Of those that reached the target, whose scores are too alike to be told apart above."""
+        reached = {t.number: t.seconds for t in self.trials if self._reached_target(t) and t.seconds is not None}
+        axes.scatter(list(reached), list(reached.values()), s=22, color=_BLUE)
+        axes.set_ylabel("seconds to target")
+        axes.set_ylim(bottom=0)
+
+    def _draw_importance(self, figure: Figure) -> None:
+        axes, shares = figure.subplots(), dict(reversed(self.importances().items()))
         bars = axes.barh(list(shares), list(shares.values()), color=_BLUE)
         axes.bar_label(bars, fmt="%.2f", padding=3)
-        axes.set(xlabel="importance", title=self.study.study_name)
+        axes.set_xlabel("importance")
         axes.margins(x=0.1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ HEARTBEAT = 10
 """Seconds between two signs of life of a running trial."""
 GRACE = 60
 """Seconds without one after which it has failed."""
+_ATTEMPTS = 5  # at opening a database that others are making
 INTERRUPTED = "interrupted"
 """The error of trials that failed through no fault of their own."""
 _LOCK_TIMEOUT = 60  # seconds to wait for another process that writes to SQLite
@@ -71,16 +73,29 @@ def _open_storage(config: Config, options: SweepConfig) -> BaseStorage:
         url = f"sqlite:///{path}"
     if url.startswith("journal:"):
         return JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
-    arguments = {"connect_args": {"timeout": _LOCK_TIMEOUT}} if url.startswith("sqlite:") else {}
     try:
-        with own_heartbeats():
-            return optuna.storages.RDBStorage(url, arguments, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+        return _open_database(url)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise APIUsageError(  # without the URL, which may have a password
             f"sweep.storage cannot be used: {reason}. Expected a URL such as sqlite:///sweep.db, "
             "postgresql://user:password@host/database or journal:/shared/sweep.log."
         ) from error
+
+
+def _open_database(url: str) -> BaseStorage:
+    """A database; one that several machines make at the same moment is made by one of them, and found by the others."""
+    arguments = {"connect_args": {"timeout": _LOCK_TIMEOUT}} if url.startswith("sqlite:") else {}
+    for attempt in range(_ATTEMPTS):
+        try:
+            with own_heartbeats():
+                return optuna.storages.RDBStorage(url, arguments, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+        except sqlalchemy.exc.DBAPIError as error:
+            is_race = isinstance(error, sqlalchemy.exc.IntegrityError) or "already exists" in str(error)
+            if not is_race or attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
 
 
 @contextmanager
