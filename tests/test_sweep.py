@@ -360,7 +360,7 @@ def test_the_search_goes_on_after_trials_that_fail_and_processes_that_die():
 
     watcher = Watcher(kill_it)
     overrides = {"policy.lstm": True, "env.num_envs": 4, "train.horizon": 8, "train.num_minibatches": 4}
-    options = SweepConfig(trials=4, seconds=30.0, steps=20_000, sampler_seed=7)
+    options = SweepConfig(trials=4, seconds=30.0, steps=4000, sampler_seed=7)
     space = {"train.num_minibatches": Choice(4, 8)}
     result = sweep("bandit", options, {**overrides, "train.target_return": None}, space=space, progress=watcher)
     first, *others = watcher.trials
