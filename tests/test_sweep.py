@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import puffer_numba.sweep.search
 import puffer_numba.trainer
 from puffer_numba.cli import main
 from puffer_numba.config import SweepConfig
@@ -373,6 +374,30 @@ def test_the_search_goes_on_after_trials_that_fail_and_processes_that_die():
     assert "a recurrent policy learns from whole rows, of which there are 4" in failed.error
     assert result.best.settings == {"train.num_minibatches": 4}
     assert [trial.state for trial in result.trials][-2:] == ["failed", "failed"]
+
+
+def test_a_trial_that_another_machine_has_given_up_is_let_go(tmp_path):
+    """As after a laptop's sleep, in which its signs of life were missed."""
+
+    def give_it_up():
+        study = optuna.load_study(study_name="bandit/sweep", storage=f"sqlite:///{tmp_path}/runs/bandit/sweep.db")
+        study.tell(0, state=optuna.trial.TrialState.FAIL)
+
+    options = SweepConfig(trials=1, seconds=1.5)
+    overrides = {"train.target_return": None}
+    result = sweep("bandit", options, overrides, space=LEARNING_RATE, progress=Watcher(give_it_up))
+    assert [(trial.number, trial.state, trial.error) for trial in result.trials] == [
+        (1, "complete", ""),
+        (0, "failed", "interrupted"),
+    ]
+
+
+def test_a_trial_that_does_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr(puffer_numba.sweep.search, "_PATIENCE", 0.1)
+    overrides = {"train.update_epochs": 10**6, "train.target_return": None}
+    result = sweep("bandit", SweepConfig(trials=1, seconds=0.5), overrides, space=LEARNING_RATE)
+    assert [trial.state for trial in result.trials] == ["failed"]
+    assert result.trials[0].error == "a rollout, or learning from it, took longer than the 0.5 s of the trial"
 
 
 def test_a_search_whose_first_trials_all_fail_says_why():

@@ -116,18 +116,18 @@ class SweepResult:
                 names.pop()
         else:
             console = Console(file=console.file, width=_WIDE)
-        console.print(self._table(names))
+        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        if any(trial.score is not None for trial in self.trials):
+            console.print(self._table(names))
         if self._has_target:
-            print(
-                "score: the mean return, or where that reached the target, the target plus the part of the budget left"
-            )
+            say("score: the mean return, or where that reached the target, the target plus the part of the budget left")
         counts = Counter(trial.state for trial in self.trials)
-        print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no trials")
+        say(", ".join(f"{count} {state}" for state, count in counts.items()) or "no trials")
         failed = next((trial for trial in reversed(self.trials) if trial.state == "failed" and trial.counts), None)
         if failed is not None:
-            print(f"trial {failed.number} failed: {failed.error}")
+            say(f"trial {failed.number} failed: {failed.error}")
         if self.best is not None:
-            print(f"\nthe best settings, of trial {self.best.number}, with plots in {self.folder}:\n{self.command}")
+            say(f"\nthe best settings, of trial {self.best.number}, with plots in {self.folder}:\n{self.command}")
 
     @property
     def _has_target(self) -> bool:

@@ -30,6 +30,7 @@ from puffer_numba.sweep.workers import Worker, ready
 from puffer_numba.vector.creators import cores
 
 _REFRESH = 0.25  # seconds between two looks at what is running
+_PATIENCE = 5.0  # seconds, and twice the budget, that a trial may take
 _HOPELESS = 5  # failures before the first success
 
 
@@ -153,8 +154,8 @@ class Search:
         worker.train(self._config_of(settings), self._budget)
 
     def _config_of(self, settings: dict[str, Any]) -> Config:
-        """Of a trial, with a fair part of this machine's cores, where nothing else was said."""
-        config = Config.from_dict(self.config.to_dict()).update(settings)
+        """Of a trial: without checkpoints, and with a fair part of this machine's cores where nothing else was said."""
+        config = Config.from_dict(self.config.to_dict()).update({**settings, "train.checkpoint_interval": 0})
         vec, workers = config.vec, self.options.workers
         if workers > 1 and vec.num_threads is None:
             vec.num_threads = max(1, MAX_THREADS // workers)
@@ -166,6 +167,15 @@ class Search:
     # -- while they run -------------------------------------------------------------------------------------
 
     def _handle(self, worker: Worker, message: Message) -> None:
+        try:
+            self._take(worker, message)
+        except (
+            optuna.exceptions.UpdateFinishedTrialError
+        ):  # this machine was asleep, and another has given the trial up
+            worker.close(grace=0)
+            self._jobs.pop(worker, None)
+
+    def _take(self, worker: Worker, message: Message) -> None:
         job = self._jobs[worker]
         match message:
             case Started():
@@ -193,12 +203,15 @@ class Search:
             record(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number))
 
     def _end_overdue(self) -> None:
-        """Kill what is still in a rollout long after the end of the budget."""
-        latest = time.monotonic() - 2 * self._budget.seconds - 5
+        """Kill what is still busy with one rollout long after the end of the budget."""
+        latest = time.monotonic() - 2 * self._budget.seconds - _PATIENCE
         for worker, job in list(self._jobs.items()):
             if job.started is not None and job.started < latest:
                 worker.close(grace=0)
-                self._fail(worker, f"one rollout took longer than the {self._budget.seconds:g} s of the trial")
+                self._fail(
+                    worker,
+                    f"a rollout, or learning from it, took longer than the {self._budget.seconds:g} s of the trial",
+                )
 
     def _state_of(self, job: _Job) -> Running:
         seconds = 0.0 if job.started is None else time.monotonic() - job.started
@@ -207,7 +220,7 @@ class Search:
     # -- ending ---------------------------------------------------------------------------------------------
 
     def _finish(self, worker: Worker, outcome: Outcome) -> None:
-        job = self._jobs.pop(worker)
+        job = self._jobs[worker]
         trial = job.trial
         trial.set_user_attr("outcome", dataclasses.asdict(outcome))
         if job.is_given_up:
@@ -217,15 +230,17 @@ class Search:
             for slot in range(int(self._budget.used(outcome.seconds, outcome.steps) * SLOTS) + 1, SLOTS + 1):
                 trial.report(outcome.progress, slot)
             self.study.tell(trial, outcome.score)
+        del self._jobs[worker]
         self._announce(trial)
 
     def _fail(self, worker: Worker, error: str | None, traceback: str = "") -> None:
         """End a trial without a score; one without an error was interrupted."""
-        trial = self._jobs.pop(worker).trial
+        trial = self._jobs[worker].trial
         if error is not None:
             trial.set_user_attr("error", error)
             trial.set_user_attr("traceback", traceback)
         self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        del self._jobs[worker]
         if error is not None:
             self._announce(trial)
             self._check_hope(error)

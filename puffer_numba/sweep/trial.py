@@ -45,7 +45,8 @@ def run_trial(config: Config, budget: Budget, tell: Callable[[Message], None], s
 
 def _compile(config: Config) -> None:
     """Train for two short rollouts."""
-    short = Config.from_dict(config.to_dict()).update({"train.horizon": 2, "train.num_minibatches": 1})
+    brief = {"train.horizon": 2, "train.num_minibatches": 1, "train.update_epochs": 2}
+    short = Config.from_dict(config.to_dict()).update(brief)
     env = load_env(short)
     trainer = PuffeRL(short, env, load_policy(short, env))
     try:
@@ -87,6 +88,8 @@ def _train(trainer: PuffeRL, budget: Budget, tell: Callable[[Message], None], st
 def _outcome(trainer: PuffeRL, seconds: float, used: float) -> Outcome:
     """What the trial would come to if it ended now."""
     mean_return, target = trainer.statistics.mean_return, trainer.config.train.target_return
+    if not math.isfinite(mean_return):
+        raise TrialError(f"the mean return was not finite after {trainer.global_step:,} steps")
     progress = mean_return if target is None else min(mean_return, target)
     score = progress + (1 - used if trainer.solved else 0.0)
     return Outcome(score, progress, mean_return, seconds, trainer.global_step, trainer.config.train.total_timesteps)
