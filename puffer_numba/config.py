@@ -214,8 +214,9 @@ class SweepConfig:
     pruner: Pruner = "median"
     """Ends hopeless trials early: median, hyperband or none."""
     space: tuple[str, ...] = ()
-    """What to search: NAME=RANGE, or NAME alone for its usual range, or default for the usual ranges of all. RANGE is
-    uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH or choice:A:B."""
+    """What to search: NAME=RANGE, or NAME alone for its usual range, or default for the usual ranges of all
+    that are not given. RANGE is uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH
+    or choice:A:B."""
     sampler_seed: int | None = None
     """Seed of the draws from the search space; None: fresh entropy. Trials train with train.seed."""
 

@@ -117,6 +117,9 @@ def test_the_default_space_fits_every_setting_and_the_environments_own_ranges_co
     assert make_search(config, SweepConfig()).space == space  # which checks them
     fixed = make_search(config, SweepConfig(study="other"), fixed=["train.gamma"]).space
     assert space.keys() - fixed.keys() == {"train.gamma"}
+    options = SweepConfig(study="named", space=("default", "train.horizon=int:3:5", "train.ent_coef"))
+    named = make_search(config, options, fixed=["train.gamma", "train.ent_coef", "train.horizon"]).space
+    assert named == {**fixed, "train.horizon": IntUniform(3, 5)}
 
 
 @pytest.mark.parametrize(

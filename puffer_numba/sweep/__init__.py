@@ -102,10 +102,8 @@ def make_search(
     fixed = set(fixed)
     if config.train.self_play:
         raise APIUsageError("a sweep needs a return that tells good from bad, which that of train.self_play does not.")
-    if space is None and options.space:
-        space = parse_space(options.space, default_space(config))
-    elif space is None:
-        space = {name: values for name, values in default_space(config).items() if name not in fixed}
+    if space is None:
+        space = parse_space(options.space or ["default"], default_space(config), fixed)
     if "train.total_timesteps" in fixed | set(space):
         raise APIUsageError(
             "in a sweep, train.total_timesteps follows from the budget; set sweep.seconds or sweep.steps."

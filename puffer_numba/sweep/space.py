@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -232,12 +232,13 @@ def default_space(config: Config) -> dict[str, Range]:
     return usual | dict(getattr(load_spec(config.env_name).env_class, "sweep_space", {}))
 
 
-def parse_space(texts: Iterable[str], default: Space) -> dict[str, Range]:
+def parse_space(texts: Iterable[str], default: Space, fixed: Collection[str] = ()) -> dict[str, Range]:
     """A space from what was typed.
 
     Args:
-        texts: ``NAME=RANGE``; ``NAME``, which has its range in ``default``; or ``default``, for all of that.
+        texts: ``NAME=RANGE``; ``NAME``, which has its range in ``default``; or ``default``: all of it but ``fixed``.
         default: ranges of settings that are not given one.
+        fixed: settings that are not searched unless they are named.
 
     Raises:
         APIUsageError: a text that is none of these.
@@ -249,7 +250,7 @@ def parse_space(texts: Iterable[str], default: Space) -> dict[str, Range]:
         if equals:
             space[name] = parse_range(name, written)
         elif name == "default":
-            space |= default
+            space |= {name: values for name, values in default.items() if name not in fixed}
         elif name in default:
             space[name] = default[name]
         elif name in setting_names():
