@@ -25,6 +25,7 @@ from rich.console import Console
 import puffer_numba.sweep.search
 import puffer_numba.trainer
 from puffer_numba.cli import main
+from puffer_numba.commands.arguments import given_names
 from puffer_numba.config import SweepConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.load import load_config
@@ -120,6 +121,11 @@ def test_the_default_space_fits_every_setting_and_the_environments_own_ranges_co
     options = SweepConfig(study="named", space=("default", "train.horizon=int:3:5", "train.ent_coef"))
     named = make_search(config, options, fixed=["train.gamma", "train.ent_coef", "train.horizon"]).space
     assert named == {**fixed, "train.horizon": IntUniform(3, 5)}
+
+
+def test_names_that_are_given_are_found_however_they_are_written():
+    args = ["--train.gamma", "0.9", "--env.num-envs=32", "--train.no-norm-adv", "--train.ent_coef", "-1", "--help"]
+    assert given_names(args) == {"train.gamma", "env.num_envs", "train.norm_adv", "train.ent_coef"}
 
 
 @pytest.mark.parametrize(
@@ -499,6 +505,7 @@ class Blocker:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
 from puffer_numba.cli import main
+from puffer_numba.commands.arguments import given_names
 raise SystemExit(main(["sweep", "bandit"]))
 """
     done = run_python(code, check=False)

@@ -80,7 +80,7 @@ class SweepResult:
         files = [self._write_csv()]
         if self.best is not None:
             files.append(self.folder / "best.json")
-            files[-1].write_text(json.dumps(self.overrides, indent=2) + "\n")
+            files[-1].write_text(json.dumps(self.overrides, indent=2, default=str) + "\n")
             files += self._write_plots("history", self._draw_history)
             if self.importances():
                 files += self._write_plots("importance", self._draw_importance)
