@@ -477,14 +477,15 @@ def test_a_trial_whose_machine_has_died_is_failed(tmp_path):
 
 
 MY_SCRIPT = """
-from pathlib import Path
-from puffer_numba import register
+from puffer_numba import kernel, register
 from puffer_numba.envs.bandit import Bandit
 from puffer_numba.sweep import LogUniform, SweepConfig, sweep
 
 @register("mine")
 class Mine(Bandit):
-    pass
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = 0.5
 
 options = SweepConfig(trials=1, seconds=30.0, steps=1024)
 result = sweep("mine", options, space={"train.learning_rate": LogUniform(1e-4, 1e-1)})
