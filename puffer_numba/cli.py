@@ -28,8 +28,9 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer export NAME [OPTIONS]    write a trained policy to a file that runs without this library: ONNX, TorchScript
   puffer push NAME REPO_ID        upload a trained policy to the Hugging Face Hub
   puffer pull REPO_ID             download one
-  puffer play NAME                play an environment with the keyboard
+  puffer sweep NAME [OPTIONS]     search for the settings that learn best in a given time
   puffer plot RUN... [OPTIONS]    draw learning curves
+  puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
   puffer profile NAME [OPTIONS]   see where a training step spends its time
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
@@ -49,8 +50,9 @@ COMMANDS = (
     "export",
     "push",
     "pull",
-    "play",
+    "sweep",
     "plot",
+    "play",
     "bench",
     "profile",
     "autotune",
@@ -79,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        # Everything is saved and closed. Python would spend most of a second on taking torch and Numba down.
-        os._exit(130)
+        if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
+            os._exit(130)
+        return 130
 
 
 @contextlib.contextmanager

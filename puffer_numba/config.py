@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,7 @@ Backend = Literal["auto", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
+Pruner = Literal["median", "hyperband", "none"]
 
 
 @dataclass
@@ -229,6 +231,42 @@ class LogConfig:
 
 
 @dataclass
+class SweepConfig:
+    """A search for the settings that learn best in a given time; see docs/sweep.md."""
+
+    trials: int = 50
+    """Trials of the study in all, whichever process or machine does them."""
+    seconds: float = 30.0
+    """Training time of each trial; compilation does not count."""
+    steps: int | None = None
+    """Steps of each trial at most; in a sweep, this stands in for train.total_timesteps."""
+    workers: int = 1
+    """Processes on this machine, each of which trains one trial at a time."""
+    study: str = "sweep"
+    """Name of the search; the same name and storage go on with it."""
+    storage: str | None = None
+    """URL of a database, or journal:FILE on a shared disk; by default SQLite, in data_dir/ENVIRONMENT/sweep.db."""
+    pruner: Pruner = "median"
+    """Ends hopeless trials early: median, hyperband or none."""
+    space: tuple[str, ...] = ()
+    """What to search: NAME=RANGE, or NAME alone for its usual range, or default for the usual ranges of all
+    that are not given. RANGE is uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH
+    or choice:A:B."""
+    sampler_seed: int | None = None
+    """Seed of the draws from the search space; None: fresh entropy. Trials train with train.seed."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "sweep")
+        for name in ("trials", "workers"):
+            _check(self, "sweep", name, "at least 1", lambda v: v >= 1)
+        _check(self, "sweep", "seconds", "above 0", lambda v: v > 0)
+        _check(self, "sweep", "steps", "at least 1, or None", lambda v: v is None or v >= 1)
+        _check(self, "sweep", "sampler_seed", "at least 0, or None", lambda v: v is None or v >= 0)
+        _check(self, "sweep", "study", "letters, digits, '_', '-' and '.'", lambda v: re.fullmatch(r"\w[\w.-]*", v))
+
+
+@dataclass
 class Config:
     """A whole training run."""
 
@@ -262,13 +300,13 @@ class Config:
             section_name, _, key = name.partition(".")
             section = getattr(self, section_name, None) if key else None
             if not dataclasses.is_dataclass(section):
-                raise APIUsageError(f"unknown setting {name!r}{_suggest(name, setting_names())}.")
+                raise APIUsageError(unknown_setting(name, setting_names()))
             if key in _field_names(section) and not (section_name == "env" and key == "params"):
                 setattr(section, key, value)
             elif section_name == "env":
                 self.env.params[key] = value
             else:
-                raise APIUsageError(f"unknown setting {name!r}{_suggest(name, setting_names())}.")
+                raise APIUsageError(unknown_setting(name, setting_names()))
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -311,12 +349,16 @@ def _field_names(section: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(section)]
 
 
-def _suggest(name: str, known: list[str]) -> str:
+def unknown_setting(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is none of the ``known`` ones."""
+    known = list(known)
     close = difflib.get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+    return f"unknown setting {name!r}; " + (
+        f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
+    )
 
 
-def _check(section: Any, prefix: str, name: str, allowed: str, test: Callable[[Any], bool]) -> None:
+def _check(section: Any, prefix: str, name: str, allowed: str, test: Callable[[Any], object]) -> None:
     value = getattr(section, name)
     if not test(value):
         raise APIUsageError(f"{prefix}.{name} is {value!r}; allowed: {allowed}.")
@@ -331,12 +373,14 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("True or False", lambda v: isinstance(v, bool)),
     "str": ("a string", lambda v: isinstance(v, str)),
     "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
+    "tuple[str, ...]": ("a tuple of strings", lambda v: isinstance(v, tuple) and all(isinstance(x, str) for x in v)),
 }
 _CHOICES = {
     "Optimizer": Optimizer,
     "Advantage": Advantage,
     "Activation": Activation,
     "Convolution": Convolution,
+    "Pruner": Pruner,
     "NonFinite": NonFinite,
     "Backend": Backend,
     "Precision": Precision,

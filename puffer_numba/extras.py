@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 
@@ -21,6 +22,23 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and module.split(".")[0] != error.name.split(".")[0]:
             raise
-        raise MissingExtra(
-            f'{purpose} needs {module.split(".")[0]}: pip install "puffer_numba[{extra}]"', name=error.name
-        ) from error
+        raise _missing(module, extra, purpose) from error
+
+
+def require_installed(module: str, extra: str, purpose: str) -> None:
+    """The same without the import, for what another process needs.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise _missing(module, extra, purpose)
+
+
+def _missing(module: str, extra: str, purpose: str) -> MissingExtra:
+    package = module.split(".")[0]
+    return MissingExtra(f'{purpose} needs {package}: pip install "puffer_numba[{extra}]"', name=package)

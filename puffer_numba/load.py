@@ -12,6 +12,7 @@ from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.threads import MAX_THREADS
 from puffer_numba.recommended import RECOMMENDED
+from puffer_numba.vector.creators import is_jit
 
 
 def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -35,6 +36,18 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
     config.update(overrides or {})
     config.validate()
     return config
+
+
+def load_spec(env_name: str) -> registry.EnvSpec:
+    """What is known of an environment by any of its names: its class, if that is a `JitEnv`, and its defaults.
+
+    Raises:
+        APIUsageError: no such environment.
+    """
+    if ":" not in env_name:
+        return registry.spec(env_name)
+    creator = vector.env_creator(env_name)
+    return registry.EnvSpec(env_name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv)
 
 
 def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:

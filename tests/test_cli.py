@@ -87,6 +87,7 @@ def test_every_command_has_help(command, capsys):
         (["frobnicate"], f"no command 'frobnicate'; there are {', '.join(COMMANDS)}."),
         (["train"], "needs the name of an environment: a registered name, 'gym:LunarLander-v3'"),
         (["train", "cartpol"], "no environment is called 'cartpol'. Did you mean 'cartpole'?"),
+        (["sweep", "cartpol"], "Did you mean 'cartpole'?"),
         (["eval", "cartpol"], "Did you mean 'cartpole'?"),
         (["check", "cartpol"], "Did you mean 'cartpole'?"),
         (["bench", "cartpol"], "Did you mean 'cartpole'?"),
@@ -286,7 +287,14 @@ def test_list_check_and_bench_do_not_import_torch(tmp_path):
 import atexit, sys
 atexit.register(lambda: print("torch" if "torch" in sys.modules else "no torch"))
 """
-    for args in (["list"], ["--help"], ["train", "cartpole", "--help"], ["eval", "--help"], ["check", "bandit"]):
+    for args in (
+        ["list"],
+        ["--help"],
+        ["train", "cartpole", "--help"],
+        ["sweep", "cartpole", "--help"],
+        ["eval", "--help"],
+        ["check", "bandit"],
+    ):
         result = puffer(*args, cwd=tmp_path, code=code)
         assert result.stdout.endswith("no torch\n"), (args, result.stdout, result.stderr)
     result = puffer("autotune", "bandit", "--seconds", "0.1", "--max-envs", "2", cwd=tmp_path, code=code)

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import tyro
 
 from puffer_numba import registry, vector
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
-from puffer_numba.vector.creators import FORMS, is_jit
+from puffer_numba.load import load_spec
+from puffer_numba.vector.creators import FORMS
 
 Parsed = TypeVar("Parsed")
 
@@ -59,18 +60,21 @@ def take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[str
             f"{', '.join(registry.list_envs())}."
         )
     name = args[0]
-    if ":" not in name:
-        return registry.spec(name), args[1:]
-    creator = creator_of(name)
-    return registry.EnvSpec(name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv), args[1:]
+    _look_here()
+    return load_spec(name), args[1:]
 
 
 def creator_of(name: str) -> Callable[..., Any]:
     """What makes the environment called ``name``, which may be in a module of the current folder."""
+    _look_here()
+    return vector.env_creator(name)
+
+
+def _look_here() -> None:
+    """Import from the current folder too, as ``python -m`` does, but not an installed command."""
     here = os.getcwd()
     if here not in sys.path:
-        sys.path.insert(0, here)  # as for ``python -m``, but not for an installed command
-    return vector.env_creator(name)
+        sys.path.insert(0, here)
 
 
 def wants_help(args: list[str]) -> bool:
@@ -84,3 +88,9 @@ def require_trainer() -> Any:
     from puffer_numba import pufferl
 
     return pufferl
+
+
+def given_names(args: Sequence[str]) -> set[str]:
+    """Dotted names of the settings that ``args`` set, to whatever value."""
+    options = (arg.lstrip("-").partition("=")[0].replace("-", "_") for arg in args if arg.startswith("--"))
+    return {option.replace(".no_", ".") for option in options if "." in option}

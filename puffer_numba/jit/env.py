@@ -113,6 +113,8 @@ class JitEnv(PufferEnv):
     """Actions by the names of keys, for `puffer_numba.play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = {}
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
+    sweep_space: ClassVar[dict[str, Any]] = {}
+    """Ranges for `puffer_numba.sweep` in place of the usual ones: ``{"train.gamma": ReverseLogUniform(0.9, 0.99)}``."""
 
     class Params(NamedTuple):
         """No parameters."""

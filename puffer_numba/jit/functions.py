@@ -48,6 +48,9 @@ class kernel(staticmethod):
     It stays callable from plain Python. Helpers called from a kernel need no decorator.
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:  # an environment of the main script goes to other processes by value
+        return type(self), (self.__func__,)
+
 
 class KernelFunction:
     """A Python function that Numba-compiled code can call, pickled as a hash of its content."""
