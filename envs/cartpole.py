@@ -34,7 +34,7 @@ class CartPole(JitEnv):
         "policy.hidden_size": 32,
         "policy.num_layers": 2,
         "train.total_timesteps": 200_000,
-        "train.target_return": 475.0,
+        "train.target_return": 490.0,  # of 100 episodes; at 475 one seed in six had been lucky
         "train.horizon": 64,
         "train.num_minibatches": 8,
         "train.update_epochs": 3,

@@ -22,11 +22,13 @@ class FrozenLake8x8(FrozenLake):
     """
 
     train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 3_000_000,
+        "env.num_envs": 512,
+        "train.total_timesteps": 8_000_000,
         "train.horizon": 64,
-        "train.gamma": 0.995,
-        "train.ent_coef": 0.01,
+        "train.learning_rate": 5e-3,
+        "train.gamma": 0.996,
+        "train.gae_lambda": 0.9,
+        "train.ent_coef": 0.015,
     }
     max_episode_steps = 200
 

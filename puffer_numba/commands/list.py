@@ -10,6 +10,7 @@ from gymnasium.spaces import Box
 
 from puffer_numba import registry
 from puffer_numba.commands.arguments import parse
+from puffer_numba.jit import JitEnv
 
 
 @dataclass
@@ -21,8 +22,10 @@ def run(args: list[str]) -> int:
     parse(List, "puffer list", args)
     rows: list[tuple[str, ...]] = []
     for name in registry.list_envs():
-        lines = (registry.spec(name).env_class.__doc__ or "").strip().splitlines() or [""]
-        with registry.make(name, num_envs=1) as env:
+        env_class = registry.spec(name).env_class
+        lines = (env_class.__doc__ or "").strip().splitlines() or [""]
+        plain = {"jit": False} if issubclass(env_class, JitEnv) else {}  # nothing is to be compiled for this
+        with registry.make(name, num_envs=1, **plain) as env:
             space = env.single_observation_space
             rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), lines[0]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]

@@ -169,9 +169,8 @@ class Search:
     def _handle(self, worker: Worker, message: Message) -> None:
         try:
             self._take(worker, message)
-        except (
-            optuna.exceptions.UpdateFinishedTrialError
-        ):  # this machine was asleep, and another has given the trial up
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # This machine was asleep, and another has given the trial up.
             worker.close(grace=0)
             self._jobs.pop(worker, None)
 

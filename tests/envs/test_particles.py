@@ -90,7 +90,7 @@ def test_transitions_are_mpe2s(env_class, module, arguments):
     """
     rng = np.random.default_rng(0)
     reference = Reference(module, arguments)
-    transitions = 2000 if arguments else TRANSITIONS
+    transitions = 1000 if arguments else TRANSITIONS
     count = len(reference.world.agents)
     actions = draw_actions(rng, arguments.get("continuous_actions", False), (transitions, count))
     before, after, expected = [], [], []
