@@ -145,13 +145,15 @@ class League:
     @torch.inference_mode()
     def act(self, observations: Tensor, masks: NDArray[np.bool_], actions: NDArray[Any]) -> None:
         """Put the past self's actions into ``actions`` where it plays, and take its rows out of ``masks``."""
-        if not self.rows.any():
+        acting = np.flatnonzero(self.rows & masks)
+        if len(acting) == 0:
             return
         assert self._actor is not None
-        params, _ = self._actor.act(observations, masks)
-        self._distribution.sample(params, self.stream, self._actions, self._log_probs)
-        actions[self.rows] = self._distribution.to_env(self._actions)[self.rows]
-        masks[self.rows] = False
+        rows, count = torch.from_numpy(acting), len(acting)
+        params, _ = self._actor.act(observations[rows], masks[acting], rows)
+        self._distribution.sample(params, self.stream, self._actions[:count], self._log_probs[:count])
+        actions[acting] = self._distribution.to_env(self._actions[:count])
+        masks[acting] = False
 
     def end_episodes(self, ends: NDArray[np.bool_]) -> None:
         """Draw who plays the games that begin, where all of a game's ``ends (num_agents,)`` have come."""

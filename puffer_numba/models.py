@@ -240,7 +240,9 @@ class Actor:
         self._device = torch.device(device)
         self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
 
-    def act(self, observations: Tensor, masks: NDArray[np.bool_], rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def act(
+        self, observations: Tensor, masks: NDArray[np.bool_], rows: slice | Tensor = slice(None)
+    ) -> tuple[Tensor, Tensor]:
         """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act go on."""
         if self.state is None:
             return self.look(observations)
