@@ -24,6 +24,7 @@ class Snapshot:
     uptime: float
     """Seconds since training began."""
     epoch: int
+    """Rollouts done; 0 before training begins, when nothing is known but the sizes."""
     description: str = ""
     """Sizes of batch, storage and network."""
     profile: dict[str, float] = field(default_factory=dict)
@@ -72,7 +73,8 @@ class PlainDashboard:
         if not self._began:
             self._print(f"{snapshot.env_name}: {snapshot.description}")
             self._began = True
-        self._print(plain_line(snapshot))
+        if snapshot.epoch > 0:
+            self._print(plain_line(snapshot))
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

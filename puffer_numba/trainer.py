@@ -554,6 +554,8 @@ class PuffeRL:
             self.config.update({"train.total_timesteps": total_timesteps})
             self.config.train.validate()
         self.start_clock()
+        if self.dashboard is not None:
+            self.dashboard.update(self._snapshot(steps_per_second=0.0, uptime=0.0, statistics={}))
         while not self.finished:
             self.evaluate()
             self.train()
@@ -588,18 +590,7 @@ class PuffeRL:
             statistics.update(self.league.summary())
         if self.losses:
             self.losses["explained_variance"] = self._explained_variance()
-        self.snapshot = Snapshot(
-            env_name=self.config.env_name or type(self.vecenv).__name__,
-            global_step=self.global_step,
-            total_timesteps=self.config.train.total_timesteps,
-            steps_per_second=speed,
-            uptime=now - self._started,
-            epoch=self.epoch,
-            description=self.describe(),
-            profile=dict(self.profile),
-            losses=dict(self.losses),
-            statistics=statistics,
-        )
+        self.snapshot = self._snapshot(speed, now - self._started, statistics)
         metrics = {
             "SPS": speed,
             "global_step": float(self.global_step),
@@ -612,6 +603,20 @@ class PuffeRL:
         if self.logger is not None:
             self.logger.log(metrics, self.global_step)
         return metrics
+
+    def _snapshot(self, steps_per_second: float, uptime: float, statistics: dict[str, float]) -> Snapshot:
+        return Snapshot(
+            env_name=self.config.env_name or type(self.vecenv).__name__,
+            global_step=self.global_step,
+            total_timesteps=self.config.train.total_timesteps,
+            steps_per_second=steps_per_second,
+            uptime=uptime,
+            epoch=self.epoch,
+            description=self.describe(),
+            profile=dict(self.profile),
+            losses=dict(self.losses),
+            statistics=statistics,
+        )
 
     def _explained_variance(self) -> float:
         """1: the values foretold the returns; 0: no better than a constant. NaN where all returns are equal."""

@@ -59,12 +59,21 @@ def test_elsewhere_there_is_one_line_for_each_update(snapshot):
     assert "env 25% forward 50% learn 25% copy 0%" in lines[1]
 
 
-def test_a_run_that_has_not_begun(snapshot):
-    empty = Snapshot("x", 0, 100, 0.0, 0.0, 0)
+def test_sizes_are_told_before_training_begins():
+    empty = Snapshot("x", 0, 100, 0.0, 0.0, 0, "rollout storage 1.5 MiB")
     assert empty.remaining == float("inf")
     plain = console()
     PlainDashboard(plain).update(empty)
-    assert "left -" in plain.file.getvalue()
+    assert plain.file.getvalue() == "x: rollout storage 1.5 MiB\n"
+    live = console(force_terminal=True, color_system=None)
+    dashboard = LiveDashboard(live)
+    dashboard.update(empty)
+    dashboard.close()
+    assert "rollout storage 1.5 MiB" in live.file.getvalue()
+    assert "left -" in live.file.getvalue()
+
+
+def test_a_dashboard_that_was_never_shown_is_closed():
     LiveDashboard(console(force_terminal=True)).close()
 
 
