@@ -49,9 +49,9 @@ class Settings(NamedTuple):
 
 TASKS = {
     "CartPole-v1": Settings("cartpole", 100_000, 8, 32, 256, 20, 1e-3, 0.98, 0.8, 0.0),
-    "Acrobot-v1": Settings("acrobot", 200_000, 16, 256, 64, 4, 3e-4, 0.99, 0.94, 0.0),
+    "Acrobot-v1": Settings("acrobot", 100_000, 16, 256, 64, 4, 3e-4, 0.99, 0.94, 0.0),
     "Pendulum-v1": Settings("pendulum", 100_000, 4, 1024, 64, 10, 1e-3, 0.9, 0.95, 0.0),
-    "LunarLander-v3": Settings("gym:LunarLander-v3", 300_000, 16, 1024, 64, 4, 3e-4, 0.999, 0.98, 0.01),
+    "LunarLander-v3": Settings("gym:LunarLander-v3", 200_000, 16, 1024, 64, 4, 3e-4, 0.999, 0.98, 0.01),
 }
 
 
