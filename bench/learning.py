@@ -190,12 +190,13 @@ def compile_for(name: str) -> None:
 
 def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     """The table's rows, in Markdown."""
-    yield "| environment | reference | untrained | trained, actions drawn | the likeliest | steps | seconds | command |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    columns = ("environment", "reference", "untrained", "trained, actions drawn", "the likeliest", "seeds", "steps")
+    yield "| " + " | ".join([*columns, "seconds", "command"]) + " |"
+    yield "|" + " --- |" * (len(columns) + 2)
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
         if not mine:
-            yield f"| {name} | {' '.join(_reference(name, 'return'))} | not run yet | | | | | `puffer train {name}` |"
+            yield f"| {name} | {' '.join(_reference(name, 'return'))} | not run yet | | | | | | `puffer train {name}` |"
         for what in mine[0].drawn if mine else ():
             reference, note = _reference(name, what)
             label = name if what == "return" else f"{name}, {what}"
@@ -210,6 +211,7 @@ def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
                 untrained,
                 drawn,
                 likeliest,
+                str(len(mine)),
                 steps,
                 seconds,
                 f"`puffer train {name}`",
@@ -236,7 +238,7 @@ HEADER = """# What the trainer reaches
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
 here. Scores are of episodes that the trained policy plays afterwards, once drawing its actions, once taking the
 likeliest: the mean return over {episodes} episodes or more; for board games the shares of {games} games, half of them
-as beginner. Mean ± standard deviation (worst) of {seeds} seeds; steps and seconds are the medians. Untrained is the
+as beginner. Mean ± standard deviation (worst) of up to {seeds} seeds; steps and seconds are the medians. Untrained is the
 policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that are
 free a run takes a little less.
 
