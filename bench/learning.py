@@ -238,9 +238,9 @@ HEADER = """# What the trainer reaches
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
 here. Scores are of episodes that the trained policy plays afterwards, once drawing its actions, once taking the
 likeliest: the mean return over {episodes} episodes or more; for board games the shares of {games} games, half of them
-as beginner. Mean ± standard deviation (worst) of up to {seeds} seeds; steps and seconds are the medians. Untrained is the
-policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that are
-free a run takes a little less.
+as beginner. Mean ± standard deviation (worst) of up to {seeds} seeds; steps and seconds are the medians. Untrained is
+the policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that
+are free a run takes a little less.
 
 `python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
 

@@ -35,7 +35,7 @@ def test_learning_goes_on_where_it_was(table, monkeypatch, capsys):
     assert "bandit seed 2" in again
     assert "bandit seed 1" not in again
     page = learning.PAGE.read_text()
-    row = r"bandit \| 1.000 optimum \| 0.\d+ \| [01].\d+ ± .* \| 1.000 ± 0.000 \(1.000\) \| 0.02 M \|"
+    row = r"bandit \| 1.000 optimum \| 0.\d+ \| [01].\d+ ± .* \| 1.000 ± 0.000 \(1.000\) \| 2 \| 0.02 M \|"
     assert re.search(row, page)
     assert "`puffer train bandit` |" in page
     monkeypatch.setitem(puffer_numba.registry.spec("bandit").env_class.train_config, "train.gamma", 0.5)
