@@ -232,7 +232,7 @@ class PPO:
             CheckpointError: it is missing, damaged, or does not fit.
         """
         saved = checkpoint.load(path)
-        config = saved.config
+        config = saved.config.update({"train.target_return": None})  # as for a new model
         if env is None and not config.env_name:
             raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
         model = cls(env or config.env_name, config, policy)
@@ -246,7 +246,7 @@ class PPO:
 
 def _whole_config(env: Any, config: PPOConfig) -> Config:
     """The settings for ``env``, where ``config`` does not say otherwise."""
-    overrides = config.to_overrides()
+    overrides = {"train.target_return": None} | config.to_overrides()  # learn() trains for the steps that it is told
     if isinstance(env, str):
         return load_config(env, overrides)
     recommended = getattr(env, "train_config", {})

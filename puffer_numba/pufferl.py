@@ -112,15 +112,15 @@ def _learn_and_save(trainer: PuffeRL) -> None:
     """Train, and save a checkpoint whatever happens. Of two failures, the first is passed on."""
     try:
         trainer.learn()
-    except NonFiniteError as error:
-        is_good = all(bool(p.isfinite().all()) for p in trainer.policy.parameters())
-        last = _save_alone(trainer) if is_good else trainer.last_checkpoint
-        raise NonFiniteError(f"{error} The last good checkpoint: {last or 'none'}") from error
-    except Exception:
+    except Exception as error:
         try:
-            _save_alone(trainer)
-        except checkpoint.SaveError as error:
-            warnings.warn(str(error), stacklevel=2)
+            if all(bool(p.isfinite().all()) for p in trainer.policy.parameters()):
+                _save_alone(trainer)
+        except checkpoint.SaveError as failure:
+            warnings.warn(str(failure), stacklevel=2)
+        if isinstance(error, NonFiniteError):
+            last = trainer.last_checkpoint or "none"
+            raise NonFiniteError(f"{error} The last good checkpoint: {last}") from error
         raise
     except BaseException:  # Ctrl-C
         _save_alone(trainer)

@@ -501,8 +501,8 @@ class PuffeRL:
             chosen = (chosen - mean) / (deviation + 1e-8)
         if weights is not None:
             chosen = chosen * weights[rows % self.rollout.rows]
-        advantages = batch["advantages"].clone()
-        advantages[rows] = chosen.to(advantages.dtype)
+        advantages = batch.setdefault("scaled_advantages", torch.empty_like(batch["advantages"]))
+        advantages[rows] = chosen.to(advantages.dtype)  # the loss reads no others
         return {**batch, "advantages": advantages}, dataclasses.replace(self.config.train, norm_adv=False)
 
     def _not_finite(self, batch: dict[str, Tensor], rows: Tensor, params: Tensor, values: Tensor) -> None:

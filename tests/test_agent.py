@@ -54,6 +54,14 @@ def test_environments_of_all_kinds(env):
     model.close()
 
 
+def test_steps_are_trained_for_although_the_target_of_puffer_train_is_reached():
+    """Seed 2 solves cartpole after 90,112 steps."""
+    model = PPO("cartpole", PPOConfig(seed=2)).learn(100_000)
+    assert model.num_timesteps >= 100_000
+    assert model.learn(4096).num_timesteps >= 104_096
+    assert PPO("cartpole", PPOConfig(overrides={"train.target_return": 20.0})).learn(100_000).num_timesteps < 50_000
+
+
 def test_learning_goes_on_where_it_was():
     model = PPO("squared", SMALL).learn(256).learn(256)
     assert model.num_timesteps == 512

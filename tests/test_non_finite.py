@@ -96,6 +96,17 @@ def test_the_checkpoint_from_before_is_saved_and_named(tmp_path):
     assert all(torch.equal(saved.weights[name], w) for name, w in weights(trainer).items())
 
 
+def test_it_is_what_is_told_although_nothing_can_be_saved(tmp_path):
+    trainer = make_trainer(Broken(), {"train.data_dir": str(tmp_path), "log.tensorboard": False})
+    path = trainer.run_dir / f"checkpoint_{3 * 64 * 16:012d}"
+    path.write_text("a file where the folder should be")
+    with (
+        pytest.warns(UserWarning, match="cannot save"),
+        pytest.raises(NonFiniteError, match=r"first in rewards.* The last good checkpoint: none"),
+    ):
+        pufferl.run(trainer)
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["--train.learning-rate", "1e38", "--train.max-grad-norm", "0", "--log.no-tensorboard"]
