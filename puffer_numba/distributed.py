@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -81,34 +80,27 @@ class World:
         dist.gather_object(value, found)
         return found or []
 
-    def average(self, tensors: Iterable[Tensor], weight: float) -> None:
-        """Replace each tensor by its mean over the ranks, weighted by ``weight``, which each rank has its own of.
-
-        They travel together, as one message.
-        """
-        if self.size == 1:
-            return
-        tensors = list(tensors)
-        flat = torch.cat([t.detach().flatten().to(self.device, torch.float32) for t in tensors])
-        message = torch.cat([flat * weight, torch.tensor([weight], device=self.device)])
-        dist.all_reduce(message)
-        mean = message[:-1] / message[-1].clamp(min=1e-30)
-        for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
-
     def average_gradients(self, policy: nn.Module, record: Tensor, rows: int) -> None:
         """Gradients of ``policy``, and the losses ``record``, as of the minibatches of all ranks together.
+
+        All of them travel as one message, with the number of rows that each rank's are the mean of.
 
         Args:
             rows: in this rank's minibatch; 0 where it has none, and neither gradients.
         """
         if self.size == 1:
             return
-        params = [p for p in policy.parameters() if p.requires_grad]
-        for p in params:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        self.average([*[p.grad for p in params if p.grad is not None], record], rows)
+        tensors = [record]
+        for p in policy.parameters():
+            if p.requires_grad:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+                tensors.append(p.grad)
+        flat = torch.cat([t.detach().flatten().to(self.device, torch.float32) for t in tensors])
+        message = torch.cat([flat * rows, torch.tensor([float(rows)], device=self.device)])
+        dist.all_reduce(message)
+        mean = message[:-1] / message[-1].clamp(min=1)
+        for tensor, part in zip(tensors, mean.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
 
     def broadcast(self, policy: nn.Module) -> None:
         """Give the parameters and buffers of the first rank to all."""
