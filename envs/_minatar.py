@@ -93,7 +93,8 @@ def picture(env_class: type[MinAtar], s: Any, p: Any, i: int) -> np.ndarray[Any,
     """The observation with a colour for each channel; where several are in a cell, the first one is on top."""
     observation = np.zeros((1, SIZE, SIZE, len(env_class.channels)), np.uint8)
     observe: Callable[..., None] = env_class.observe_env
-    observe(type(s)(*(field[i : i + 1] for field in s)), p, 0, observation)
+    with np.errstate(over="ignore"):  # as in kernels
+        observe(type(s)(*(field[i : i + 1] for field in s)), p, 0, observation)
     cell = 40
     canvas = Canvas(SIZE * cell, SIZE * cell)
     for row in range(SIZE):

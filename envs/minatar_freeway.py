@@ -1,8 +1,13 @@
-"""MinAtar's Freeway: walk a chicken over a road of eight lanes, again and again."""
+"""MinAtar's Freeway: walk a chicken over a road of eight lanes, again and again.
+
+What there is eight times is in one int64 here, a byte for each lane of the road, so that all cars drive in a few
+instructions (Lamport, 1975, "Multiple byte processing with full-word instructions"). A byte holds 0 to 127, in between
+too, and so none carries into the next.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -13,16 +18,44 @@ from puffer_numba.render import AMBER, CORAL
 
 CHICKEN, CAR, SPEED_1 = range(3)  # SPEED_1 and the four channels after it: where a car was, by how often it moves
 COLUMN, BOTTOM = 4, 9  # the chicken's column, and the row it starts from
+LEFT, RIGHT = 9, 1  # by how many columns a car moves, on a ring of ten
 PLAYER_SPEED = 3
 TIME_LIMIT = 2500
+
+LANES = 8
+EACH = np.int64(0x0101010101010101)
+"""1 in each lane; times n, it is n in each."""
+
+
+def lane(numbers, k):
+    """The number of lane ``k``."""
+    return numbers >> 8 * k & 127
+
+
+def at_least(numbers, n):
+    """1 in lanes whose number is ``n``, 1 to 128, or more; else 0."""
+    return numbers + EACH * (128 - n) >> 7 & EACH
+
+
+def only(which, numbers):
+    """The numbers of lanes where ``which`` is 1; else 0."""
+    return which * 255 & numbers
+
+
+def around(columns):
+    """The road is a ring: columns from 10 on are those from 0 on."""
+    return columns - at_least(columns, 10) * 10
 
 
 def randomize_cars(s, i, rng):
     """New speeds and directions; first all speeds are drawn, then all directions."""
-    for k in range(8):
-        s.interval[i, k] = s.timer[i, k] = 1 + integer(rng, 5)
-    for k in range(8):
-        s.direction[i, k] = 1 if random(rng) > 0.5 else -1
+    interval = forward = 0
+    for k in range(LANES):
+        interval |= 1 + integer(rng, 5) << 8 * k
+    for k in range(LANES):
+        forward |= (RIGHT if random(rng) > 0.5 else LEFT) << 8 * k
+    s.interval[i] = s.timer[i] = interval
+    s.forward[i] = forward
 
 
 class MinAtarFreeway(MinAtar):
@@ -59,10 +92,11 @@ class MinAtarFreeway(MinAtar):
     class State(NamedTuple):
         y: np.int8  # row of the chicken
         move_timer: np.int8  # steps until the chicken can move
-        x: Annotated[np.int8, 8]  # column of the car in row k + 1
-        interval: Annotated[np.int8, 8]  # steps it waits between two moves, 1 to 5
-        timer: Annotated[np.int8, 8]  # of which are left
-        direction: Annotated[np.int8, 8]  # 1 to the right, -1 to the left
+        # Of the cars, a byte for each lane, the topmost in the lowest:
+        x: np.int64  # column
+        interval: np.int64  # steps it waits between two moves, 1 to 5
+        timer: np.int64  # of which are left
+        forward: np.int64  # LEFT or RIGHT
         time_left: np.int16
         last_action: np.int8
 
@@ -84,17 +118,16 @@ class MinAtarFreeway(MinAtar):
             randomize_cars(s, i, rng)
             y = BOTTOM
 
-        lane = min(max(y - 1, 0), 7)
-        hit = s.x[i, lane] == COLUMN
-        for k in range(8):
-            drives = s.timer[i, k] == 0
-            x = s.x[i, k] + s.direction[i, k]
-            x = 9 if x < 0 else 0 if x > 9 else x
-            s.x[i, k] = x if drives else s.x[i, k]
-            s.timer[i, k] = s.interval[i, k] if drives else s.timer[i, k] - 1
-        hit |= s.x[i, lane] == COLUMN
+        x = s.x[i]
+        waits = at_least(s.timer[i], 1)
+        drives = EACH - waits
+        moved = around(x + only(drives, s.forward[i]))
+        s.x[i] = moved
+        s.timer[i] = s.timer[i] - waits + only(drives, s.interval[i])
+        car = min(max(y - 1, 0), 7)  # in the chicken's row; at the bottom there is none, and a hit changes nothing
+        hit = (lane(x, car) == COLUMN) | (lane(moved, car) == COLUMN)
 
-        s.y[i] = BOTTOM if hit else y  # in the bottom row, too, nothing changes
+        s.y[i] = BOTTOM if hit else y
         s.move_timer[i] = max(move_timer - 1, 0)
         s.time_left[i] -= 1
         return 1.0 if won else 0.0, s.time_left[i] < 0
@@ -102,12 +135,11 @@ class MinAtarFreeway(MinAtar):
     @kernel
     def observe_env(s, p, i, obs):
         clear(obs, i)
-        for k in range(8):
-            x = s.x[i, k]
-            behind = x - s.direction[i, k]
-            behind = 9 if behind < 0 else 0 if behind > 9 else behind
-            obs[i, k + 1, x, CAR] = 1
-            obs[i, k + 1, behind, SPEED_1 - 1 + s.interval[i, k]] = 1
+        x, interval = s.x[i], s.interval[i]
+        behind = around(x + EACH * 10 - s.forward[i])
+        for k in range(LANES):
+            obs[i, k + 1, lane(x, k), CAR] = 1
+            obs[i, k + 1, lane(behind, k), SPEED_1 - 1 + lane(interval, k)] = 1
         obs[i, s.y[i], COLUMN, CHICKEN] = 1
 
     @staticmethod

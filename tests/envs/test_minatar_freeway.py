@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from puffer_numba.envs.minatar_freeway import MinAtarFreeway
+from puffer_numba.envs.minatar_freeway import LANES, LEFT, RIGHT, MinAtarFreeway, at_least, lane, only
 from tests.envs.minatar_parity import follow, step_from_states
 from tests.envs.parity import TRANSITIONS
 
 
+def pack(numbers):
+    """A byte for each lane."""
+    return (np.asarray(numbers, np.int64) << np.arange(0, 64, 8)).sum(axis=-1)
+
+
+def unpack(word):
+    return [int(lane(word, k)) for k in range(LANES)]
+
+
 def as_reference(s, i):
+    x, timer, interval, forward = (unpack(field[i]) for field in (s.x, s.timer, s.interval, s.forward))
     return {
         "pos": int(s.y[i]),
         "move_timer": int(s.move_timer[i]),
         "terminate_timer": int(s.time_left[i]),
-        "cars": [
-            [int(s.x[i, k]), k + 1, int(s.timer[i, k]), int(s.interval[i, k]) * int(s.direction[i, k])]
-            for k in range(8)
-        ],
+        "cars": [[x[k], k + 1, timer[k], interval[k] if forward[k] == RIGHT else -interval[k]] for k in range(LANES)],
     }
 
 
@@ -44,10 +53,10 @@ def test_transitions_are_the_references():
     states = {
         "y": rng.integers(1, 10, size=n),
         "move_timer": rng.integers(3, size=n),
-        "x": rng.integers(10, size=(n, 8)),
-        "interval": rng.integers(1, 6, size=(n, 8)),
-        "timer": rng.integers(3, size=(n, 8)),
-        "direction": rng.choice([-1, 1], (n, 8)),
+        "x": pack(rng.integers(10, size=(n, LANES))),
+        "interval": pack(rng.integers(1, 6, size=(n, LANES))),
+        "timer": pack(rng.integers(3, size=(n, LANES))),
+        "forward": pack(rng.choice([LEFT, RIGHT], (n, LANES))),
         "time_left": rng.choice([0, 1, 1000], n),
         "last_action": rng.integers(6, size=n),
     }
@@ -58,6 +67,20 @@ def test_transitions_are_the_references():
     assert (rows == states["y"] - 1).sum() > 300
     assert (rows == states["y"] + 1).sum() > 300
     np.testing.assert_array_equal(seen.terminals, states["time_left"] == 0)
+
+
+numbers_of_lanes = st.lists(st.integers(0, 127), min_size=LANES, max_size=LANES)
+
+
+@given(numbers_of_lanes, st.integers(1, 128), st.lists(st.booleans(), min_size=LANES, max_size=LANES))
+def test_all_lanes_at_once(numbers, n, which):
+    word = pack(numbers)
+    assert unpack(word) == numbers
+    with np.errstate(over="ignore"):  # as in kernels
+        assert unpack(at_least(word, n)) == [number >= n for number in numbers]
+        assert unpack(only(pack(which), word)) == [
+            number * chosen for number, chosen in zip(numbers, which, strict=True)
+        ]
 
 
 def test_bad_params():
