@@ -30,8 +30,10 @@ class MinAtarBreakout(MinAtar):
 
     train_config: ClassVar[dict[str, Any]] = {
         **TRAIN_CONFIG,
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 20.0,
+        "train.total_timesteps": 4_000_000,
+        "train.update_epochs": 4,
+        "train.ent_coef": 0.001,
+        "train.max_grad_norm": 0.5,
     }
     channels = (("paddle", TEAL), ("ball", FOREGROUND), ("trail", (84, 100, 120)), ("brick", AMBER))
     minimal_action_set = (NOOP, LEFT, RIGHT)

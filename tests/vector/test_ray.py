@@ -22,7 +22,6 @@ from tests.vector.vector_envs import Counter, Rows, by_environment
 
 ray = pytest.importorskip("ray")
 pytestmark = [
-    pytest.mark.xdist_group("ray"),  # for --dist loadgroup: one Ray for all of these
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own sockets and logs
 ]
