@@ -47,7 +47,7 @@ def main() -> None:
     trainer.evaluate()
     trainer.train()
 
-    trainer.profile = dict.fromkeys(trainer.profile, 0.0)
+    trainer.profile.update(dict.fromkeys(trainer.profile, 0.0))
     speeds = []
     for _ in range(args.iterations):
         start, steps = time.perf_counter(), trainer.global_step

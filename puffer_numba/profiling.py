@@ -131,11 +131,11 @@ def profile(trainer: PuffeRL, seconds: float = 5.0) -> Profile:
 def _wrap(trainer: PuffeRL, clock: _Clock) -> None:
     """Put a clock around each part of ``trainer``."""
     parts: list[tuple[Any, str, str]] = [
-        (trainer, "_step", "environment"),
-        (trainer, "_store", "copy"),
+        (trainer.collector, "_step", "environment"),
+        (trainer.collector, "_store", "copy"),
         (trainer, "_batch", "copy"),
-        (trainer.actor, "act", ACTING),
-        (trainer.actor, "look", ACTING),
+        (trainer.collector.actor, "act", ACTING),
+        (trainer.collector.actor, "look", ACTING),
         (trainer.distribution, "sample", "drawing actions"),
         (trainer.distribution, "to_env", "drawing actions"),
         (trainer.statistics, "add", "statistics"),
@@ -149,7 +149,7 @@ def _wrap(trainer: PuffeRL, clock: _Clock) -> None:
         (trainer, "print_dashboard", "logging"),
         (trainer, "save_checkpoint", "saving"),
     ]
-    if trainer._is_asynchronous:
+    if trainer.collector.is_asynchronous:
         parts += [(trainer.vecenv, "send", "environment"), (trainer.vecenv, "recv", "environment")]
     for owner, method, part in parts:
         setattr(owner, method, clock.measure(part, getattr(owner, method)))

@@ -38,7 +38,7 @@ def trainer_state(trainer: PuffeRL, together: bool = True) -> tuple[Arrays, dict
     own = _own_arrays(trainer)
     ranks = world.gather_objects(own) if together else [own]
     arrays: Arrays = {
-        "random.actions": trainer.stream[:1],
+        "random.actions": trainer.collector.stream[:1],
         "statistics.recent_returns": np.array(statistics.recent_returns, np.float64),
         "statistics.recent_lengths": np.array(statistics.recent_lengths, np.int64),
     }
@@ -56,7 +56,7 @@ def trainer_state(trainer: PuffeRL, together: bool = True) -> tuple[Arrays, dict
         "global_step": trainer.global_step,
         "epoch": trainer.epoch,
         "episodes": statistics.episodes,
-        "reset_done": trainer.reset_done,
+        "reset_done": trainer.collector.reset_done,
     }
     if trainer.league is not None:
         league_arrays, data["league"] = trainer.league.state()
@@ -75,9 +75,9 @@ def _own_arrays(trainer: PuffeRL) -> Arrays:
         "statistics.running_returns": trainer.statistics.running_returns,
         "statistics.running_lengths": trainer.statistics.running_lengths,
     }
-    if trainer.actor.state is not None:
-        arrays["policy_state"] = trainer.actor.state.cpu().numpy()
-    if _can_save(trainer) and trainer.reset_done:
+    if trainer.collector.actor.state is not None:
+        arrays["policy_state"] = trainer.collector.actor.state.cpu().numpy()
+    if _can_save(trainer) and trainer.collector.reset_done:
         for name, array in trainer.vecenv.get_state().items():  # type: ignore[attr-defined]
             arrays[f"env.{name}"] = np.asarray(array)
     return arrays
@@ -101,7 +101,7 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     for name, normalizer in _normalizers(trainer).items():
         load_normalizer(normalizer, checkpoint, name)
     arrays, data, statistics = checkpoint.arrays, checkpoint.data, trainer.statistics
-    restore(trainer.stream[:1], arrays, "random.actions")
+    restore(trainer.collector.stream[:1], arrays, "random.actions")
     statistics.recent_returns = deque(arrays["statistics.recent_returns"].tolist(), maxlen=100)
     statistics.recent_lengths = deque(arrays["statistics.recent_lengths"].tolist(), maxlen=100)
     statistics.episodes = data["episodes"]
@@ -126,9 +126,9 @@ def restore_trainer(trainer: PuffeRL, checkpoint: Checkpoint) -> None:
     trainer.vecenv.set_state(state)  # type: ignore[attr-defined]
     restore(trainer.vecenv.observations, arrays, "rollout.observations")
     restore(trainer.vecenv.masks, arrays, "rollout.masks")
-    if trainer.actor.state is not None:
-        trainer.actor.state.copy_(torch.from_numpy(arrays["policy_state"].copy()))
-    trainer.reset_done = True
+    if trainer.collector.actor.state is not None:
+        trainer.collector.actor.state.copy_(torch.from_numpy(arrays["policy_state"].copy()))
+    trainer.collector.reset_done = True
 
 
 def load_normalizer(normalizer: RunningNormalizer, checkpoint: Checkpoint, name: str) -> None:

@@ -32,13 +32,13 @@ from torch import Tensor, nn
 from puffer_numba import checkpoint, resume
 from puffer_numba.acceleration import accelerate
 from puffer_numba.advantage import discounted_returns, gae, vtrace
+from puffer_numba.collector import Collector
 from puffer_numba.config import Config, TrainConfig
 from puffer_numba.dashboard import Dashboard, PlainDashboard, Snapshot
 from puffer_numba.distributed import ALONE, World
 from puffer_numba.emulation.common import agents_per_batch, unwrap
 from puffer_numba.encoders import RunningNormalizer, StructuredEncoder, is_structured
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.jit import JitEnv
 from puffer_numba.jit.kernels import SAME_STEP
 from puffer_numba.league import League
 from puffer_numba.logger import Logger
@@ -46,11 +46,9 @@ from puffer_numba.minibatches import drawn_rows, row_chances, shuffled_rows, shu
 from puffer_numba.models import Actor, is_recurrent
 from puffer_numba.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.ppo import LOSS_NAMES, discrete_backward, ppo_loss
-from puffer_numba.pytorch import CategoricalActions, action_distribution, action_params, seed_stream
+from puffer_numba.pytorch import CategoricalActions, action_distribution, action_params
 from puffer_numba.rollout import EpisodeStatistics, Rollout
 
-LastObservations = tuple[int, np.ndarray, np.ndarray, Tensor | None]
-"""Step, rows, and the last observations and policy states of episodes that were truncated there."""
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
 
 
@@ -77,10 +75,11 @@ class PuffeRL:
         finished: whether ``total_timesteps`` or ``target_return`` has been reached.
         losses: means over the last call of `train`. skipped: minibatches that were not finite.
         statistics: `EpisodeStatistics` of the run.
+        rollout: the experience of the last `evaluate`, which ``collector`` put there.
 
     Raises:
         APIUsageError: a setting that cannot be used; a device that is not there; an environment that does not
-            reset itself in the step in which an episode ends, or that is asynchronous.
+            reset itself in the step in which an episode ends, or whose batches are of other rows each time.
     """
 
     def __init__(
@@ -110,42 +109,41 @@ class PuffeRL:
         self.return_scale = RunningNormalizer(()) if train.normalize_returns else None
         self._forward = accelerate(self.policy, train, self.device)
         self._forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
-        self.actor = self._make_actor(vecenv.num_agents)
-        self._first_state = None if self.actor.state is None else self.actor.state.clone()  # of the rollout
 
         self.rollout = Rollout(vecenv, self.distribution, train.horizon, pinned=self.device.type == "cuda")
-        rows = self.rollout.rows
         self.statistics = EpisodeStatistics(self.rollout)
         self.discounted = np.zeros(self.rollout.rows, np.float32)
-        self._direct = isinstance(vecenv, JitEnv)
         discrete = isinstance(self.distribution, CategoricalActions)
         self._fast_loss = discrete and self.device.type == "cpu"
-        self._agents_per_batch = agents_per_batch(vecenv)
-        self._is_asynchronous = self._agents_per_batch != vecenv.num_agents
         self.league = self._make_league() if train.self_play else None
-        self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
-        self._slots = self.rollout.slots(vecenv)
-        self._observation_slots = list(torch.from_numpy(self.rollout.observations))
-        self._value_slots = list(torch.from_numpy(self.rollout.values))
+        self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
+        actor = self._make_actor(vecenv.num_agents)
+        self.collector = Collector(
+            vecenv,
+            self.rollout,
+            actor,
+            self.distribution,
+            seed=train.seed,
+            profile=self.profile,
+            world=world,
+            league=self.league,
+        )
 
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
         self.skipped = 0
-        self.profile = dict.fromkeys(("env", "forward", "learn", "copy"), 0.0)
-        self.stream = seed_stream(train.seed, world.rank * rows, (world.size - 1 - world.rank) * rows)
         self.generator = torch.Generator().manual_seed(train.seed)
         self._started = self._last_log = time.perf_counter()
         self._last_log_step = self._last_checkpoint_step = 0
         self._run_dir: Path | None = None
         self.last_checkpoint: Path | None = None
         self.snapshot: Snapshot | None = None
-        self.reset_done = False
 
     def _make_actor(self, rows: int) -> Actor:
         return Actor(self.policy, rows, self.normalizer, self.device, self._forward_eval)
 
     def _make_league(self) -> League:
-        if self._is_asynchronous:
+        if agents_per_batch(self.vecenv) != self.vecenv.num_agents:
             raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
         return League(self.config, self.vecenv, self.device, self.policy)
 
@@ -157,143 +155,16 @@ class PuffeRL:
         Raises:
             APIUsageError: every row was masked out at every step.
         """
-        rollout, env = self.rollout, self.vecenv
-        if not self.reset_done:
-            self._reset()
         self._rollout_start = self.global_step
-        if self.league is not None:
-            if self.league.is_due(self.global_step):
-                self.league.add(self.policy, self.normalizer, self.global_step)
-            self.league.begin_rollout()
-        np.copyto(rollout.observations[0], env.observations)
-        np.copyto(rollout.masks[0], env.masks)
-        if self._first_state is not None and self.actor.state is not None:
-            self._first_state.copy_(self.actor.state)
-        with torch.inference_mode():
-            truncated = self._collect_batches() if self._is_asynchronous else self._collect()
-            self._bootstrap(truncated)
-        steps = int(self.world.sum(float(np.count_nonzero(rollout.masks[:-1])))[0])
+        if self.league is not None and self.league.is_due(self.global_step):
+            self.league.add(self.policy, self.normalizer, self.global_step)
+        self.collector.collect()
+        steps = int(self.world.sum(float(np.count_nonzero(self.rollout.masks[:-1])))[0])
         if steps == 0:
             raise APIUsageError("no row acted in a whole rollout: the environment's masks are all False.")
-        self.statistics.add(rollout, self.world)
+        self.statistics.add(self.rollout, self.world)
         self.global_step += steps
         self.epoch += 1
-
-    def _reset(self) -> None:
-        env, seed, rank = self.vecenv, self.config.train.seed, self.world.rank
-        if self.world.size > 1:  # the streams of this shard go on where those before it end
-            inner = unwrap(env)
-            if isinstance(inner, JitEnv):
-                inner.first_env = rank * inner.num_envs
-            else:
-                seed += rank * env.num_envs
-        if self._is_asynchronous:
-            env.async_reset(seed)
-            self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // self._agents_per_batch)]
-        else:
-            env.reset(seed)
-        self.reset_done = True
-
-    def _collect(self) -> list[LastObservations]:
-        """Step all rows together."""
-        rollout, profile, clock = self.rollout, self.profile, time.perf_counter
-        truncated: list[LastObservations] = []
-        for t in range(rollout.horizon):
-            begin = clock()
-            actions = self._choose(t)
-            middle = clock()
-            self._step(t, actions)
-            self._end_episodes(t, slice(0, rollout.rows), truncated)
-            profile["forward"] += middle - begin
-            profile["env"] += clock() - middle
-        return truncated
-
-    def _collect_batches(self) -> list[LastObservations]:
-        """Step batches of rows, each at its own pace; one that is done waits for the others, and for the update."""
-        rollout, env, profile, clock = self.rollout, self.vecenv, self.profile, time.perf_counter
-        truncated: list[LastObservations] = []
-        to_send, self._waiting = [(0, rows) for rows in self._waiting], []
-        times = {rows.start: 0 for _, rows in to_send}
-        while to_send or len(self._waiting) < len(times):
-            begin = clock()
-            for t, rows in to_send:
-                env.send(self._choose(t, rows), env_ids=env.agent_ids[rows])  # type: ignore[call-arg]
-            middle = clock()
-            *results, _, env_ids, masks = env.recv()
-            rows = _span(env_ids)
-            t = times[rows.start]
-            times[rows.start] += 1
-            self._store(t, rows, (*results, masks))
-            self._end_episodes(t, rows, truncated)
-            is_done = t + 1 == rollout.horizon
-            if is_done:
-                self._waiting.append(rows)
-            to_send = [] if is_done else [(t + 1, rows)]
-            profile["forward"] += middle - begin
-            profile["env"] += clock() - middle
-        return truncated
-
-    def _end_episodes(self, t: int, rows: slice, truncated: list[LastObservations]) -> None:
-        """Forget what the policy remembers of episodes that ended; the last observations of some join ``truncated``."""
-        rollout, actor = self.rollout, self.actor
-        if rollout.truncations[t, rows].any():
-            # Their values are computed together, after the rollout.
-            cut = rows.start + np.flatnonzero(rollout.truncations[t, rows])
-            state = None if actor.state is None else actor.state[:, torch.from_numpy(cut)]
-            truncated.append((t, cut, self.vecenv.final_observations[cut], state))
-        if actor.state is not None or self.league is not None:
-            ends = rollout.terminals[t, rows] | rollout.truncations[t, rows]
-            actor.forget(ends, rows)
-            if self.league is not None:
-                self.league.end_episodes(ends)
-
-    def _choose(self, t: int, rows: slice | None = None) -> np.ndarray:
-        """Actions on the observations of slot ``t``, of some rows or all; they and their values go into the rollout."""
-        rollout = self.rollout
-        slots = self._observation_slots[t], self._value_slots[t], rollout.actions[t], rollout.log_probs[t]
-        observations, value_slot, actions, log_probs = slots if rows is None else (slot[rows] for slot in slots)
-        which = slice(None) if rows is None else rows
-        params, values = self.actor.act(observations, rollout.masks[t, which], which)
-        self.distribution.sample(params, self.stream, actions, log_probs)
-        value_slot.copy_(values)
-        chosen = self.distribution.to_env(actions)
-        if self.league is not None:
-            self.league.act(observations, rollout.masks[t], chosen)
-        return chosen
-
-    def _step(self, t: int, actions: np.ndarray) -> None:
-        """Step the environments; results end up in the rollout."""
-        env = self.vecenv
-        if self._direct:
-            env.bind(self._slots[t])
-            env.step(actions)
-            return
-        *results, _ = env.step(actions)
-        self._store(t, slice(None), (*results, env.masks))
-
-    def _store(self, t: int, rows: slice, results: tuple[np.ndarray, ...]) -> None:
-        """Copy observations, rewards, terminals, truncations and masks of some rows into the rollout."""
-        begin = time.perf_counter()
-        for slot, result in zip(self._slots[t][:5], results, strict=True):
-            np.copyto(slot[rows], result)
-        copied = time.perf_counter() - begin
-        self.profile["copy"] += copied
-        self.profile["env"] -= copied
-
-    def _bootstrap(self, truncated: list[LastObservations]) -> None:
-        """Values of what follows the rollout, and of the last observations of truncated episodes."""
-        begin = time.perf_counter()
-        _, values = self.actor.look(self._observation_slots[-1], self.actor.state)
-        self._value_slots[-1].copy_(values)
-        if truncated:
-            observations = torch.from_numpy(np.concatenate([last for _, _, last, _ in truncated]))
-            states = [state for *_, state in truncated if state is not None]
-            _, values = self.actor.look(observations, torch.cat(states, 1) if states else None)
-            final_values, first = values.cpu().numpy(), 0
-            for t, rows, *_ in truncated:
-                self.rollout.final_values[t, rows] = final_values[first : first + len(rows)]
-                first += len(rows)
-        self.profile["forward"] += time.perf_counter() - begin
 
     # -- learning -----------------------------------------------------------------------------------------
 
@@ -389,8 +260,8 @@ class PuffeRL:
         rollout = self.rollout
         values, ratios = np.empty_like(rollout.values), np.empty_like(rollout.log_probs)
         actor = self._make_actor(rollout.rows)
-        actor.state = None if self._first_state is None else self._first_state.clone()
-        for t, observations in enumerate(self._observation_slots):
+        actor.state = None if self.collector.first_state is None else self.collector.first_state.clone()
+        for t, observations in enumerate(self.collector.observation_slots):
             params, value = actor.act(observations, rollout.masks[t])
             values[t] = value.cpu().numpy()
             if t < rollout.horizon:
@@ -403,7 +274,7 @@ class PuffeRL:
     def _draw_minibatches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """One pass over the rollout: indices of each minibatch, and weights of its advantages, if there are any."""
         config, rollout, weights = self.config.train, self.rollout, None
-        count, has_memory = config.num_minibatches, self._first_state is not None
+        count, has_memory = config.num_minibatches, self.collector.first_state is not None
         if config.prio_alpha > 0:
             chances = row_chances(rollout, config.prio_alpha)
             done = min(self._rollout_start / config.total_timesteps, 1.0)
@@ -424,7 +295,7 @@ class PuffeRL:
         observations = batch["observations"][rows]
         if self.normalizer is not None:
             observations = self.normalizer(observations)
-        if self._first_state is None:
+        if self.collector.first_state is None:
             output, values = self._forward(observations)
             return action_params(output), values, rows
         rollout, columns = self.rollout, rows[0] % self.rollout.rows
@@ -432,7 +303,7 @@ class PuffeRL:
             torch.from_numpy(a).to(self.device)[:, columns]
             for a in (rollout.masks[:-1], rollout.terminals | rollout.truncations)
         )
-        params, values = self._forward(observations, self._first_state[:, columns], masks, ends)
+        params, values = self._forward(observations, self.collector.first_state[:, columns], masks, ends)
         rows = rows.flatten()
         if not masks.all():
             acting = masks.flatten().nonzero()[:, 0]
@@ -759,7 +630,3 @@ def _check_rows(config: Config, env: PufferEnv, policy: nn.Module) -> None:
             f"{what} learns from whole rows, of which there are {env.num_agents}: train.num_minibatches is "
             f"{config.train.num_minibatches}; expected at most that."
         )
-
-
-def _span(rows: np.ndarray) -> slice:
-    return slice(int(rows[0]), int(rows[-1]) + 1)

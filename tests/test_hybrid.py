@@ -228,7 +228,7 @@ def test_it_learns_both_parts() -> None:
     with vector.make(Throw, num_envs=64, backend="serial") as env:
         trainer = make_trainer(env, SETTINGS)
         before, _ = run_episodes(env, trainer.policy, 500, deterministic=True)
-        trainer.reset_done = False
+        trainer.collector.reset_done = False
         trainer.learn()
         after, _ = run_episodes(env, trainer.policy, 500, deterministic=True)
     assert before.mean() < 0.35

@@ -136,7 +136,7 @@ def test_last_observations_are_valued_with_the_state_of_their_episode():
         observations = torch.from_numpy(trainer.vecenv.final_observations[rows])
         _, expected = actor.look(observations, actor.state[:, torch.from_numpy(rows)])
     np.testing.assert_allclose(rollout.final_values[last, rows], expected, rtol=1e-5)
-    assert not trainer.actor.state[:, torch.from_numpy(rows)].any()  # the next episode begins
+    assert not trainer.collector.actor.state[:, torch.from_numpy(rows)].any()  # the next episode begins
     trainer.close()
 
 
