@@ -39,7 +39,13 @@ RUNS = Path(__file__).parent / "learning.jsonl"
 PAGE = Path(__file__).parent.parent / "docs" / "learning.md"
 SEEDS = 5
 EPISODES = 640
-MORE_EPISODES = {"blackjack": 400_000, "frozen_lake": 20_000, "frozen_lake_8x8": 20_000, "taxi": 20_000, "nchain": 5_000}
+MORE_EPISODES = {
+    "blackjack": 400_000,
+    "frozen_lake": 20_000,
+    "frozen_lake_8x8": 20_000,
+    "taxi": 20_000,
+    "nchain": 5_000,
+}
 """Where luck decides much of an episode."""
 GAMES = 1000
 EVALUATION_SEED = 10_000
