@@ -91,7 +91,7 @@ class Game2048(JitEnv):
 
     train_config: ClassVar[dict[str, Any]] = {
         "env.num_envs": 256,
-        "train.total_timesteps": 20_000_000,
+        "train.total_timesteps": 10_000_000,
         "train.horizon": 64,
         "train.num_minibatches": 8,
         "train.update_epochs": 2,
