@@ -26,6 +26,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own sockets and logs
 ]
 
+# Ray's workers are nice to others, by 15, and beside other tests on all cores they would hardly get to run.
+os.environ["RAY_worker_niceness"] = "0"
+
 COUNTER = "tests.vector.vector_envs:Counter"
 CPUS = 6
 
