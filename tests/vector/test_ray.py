@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 # Ray's workers are nice to others, by 15, and beside other tests on all cores they would hardly get to run.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
 COUNTER = "tests.vector.vector_envs:Counter"
 CPUS = 6
