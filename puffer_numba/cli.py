@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
@@ -72,18 +73,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
         with _warnings_in_one_line():
-            return int(import_module(f"puffer_numba.commands.{command}").run(rest))
+            code = int(import_module(f"puffer_numba.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
         if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all say the same
             print(f"puffer: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
         if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
-            os._exit(130)
+            _exit_at_once(130)
         return 130
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # threads of torch.distributed abort some processes on their way out
+        _exit_at_once(code)
+    return code
+
+
+def _exit_at_once(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager

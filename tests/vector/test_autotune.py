@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import re
 import signal
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numpy as np
 import pytest
 
 from puffer_numba import vector
@@ -93,7 +93,8 @@ class Heavy(Counter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heavy = np.ones(3_000_000, np.uint8)
+        self.heavy = mmap.mmap(-1, 3_000_000)  # not of what the process has freed before, which it would not see
+        self.heavy.write(bytes(3_000_000))
 
 
 def test_memory_limits_the_number_of_environments(monkeypatch: pytest.MonkeyPatch) -> None:
