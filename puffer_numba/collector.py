@@ -120,7 +120,7 @@ class Collector:
         while to_send or len(self._waiting) < len(times):
             begin = clock()
             for t, rows in to_send:
-                env.send(self._choose(t, rows), env_ids=env.agent_ids[rows])  # type: ignore[call-arg]
+                env.send(self._choose(t, rows), env_ids=env.agent_ids[rows])
             middle = clock()
             *results, _, env_ids, masks = env.recv()
             rows = _span(env_ids)

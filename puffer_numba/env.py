@@ -278,8 +278,17 @@ class PufferEnv:
         self.truncations[:] = False
         self._pending = (observations, self.rewards, self.terminals, self.truncations, infos)
 
-    def send(self, actions: ArrayLike) -> None:
-        """Like `step`; the result is fetched with `recv`."""
+    def send(self, actions: ArrayLike, env_ids: NDArray[np.int64] | None = None) -> None:
+        """Like `step`; the result is fetched with `recv`.
+
+        Args:
+            actions: as for `step`.
+            env_ids: rows that they are for, as `recv` gave them; here, where there are no batches, always all.
+        """
+        if env_ids is not None and not np.array_equal(env_ids, self.agent_ids):
+            raise APIUsageError(
+                f"send(): env_ids has {np.size(env_ids)} rows; expected all {self.num_agents}, in order."
+            )
         if self._pending is not None:
             raise APIUsageError("send() was called twice; call recv() between two sends.")
         self._pending = self.step(actions)

@@ -142,9 +142,9 @@ class Wrapper(PufferEnv):
         self.env.async_reset(seed)
         self.fresh[:] = True
 
-    def send(self, actions: ArrayLike, **batch: Any) -> None:
-        """Like `step`; the result is fetched with `recv`. ``batch``: the ``env_ids`` of an asynchronous backend."""
-        self.env.send(self.take(actions), **batch)
+    def send(self, actions: ArrayLike, env_ids: NDArray[np.int64] | None = None) -> None:
+        """Like `step`; the result is fetched with `recv`. ``env_ids``: the rows that these are for, as from `recv`."""
+        self.env.send(self.take(actions), env_ids)
 
     def recv(self) -> RecvResult:
         """Results of the last `send` or `async_reset`, or of the rows that are ready first, as ``env`` gives them."""

@@ -173,6 +173,15 @@ def test_second_send_without_recv_is_an_error_and_steps_nothing(first):
     np.testing.assert_array_equal(env.observations, before)
 
 
+def test_actions_are_for_all_rows():
+    env = Count()
+    env.reset(seed=0)
+    env.send(np.ones(4, int), env_ids=np.arange(4))
+    env.recv()
+    with pytest.raises(APIUsageError, match=r"send\(\): env_ids has 2 rows; expected all 4, in order"):
+        env.send(np.ones(2, int), env_ids=np.arange(2))
+
+
 def test_async_reset_can_interrupt_a_send():
     env = Count()
     env.async_reset()
