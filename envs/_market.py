@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from puffer_numba.jit.functions import JIT_OPTIONS, OVERLOADED
 from puffer_numba.jit.math import exp, log
+from puffer_numba.jit.parts import part
 from puffer_numba.jit.random import integer, normal, random
 
 WINDOW = 64
@@ -273,7 +273,7 @@ def component(action: Any, k: Any) -> Any:
     return action[k] if np.ndim(action) else action
 
 
-@overload(component, jit_options=JIT_OPTIONS, strict=False)
+@part(component, JIT_OPTIONS)
 def _component(action: Any, k: Any) -> Any:
     return (lambda action, k: action[k]) if isinstance(action, types.Array) else (lambda action, k: action)
 

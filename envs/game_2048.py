@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
@@ -64,20 +64,27 @@ def add_tile(board, i, empty, rng):
             place -= 1
 
 
-def is_stuck(board, i):
-    """Whether no tile can move: no cell is empty, and no neighbours are equal."""
-    stuck = True
+def find_legal(board, i, legal):
+    """Which actions move a tile: one does where, of two neighbours, the one in front is empty, or both are equal."""
+    up = down = left = right = False
     for k in range(CELLS):
-        stuck &= board[i, k] > 0
-        stuck &= (k % SIZE == SIZE - 1) or board[i, k] != board[i, min(k + 1, CELLS - 1)]
-        stuck &= (k >= CELLS - SIZE) or board[i, k] != board[i, min(k + SIZE, CELLS - 1)]
-    return stuck
+        tile = board[i, k]
+        if k % SIZE < SIZE - 1:
+            other = board[i, k + 1]
+            left |= (other > 0) & ((tile == 0) | (tile == other))
+            right |= (tile > 0) & ((other == 0) | (tile == other))
+        if k < CELLS - SIZE:
+            other = board[i, k + SIZE]
+            up |= (other > 0) & ((tile == 0) | (tile == other))
+            down |= (tile > 0) & ((other == 0) | (tile == other))
+    legal[i, UP], legal[i, DOWN], legal[i, LEFT], legal[i, RIGHT] = up, down, left, right
 
 
 class Game2048(JitEnv):
     """All tiles slide as far as they can; equal ones that meet become one of their sum. Then a new tile appears.
 
-    - Observation: ``MultiDiscrete([18] * 16)``: the cells, row by row: 0 empty, else the exponent of the tile, of 2.
+    - Observation: ``Dict(action_mask=Box(0, 1, (4,), int8), observation=MultiDiscrete([18] * 16))``: which actions
+      move a tile; the cells, row by row: 0 empty, else the exponent of the tile, of 2. All int8.
     - Action: ``Discrete(4)``: slide up (0), down (1), left (2), right (3).
     - Reward: the sum of the tiles that come from merges, over ``reward_scale``; the game's score is their total. An
       action that moves nothing changes nothing, and is charged ``idle_cost``.
@@ -104,11 +111,14 @@ class Game2048(JitEnv):
     render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
-    single_observation_space = MultiDiscrete([LARGEST + 1] * CELLS)
+    single_observation_space: Any = Dict(
+        action_mask=Box(0, 1, (4,), np.int8), observation=MultiDiscrete([LARGEST + 1] * CELLS, dtype=np.int8)
+    )
     single_action_space = Discrete(4)
 
     class State(NamedTuple):
         board: Annotated[np.int8, 16]
+        legal: Annotated[np.int8, 4]
         score: int
         largest: int
         reached_1024: bool
@@ -132,6 +142,7 @@ class Game2048(JitEnv):
     def reset_env(s, p, i, rng):
         add_tile(s.board, i, CELLS, rng)
         add_tile(s.board, i, CELLS - 1, rng)
+        find_legal(s.board, i, s.legal)
 
     @kernel
     def step_env(s, p, i, action, rng):
@@ -162,12 +173,16 @@ class Game2048(JitEnv):
             s.reached_1024[i] = largest >= 10
             s.reached_2048[i] = largest >= 11
         reward = float(gained) / p.reward_scale if moved else -p.idle_cost
-        return reward, is_stuck(s.board, i)
+        find_legal(s.board, i, s.legal)
+        stuck = s.legal[i, UP] + s.legal[i, DOWN] + s.legal[i, LEFT] + s.legal[i, RIGHT] == 0
+        return reward, stuck
 
     @kernel
     def observe_env(s, p, i, obs):
-        for k in range(obs.shape[1]):
-            obs[i, k] = s.board[i, k]
+        for action in range(4):
+            obs[i, action] = s.legal[i, action]
+        for k in range(CELLS):
+            obs[i, 4 + k] = s.board[i, k]
 
     @staticmethod
     def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:

@@ -26,9 +26,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.extending import overload
 
 from puffer_numba.env import APIUsageError
+from puffer_numba.jit.parts import part
 
 # Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
 # another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
@@ -60,7 +60,7 @@ class KernelFunction:
         self.key = key
         self.__name__ = py_func.__name__
 
-        @overload(self, jit_options=jit_options, strict=False)
+        @part(self, jit_options)
         def _implementation(*args: Any) -> Callable[..., Any]:
             return py_func
 

@@ -26,10 +26,10 @@ import numpy as np
 from numba import prange
 from numba.core import types
 from numba.experimental import structref
-from numba.extending import overload
 
 from puffer_numba.jit.announce import announce
 from puffer_numba.jit.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
+from puffer_numba.jit.parts import part
 from puffer_numba.jit.tuples import Agents, Stream
 
 BLOCK = 512
@@ -394,16 +394,9 @@ def zero(fields: Any, i: Any) -> None:
         field[i] = 0
 
 
-@overload(zero, jit_options=JIT_OPTIONS, strict=False)
+@part(zero, JIT_OPTIONS)
 def _zero(fields: Any, i: Any) -> Callable[..., None]:
-    if len(fields) == 0:
-        return lambda fields, i: None
-
-    def implementation(fields, i):
-        fields[0][i] = 0
-        zero(fields[1:], i)
-
-    return implementation
+    return _unrolled("fields, i", [f"fields[{k}][i] = 0" for k in range(len(fields))])
 
 
 def add(fields: Any, i: Any, row: Any, column: Any) -> None:
@@ -412,16 +405,16 @@ def add(fields: Any, i: Any, row: Any, column: Any) -> None:
         row[column + k] += field[i]
 
 
-@overload(add, jit_options=JIT_OPTIONS, strict=False)
+@part(add, JIT_OPTIONS)
 def _add(fields: Any, i: Any, row: Any, column: Any) -> Callable[..., None]:
-    if len(fields) == 0:
-        return lambda fields, i, row, column: None
+    return _unrolled("fields, i, row, column", [f"row[column + {k}] += fields[{k}][i]" for k in range(len(fields))])
 
-    def implementation(fields, i, row, column):
-        row[column] += fields[0][i]
-        add(fields[1:], i, row, column + 1)
 
-    return implementation
+def _unrolled(parameters: str, lines: list[str]) -> Callable[..., None]:
+    """A function of these lines: a loop over a tuple's elements, which Numba types one by one."""
+    made: dict[str, Any] = {}
+    exec("\n    ".join([f"def implementation({parameters}):", *lines, "return None"]), made)
+    return made["implementation"]
 
 
 _SOURCE = content_hash(zero) + content_hash(add)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from puffer_numba.jit.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
+from puffer_numba.jit.parts import part
 
 # Reassociation would undo the range reductions, whose whole point is the order of the operations.
 _EXACT_OPTIONS: Any = {**JIT_OPTIONS, "fastmath": {"contract", "nsz"}}
@@ -116,7 +116,7 @@ def _elementary(libm: Callable[[float], float], float32: Callable[[Any], Any]) -
     fast = kernel_function(float32, _EXACT_OPTIONS)
 
     def decorate(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        @overload(function, jit_options=_EXACT_OPTIONS, strict=False)
+        @part(function, _EXACT_OPTIONS)
         def _choose(x: Any) -> Callable[[Any], Any]:
             return (lambda x: fast(x)) if x == types.float32 else (lambda x: libm(x))
 
