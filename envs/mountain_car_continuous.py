@@ -39,7 +39,7 @@ class MountainCarContinuous(MountainCar):
         "train.normalize_observations": True,
         "train.ent_coef": 0.0,
         "policy.shared": False,
-        "policy.log_std": 1.5,  # full throttle one way or the other, which swings out of the valley now and then
+        "policy.log_std": 2.5,  # full throttle one way or the other, which swings out of the valley now and then
     }
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)

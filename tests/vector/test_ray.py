@@ -22,6 +22,7 @@ from tests.vector.vector_envs import Counter, Rows, by_environment
 
 ray = pytest.importorskip("ray")
 pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster, in one of the processes that share the tests
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own sockets and logs
 ]
@@ -30,7 +31,7 @@ pytestmark = [
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
 COUNTER = "tests.vector.vector_envs:Counter"
-CPUS = 6
+CPUS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,9 +65,7 @@ def all_cpus_are_free(within: float = 5.0) -> bool:
     ("creator", "kwargs"),
     [
         (COUNTER, {"infos": 10}),
-        ("gym:CartPole-v1", {}),
         (CartPole, {"num_envs": 3}),
-        (Rows, {}),
         ("pettingzoo:classic.rps.rps", {"max_cycles": 3}),
     ],
     ids=lambda value: str(getattr(value, "__name__", value)),
@@ -81,7 +80,7 @@ def test_same_trajectories_as_in_this_process(creator: Any, kwargs: Any) -> None
 
 def test_same_trajectories_in_batches() -> None:
     expected = by_environment(vector.make(CartPole, num_envs=4), 60)
-    for options in ({"batch_size": 2}, {"batch_size": 1, "num_workers": 4}, {"num_workers": 1}):
+    for options in ({"batch_size": 1, "num_workers": 4}, {"num_workers": 1}):
         found = by_environment(actors(CartPole, **options), 60)
         assert all(map(np.array_equal, flat(found), flat(expected)))
 
@@ -114,7 +113,7 @@ def test_observations_that_go_through_the_object_store() -> None:
         assert observations[:, -1].tolist() == [5, 5, 16, 16]
 
 
-@pytest.mark.parametrize(("workers", "zero_copy"), [(2, True), (4, True), (4, False)])
+@pytest.mark.parametrize(("workers", "zero_copy"), [(2, True), (4, False)])
 def test_batches_of_half(workers: int, zero_copy: bool) -> None:
     with actors(num_workers=workers, batch_size=2, zero_copy=zero_copy, env_kwargs={"length": 1000}) as env:
         env.async_reset(seed=5)
@@ -165,8 +164,7 @@ def test_creators_that_cannot_be_imported_elsewhere() -> None:
     [
         ("raise", WorkerError, r"environment 2, in worker 1, failed: ValueError: the wheel came off\n(.*\n)*.*break_d"),
         ("wrong shape", APIUsageError, r"environment 2, in worker 1, failed: APIUsageError: observation: .*\(4,\)"),
-        ("kill", WorkerError, r"worker 1 \(environments 2 to 3\) died: .*backend='serial' runs"),
-        ("_exit", WorkerError, r"worker 1 \(environments 2 to 3\) died: "),
+        ("_exit", WorkerError, r"worker 1 \(environments 2 to 3\) died: .*backend='serial' runs"),
         ("exit", WorkerError, r"environment 2, in worker 1, failed: SystemExit: done"),
         ("hang", WorkerError, r"worker 1 \(environments 2 to 3\) did not answer within 15 s; .* larger timeout"),
     ],
