@@ -9,11 +9,38 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LONGEST = ("vector/test_ray", "test_sweep", "test_distributed", "test_cli", "test_kill", "test_readme", "test_learning")
+ENVIRONMENTS = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("envs/test_*.py")}
 Process = subprocess.CompletedProcess[str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process is left alone with it in the end."""
+    places = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``: all tests of a file go to one process, and with them those of the same environment elsewhere.
+
+    Else both processes would compile the same kernels at the same time.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByKernels(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            parameter = test.partition("[")[2].rstrip("]").partition("-")[0]
+            return f"tests/envs/test_{parameter}.py" if parameter in ENVIRONMENTS else file
+
+    config.option.loadscopereorder = False  # by the number of tests
+    return ByKernels(config, log)
 
 
 @pytest.fixture

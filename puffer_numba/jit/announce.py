@@ -1,7 +1,8 @@
-"""Around the compiler: one line when it runs, because then the user waits; and room for its recursion."""
+"""Around the compiler: one line when it runs, because then the user waits; and room for its recursion and objects."""
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,8 @@ _timers: dict[Any, threading.Timer] = {}
 _said: set[str] = set()
 _silent = False
 _DEEP = 10_000  # Numba nests 100 Python frames for each helper in a helper, on top of the user's own
-_normal_limit: int | None = None
+_MANY = 50_000  # objects from which on garbage is collected: Numba makes millions, and hardly any of them are garbage
+_normal: tuple[int, tuple[int, int, int]] = sys.getrecursionlimit(), gc.get_threshold()
 _compiling = 0
 _lock = threading.Lock()
 
@@ -46,21 +48,24 @@ def _say(name: str) -> None:
     print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)
 
 
-def _allow_recursion(change: int) -> None:
-    """Raise Python's recursion limit while anything is compiled."""
-    global _compiling, _normal_limit
+def _make_room(change: int) -> None:
+    """Raise the interpreter's limits while anything is compiled."""
+    global _compiling, _normal
     with _lock:
         if _compiling == 0:
-            _normal_limit = sys.getrecursionlimit()
-            sys.setrecursionlimit(max(_normal_limit, _DEEP))
+            _normal = sys.getrecursionlimit(), gc.get_threshold()
+            sys.setrecursionlimit(max(_normal[0], _DEEP))
+            first, *others = _normal[1]
+            gc.set_threshold(max(first, _MANY) if first else 0, *others)  # 0 is never
         _compiling += change
-        if _compiling == 0 and _normal_limit is not None:
-            sys.setrecursionlimit(_normal_limit)
+        if _compiling == 0:
+            sys.setrecursionlimit(_normal[0])
+            gc.set_threshold(*_normal[1])
 
 
 class _Listener(event.Listener):
     def on_start(self, event: Any) -> None:
-        _allow_recursion(1)
+        _make_room(1)
         dispatcher = event.data["dispatcher"]
         if dispatcher in _names:
             timer = threading.Timer(_PATIENCE, _say, (_names[dispatcher],))
@@ -69,7 +74,7 @@ class _Listener(event.Listener):
             timer.start()
 
     def on_end(self, event: Any) -> None:
-        _allow_recursion(-1)
+        _make_room(-1)
         timer = _timers.pop(event.data["dispatcher"], None)
         if timer is not None:
             timer.cancel()
