@@ -70,6 +70,9 @@ def limit_files() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+# Torch's threads would spin while they wait for one another, and what runs beside them on these cores would wait too.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # Some shells and CI runners start their background jobs with Ctrl-C ignored, and children inherit that; those of the
 # tests that interrupt a process would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
