@@ -68,6 +68,7 @@ REFERENCES: dict[str, Reference] = {
     "cliff_walking": Reference(-13, "optimum"),
     "connect_four, wins against a random player": Reference(0.95, "wanted"),
     "connect_four, wins against a one-ply player": Reference(0.80, "wanted"),
+    "continuous": Reference(5.0, "every target reached"),
     "deep_sea": Reference(0.99, "optimum"),
     "frozen_lake": Reference(0.740, "optimum of policies that do not see the time"),
     "frozen_lake_8x8": Reference(0.894, "optimum of policies that do not see the time"),

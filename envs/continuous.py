@@ -35,8 +35,7 @@ class Continuous(JitEnv):
         "": (0.0, 0.0),
     }
     train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 2_000_000,
-        "train.target_return": 5.0,
+        "train.total_timesteps": 500_000,
         "train.ent_coef": 0.0,
     }
     render_fps = 10
