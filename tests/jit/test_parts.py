@@ -43,7 +43,7 @@ try:
     env.step([3, 3])
 except ValueError as error:
     print("raised", error, flush=True)
-env._kernels.step_parallel(env._simulation, np.array([0, 0], np.int32), 2)
+env._kernels.step_parallel(env._simulation, np.array([0, 0], np.int32), 1)  # two threads would print over each other
 """
 PRINTED = ["[[2.0], [4.0]]", "doubled 0", "doubled 0", "doubled 1", "doubled 2", "raised not 3", "reset 0", "reset 1"]
 
