@@ -32,7 +32,7 @@ from compare import rate
 from contestants import NotHere, Step
 
 import puffer_numba
-from puffer_numba.bench import random_actions
+from puffer_numba.vector.speed import random_actions
 
 RESULTS = Path(__file__).parent / "suite.json"
 PAGE = Path(__file__).parent.parent / "docs" / "speed.md"

@@ -9,7 +9,7 @@ import pytest
 from contestants import NotHere, envpool, gymnasium_vector, hand_written_c, ours
 
 import puffer_numba
-from puffer_numba.bench import random_actions
+from puffer_numba.vector.speed import random_actions
 
 
 @pytest.mark.parametrize("num_envs", [64, 4096, 65536])

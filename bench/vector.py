@@ -27,7 +27,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from puffer_numba import vector
-from puffer_numba.spaces import ObservationLayout
+from puffer_numba.spaces.observations import ObservationLayout
 
 make_cartpole = partial(gymnasium.make, "CartPole-v1")
 

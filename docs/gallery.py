@@ -21,13 +21,15 @@ import numpy as np
 from PIL import Image
 
 import puffer_numba
-from puffer_numba import checkpoint, registry
-from puffer_numba.checkpoint import CheckpointError
+from puffer_numba import registry
 from puffer_numba.env import PufferEnv
-from puffer_numba.evaluation import load_trained
-from puffer_numba.matches import Player, policy_player
 from puffer_numba.pufferl import train
-from puffer_numba.render import Frame, picture
+from puffer_numba.render.canvas import Frame
+from puffer_numba.render.window import picture
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs.checkpoint import CheckpointError
+from puffer_numba.runs.evaluation import load_trained
+from puffer_numba.train.matches import Player, policy_player
 
 FOLDER = Path(__file__).parent / "gallery"
 PAGE = Path(__file__).parent / "environments.md"

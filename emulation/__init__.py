@@ -13,14 +13,16 @@ Ours as theirs:
 - `make_vector_env`, `PufferVectorEnv`: any PufferEnv or vector backend as a `gymnasium.vector.VectorEnv`
 - `make_parallel_env`, `JitParallelEnv`, `PufferParallelEnv`: one environment of several agents as a PettingZoo
   `ParallelEnv`
-- `puffer_numba.emulation.sb3.SB3VecEnv`: any PufferEnv or vector backend as a Stable-Baselines3 `VecEnv`
+- `puffer_numba.emulation.as_sb3.SB3VecEnv`: any PufferEnv or vector backend as a Stable-Baselines3 `VecEnv`
 """
 
-from puffer_numba.emulation.actions import HybridSpace
-from puffer_numba.emulation.gymnasium import JitGymnasiumEnv, PufferVectorEnv, make_env, make_vector_env
+from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv, make_env
+from puffer_numba.emulation.as_gymnasium_vector import PufferVectorEnv, make_vector_env
+from puffer_numba.emulation.as_pettingzoo import JitParallelEnv, PufferParallelEnv, make_parallel_env
+from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
+from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.emulation.masks import ActionMaskFromInfo
-from puffer_numba.emulation.pettingzoo import JitParallelEnv, PufferParallelEnv, make_parallel_env
-from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
+from puffer_numba.spaces.actions import HybridSpace
 
 __all__ = [
     "ActionMaskFromInfo",

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.utils import RecordConstructorArgs
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.spaces import ACTION_MASK
+from puffer_numba.spaces.observations import ACTION_MASK
 
 
 class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):

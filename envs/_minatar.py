@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.random import random
-from puffer_numba.render import GRID, Canvas, Color
+from puffer_numba.render.canvas import GRID, Canvas, Color
 
 SIZE = 10
 NOOP, LEFT, UP, RIGHT, DOWN, FIRE = range(6)

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit.math import exp, log
-from puffer_numba.render import BACKGROUND, FOREGROUND, GRID, Canvas, Color
+from puffer_numba.render.canvas import BACKGROUND, FOREGROUND, GRID, Canvas, Color
 
 DT = 0.1
 DAMPING = 0.25  # share of the velocity that a step takes away

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, stream_starts
-from puffer_numba.render import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Bandit(JitEnv):

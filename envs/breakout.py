@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 STAY, LEFT, RIGHT = range(3)
 NOTHING, SIDE, CEILING, PADDLE, BRICK = range(5)  # what the ball meets

@@ -9,7 +9,7 @@ from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import random
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 4, 12
 UP, RIGHT, DOWN, LEFT = range(4)

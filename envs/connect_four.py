@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 6, 7
 STRIDE = ROWS + 1  # bits for a column: its cells from the bottom, and one that stays empty, so that no line wraps

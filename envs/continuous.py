@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Continuous(JitEnv):

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 VIEW = 1.05  # width of the picture, in heights of the field
 

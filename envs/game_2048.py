@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import BACKGROUND, FOREGROUND, GRID, Canvas, Color
+from puffer_numba.render.canvas import BACKGROUND, FOREGROUND, GRID, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 SIZE = 4

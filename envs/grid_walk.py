@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, GRID, TEAL, Canvas
 
 UP, DOWN, LEFT, RIGHT = range(4)
 

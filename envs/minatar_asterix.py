@@ -9,7 +9,7 @@ import numpy as np
 from puffer_numba.envs._minatar import DOWN, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render import AMBER, CORAL, TEAL
+from puffer_numba.render.canvas import AMBER, CORAL, TEAL
 
 PLAYER, ENEMY, TRAIL, GOLD = range(4)
 NONE = 0  # the kind of an empty row; others are ENEMY and GOLD

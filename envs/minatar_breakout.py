@@ -9,7 +9,7 @@ import numpy as np
 from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, FOREGROUND, TEAL
+from puffer_numba.render.canvas import AMBER, FOREGROUND, TEAL
 
 PADDLE, BALL, TRAIL, BRICK = range(4)
 WALL = 2**30 - 1  # three rows of ten bricks, a bit for each, below the top row of the picture

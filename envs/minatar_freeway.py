@@ -14,7 +14,7 @@ import numpy as np
 from puffer_numba.envs._minatar import DOWN, NOOP, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render import AMBER, CORAL
+from puffer_numba.render.canvas import AMBER, CORAL
 
 CHICKEN, CAR, SPEED_1 = range(3)  # SPEED_1 and the four channels after it: where a car was, by how often it moves
 COLUMN, BOTTOM = 4, 9  # the chicken's column, and the row it starts from

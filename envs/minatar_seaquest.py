@@ -9,7 +9,7 @@ import numpy as np
 from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
+from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, TEAL
 
 FRONT, BACK, FRIENDLY_BULLET, TRAIL, ENEMY_BULLET, FISH, SUBMARINE, OXYGEN, DIVERS, DIVER = range(10)
 GONE = 0  # the kind of an enemy that was shot or left; others are FISH and SUBMARINE

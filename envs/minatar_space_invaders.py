@@ -8,7 +8,7 @@ import numpy as np
 
 from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, TEAL
+from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, TEAL
 
 CANNON, ALIEN, ALIEN_LEFT, ALIEN_RIGHT, FRIENDLY_BULLET, ENEMY_BULLET = range(6)
 ROWS, COLUMNS = 4, 6  # of a wave

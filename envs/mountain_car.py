@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class MountainCar(JitEnv):

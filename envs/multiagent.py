@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
-from puffer_numba.render import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Multiagent(JitEnv):

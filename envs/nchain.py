@@ -9,7 +9,7 @@ from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import random
-from puffer_numba.render import AMBER, FOREGROUND, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, FOREGROUND, GRID, TEAL, Canvas
 
 FORWARD, BACK = 0, 1
 

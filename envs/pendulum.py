@@ -11,7 +11,7 @@ from gymnasium.spaces import Box
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import AMBER, CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 class Pendulum(JitEnv):

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 FRAMES = 4
 """Frames of a step. No parameter: only loops whose length is known are unrolled, and so vectorized."""

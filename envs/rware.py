@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import choice, integer
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 NOOP, FORWARD, TURN_LEFT, TURN_RIGHT, TOGGLE_LOAD = range(5)
 UP, DOWN, LEFT, RIGHT = range(4)

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box
 from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import AMBER, CORAL, TEAL
+from puffer_numba.render.canvas import AMBER, CORAL, TEAL
 
 SIZE = 0.15  # radius of an agent
 ACCELERATION = 5.0

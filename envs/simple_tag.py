@@ -12,7 +12,7 @@ from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import exp
 from puffer_numba.jit.random import uniform
-from puffer_numba.render import CORAL, TEAL, Color
+from puffer_numba.render.canvas import CORAL, TEAL, Color
 
 ADVERSARY_SIZE, ADVERSARY_ACCELERATION, ADVERSARY_SPEED = 0.075, 3.0, 1.0
 PREY_SIZE, PREY_ACCELERATION, PREY_SPEED = 0.05, 4.0, 1.3

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 FOOD, CORPSE, EMPTY, OWN, OTHER, WALL, BODY = range(2, -5, -1)  # what is seen; on the board snake a is BODY - a

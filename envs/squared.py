@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 EMPTY, AGENT, TARGET = 0, 1, 2
 NOOP, DOWN, UP, LEFT, RIGHT = range(5)

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
-from puffer_numba.render import AMBER, CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 class Stochastic(JitEnv):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 MAP = (
     "+---------+",

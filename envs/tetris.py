@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 NOTHING, LEFT, RIGHT, ROTATE, SOFT_DROP, HARD_DROP, HOLD = range(7)
 WIDTH = 10

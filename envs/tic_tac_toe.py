@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import CORAL, GRID, TEAL, Canvas
+from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 CELLS = 9
 LINES = (0o007, 0o070, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # rows, columns, diagonals, a bit for each cell

@@ -23,7 +23,7 @@ from puffer_numba.envs._market import (
 from puffer_numba.envs._ohlcv import load_ohlcv, prepare_bars
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
+from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 float64 = np.float64
 Money = Annotated[float, np.float64]

@@ -10,13 +10,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from puffer_numba.checks.native import check
 from puffer_numba.env import APIUsageError, Buffers, PufferEnv
 from puffer_numba.jit import JitEnv, kernel
-from puffer_numba.jit.check import check
 from puffer_numba.registry import list_envs, make, register
 
 if TYPE_CHECKING:
-    from puffer_numba.agent import PPO, PPOConfig
+    from puffer_numba.ppo import PPO, PPOConfig
 
 __all__ = [
     "PPO",
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
         from puffer_numba.extras import require
 
         require("torch", "train", "training")
-        from puffer_numba import agent
+        from puffer_numba import ppo as agent
 
         return getattr(agent, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,240 +1,273 @@
-"""The loss of proximal policy optimization: in torch, and for discrete actions on the CPU as one kernel.
+"""The trainer under the names that users of Stable-Baselines3 and Operant know: `PPO` and `PPOConfig`.
 
-`ppo_loss` is the definition, for any action space and device. `discrete_ppo_gradients` is the same arithmetic
-with its derivative written out by hand, for the case that matters most here: small networks on the CPU, where
-the fifty-odd torch operations of the loss and its backward pass take longer than those of the network. A test
-holds the two together.
+::
+
+    from puffer_numba import PPO, PPOConfig
+
+    model = PPO("cartpole", PPOConfig(learning_rate=1e-3)).learn(total_timesteps=100_000)
+    action, _ = model.predict(observation, deterministic=True)
+    model.save("cartpole_model")
+    model = PPO.load("cartpole_model")
+
+It is `puffer_numba.train.trainer.PuffeRL` that trains; nothing is implemented twice.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
-from puffer_numba.config import TrainConfig
-from puffer_numba.jit.announce import trainer_kernel
-from puffer_numba.jit.math import exp, log
-from puffer_numba.pytorch import ActionDistribution, CategoricalActions
+from puffer_numba import vector
+from puffer_numba.config import Config
+from puffer_numba.distributions.actions import seed_stream
+from puffer_numba.emulation import GymnasiumPufferEnv
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.models.actor import Actor
+from puffer_numba.models.load import load_policy
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs.dashboard import make_dashboard
+from puffer_numba.spaces.observations import Emulated, ObservationLayout
+from puffer_numba.train import resume
+from puffer_numba.train.setup import load_config, load_env
+from puffer_numba.train.trainer import PuffeRL
 
-LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
-
-
-def ppo_loss(
-    config: TrainConfig,
-    log_probs: Tensor,
-    values: Tensor,
-    entropy: Tensor,
-    *,
-    old_log_probs: Tensor,
-    old_values: Tensor,
-    advantages: Tensor,
-    returns: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """The clipped objective of Schulman et al. (2017) over one minibatch; every tensor is ``(rows,)``.
-
-    Returns:
-        The loss to minimize, and a detached tensor of `LOSS_NAMES`.
-    """
-    log_ratio = log_probs - old_log_probs
-    ratio = log_ratio.exp()
-    if config.norm_adv and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
-    policy_loss = torch.max(-advantages * ratio, -advantages * clipped).mean()
-
-    error = (values - returns).square()
-    if config.clip_vloss:
-        near = old_values + (values - old_values).clamp(-config.vf_clip_coef, config.vf_clip_coef)
-        error = torch.max(error, (near - returns).square())
-    value_loss = 0.5 * error.mean()
-
-    entropy_mean = entropy.mean()
-    loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * entropy_mean
-    with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()
-        clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
-        record = torch.stack([policy_loss, value_loss, entropy_mean, approx_kl, clip_fraction])
-    return loss, record
+SETTINGS = {
+    "n_envs": "env.num_envs",
+    "n_steps": "train.horizon",
+    "n_epochs": "train.update_epochs",
+    "learning_rate": "train.learning_rate",
+    "gamma": "train.gamma",
+    "gae_lambda": "train.gae_lambda",
+    "clip_range": "train.clip_coef",
+    "clip_range_vf": "train.vf_clip_coef",
+    "normalize_advantage": "train.norm_adv",
+    "ent_coef": "train.ent_coef",
+    "vf_coef": "train.vf_coef",
+    "max_grad_norm": "train.max_grad_norm",
+    "target_kl": "train.target_kl",
+    "seed": "train.seed",
+    "device": "train.device",
+}
+"""Settings of `puffer_numba.config.Config`, by the names that they have in `PPOConfig`."""
 
 
-def discrete_backward(
-    config: TrainConfig,
-    distribution: ActionDistribution,
-    params: Tensor,
-    values: Tensor,
-    batch: Mapping[str, Tensor],
-    rows: Tensor,
-) -> Tensor:
-    """`ppo_loss` and its backward pass for discrete actions on the CPU, in float32.
+@dataclass
+class PPOConfig:
+    """Stable-Baselines3's arguments of PPO. None: what ``puffer train`` has for the environment."""
+
+    learning_rate: float | None = None
+    n_steps: int | None = None
+    """Steps of each environment between two updates."""
+    batch_size: int | None = None
+    """Rows of a minibatch; it has to divide ``n_steps`` times the number of rows."""
+    n_epochs: int | None = None
+    gamma: float | None = None
+    gae_lambda: float | None = None
+    clip_range: float | None = None
+    clip_range_vf: float | None = None
+    normalize_advantage: bool | None = None
+    ent_coef: float | None = None
+    vf_coef: float | None = None
+    max_grad_norm: float | None = None
+    target_kl: float | None = None
+    n_envs: int | None = None
+    """Copies of an environment that is given by name or as a function."""
+    seed: int | None = None
+    device: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Any other settings, by their dotted names: ``{"policy.lstm": True, "env.gravity": 1.6}``."""
+
+    def to_overrides(self) -> dict[str, Any]:
+        """The settings that are not None, as `load_config` takes them; ``batch_size`` is left out."""
+        given = {SETTINGS[name]: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
+        if self.clip_range_vf is not None:
+            given["train.clip_vloss"] = True
+        return given | self.overrides
+
+
+class PPO:
+    """Proximal policy optimization on one environment.
 
     Args:
-        distribution: of the actions, `CategoricalActions`.
-        params, values: the policy's outputs for the minibatch, with gradients.
-        batch: "actions", "old_log_probs", "old_values", "advantages" and "returns" of the whole rollout.
-        rows: ``(minibatch,)`` int64: which rows of it the minibatch is made of.
+        env: a name, as for ``puffer train``; a `PufferEnv`; a function that makes a `gymnasium.Env`, a PettingZoo
+            environment or a `PufferEnv`, which is called ``n_envs`` times; or one `gymnasium.Env`.
+        config: a `PPOConfig`, or the trainer's own `Config`.
+        policy: a torch module, as `puffer_numba.models.mlp` describes; by default what the settings say.
 
-    Returns:
-        A tensor of `LOSS_NAMES`. Gradients have been added to the parameters'.
+    Attributes:
+        env: the environments, as one `PufferEnv`.
+        config: the trainer's whole configuration.
+        trainer: the `PuffeRL`.
+        policy: the network.
+
+    Raises:
+        APIUsageError: something that is no environment; a setting that cannot be used.
     """
-    assert isinstance(distribution, CategoricalActions)
-    sizes = distribution.sizes
-    params_gradient, values_gradient = torch.empty_like(params), torch.empty_like(values)
-    record = torch.empty(len(LOSS_NAMES))
-    discrete_ppo_gradients(
-        params.detach().numpy(),
-        values.detach().reshape(-1).numpy(),
-        sizes,
-        rows.numpy(),
-        batch["actions"].reshape(-1, len(sizes)).numpy(),
-        batch["old_log_probs"].numpy(),
-        batch["old_values"].numpy(),
-        batch["advantages"].numpy(),
-        batch["returns"].numpy(),
-        config.norm_adv,
-        config.clip_coef,
-        config.clip_vloss,
-        config.vf_clip_coef,
-        config.vf_coef,
-        config.ent_coef,
-        params_gradient.numpy(),
-        values_gradient.view(-1).numpy(),
-        record.numpy(),
+
+    def __init__(
+        self,
+        env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any],
+        config: PPOConfig | Config | None = None,
+        policy: nn.Module | None = None,
+    ) -> None:
+        config = PPOConfig() if config is None else config
+        self.config = config if isinstance(config, Config) else _whole_config(env, config)
+        self.env = _environments(env, self.config)
+        if isinstance(config, PPOConfig) and config.batch_size is not None:
+            rows = self.config.train.horizon * self.env.num_agents
+            if config.batch_size < 1 or rows % config.batch_size:
+                raise APIUsageError(f"batch_size is {config.batch_size}; expected a divisor of the {rows} rows.")
+            self.config.train.num_minibatches = rows // config.batch_size
+        self.trainer = PuffeRL(self.config, self.env, policy or load_policy(self.config, self.env))
+        self.policy = self.trainer.policy
+        self._stream = seed_stream(self.config.train.seed)
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps that have been trained for, summed over the rows."""
+        return self.trainer.global_step
+
+    def learn(self, total_timesteps: int, progress_bar: bool = False) -> PPO:
+        """Train for ``total_timesteps`` more steps, summed over the rows, and return self.
+
+        The learning rate falls to zero towards their end, where ``train.anneal_lr`` is on.
+
+        Args:
+            total_timesteps: how many.
+            progress_bar: show the dashboard.
+        """
+        trainer = self.trainer
+        trainer.dashboard = make_dashboard() if progress_bar else None
+        try:
+            trainer.learn(trainer.global_step + total_timesteps)
+        finally:
+            if trainer.dashboard is not None:
+                trainer.dashboard.close()
+        return self
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        observation: Any,
+        state: NDArray[np.float32] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Actions on ``observation``, as Stable-Baselines3's ``predict`` gives them.
+
+        Args:
+            observation: one, or a batch ``(rows, ...)``; of a Dict or Tuple space one as the environment's own space
+                has it, or a batch as the `PufferEnv` returns it.
+            state: what the call before returned, of a policy with a memory; None: nothing is remembered.
+            episode_start: ``(rows,)``: where an episode begins, nothing is remembered.
+            deterministic: the likeliest action, instead of one that is drawn.
+
+        Returns:
+            The action of one observation, or of each in the batch, and the next state ``(2, rows, hidden_size)``,
+            which is None where the policy has no memory.
+
+        Raises:
+            APIUsageError: an observation of another shape.
+        """
+        observations, is_one = self._batch(observation)
+        rows, trainer = len(observations), self.trainer
+        actor = Actor(self.policy, rows, trainer.normalizer, trainer.device)
+        if actor.state is not None and state is not None:
+            actor.state.copy_(torch.from_numpy(state))
+            actor.forget(np.zeros(rows, np.bool_) if episode_start is None else np.asarray(episode_start, np.bool_))
+        params, _ = actor.act(torch.from_numpy(observations), np.ones(rows, np.bool_))
+        distribution = trainer.distribution
+        if deterministic:
+            actions = distribution.mode(params).cpu().numpy()
+        else:
+            drawn = np.zeros((rows, *distribution.shape), trainer.rollout.actions.dtype)
+            distribution.sample(params, self._stream, drawn, np.zeros(rows, np.float32))
+            actions = distribution.to_env(drawn)
+        after = None if actor.state is None else actor.state.cpu().numpy()
+        return (actions[0] if is_one else actions), after
+
+    def _batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
+        """The observation as a batch of flat ones, and whether it was a single one."""
+        space = self.env.single_observation_space
+        emulated: Emulated | None = getattr(self.env, "emulated", None)
+        if isinstance(observation, dict | tuple) and emulated is not None:
+            flat = np.zeros((1, *space.shape), space.dtype)
+            ObservationLayout(emulated.observation_space).writer(flat[0])(observation)
+            return flat, True
+        array = np.ascontiguousarray(observation, space.dtype)
+        if array.shape == space.shape:
+            return array[None], True
+        if array.shape[1:] != space.shape:
+            raise APIUsageError(
+                f"predict() got an observation of shape {array.shape}; expected {space.shape}, or a batch "
+                f"(rows, {', '.join(map(str, space.shape))})."
+            )
+        return array, False
+
+    def save(self, path: str | Path) -> Path:
+        """Write a checkpoint folder at ``path``, and return it: safetensors and JSON, from which `load` goes on."""
+        return checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self.trainer))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any] | None = None,
+        policy: nn.Module | None = None,
+    ) -> PPO:
+        """The model that a checkpoint holds, which goes on learning where that was.
+
+        Args:
+            path: a checkpoint's folder, of `save` or of ``puffer train``.
+            env: the environment, where it was not given by name.
+            policy: the module, where it was one of your own; its weights are loaded.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or does not fit.
+        """
+        saved = checkpoint.load(path)
+        config = saved.config.update({"train.target_return": None})  # as for a new model
+        if env is None and not config.env_name:
+            raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
+        model = cls(env or config.env_name, config, policy)
+        resume.restore_trainer(model.trainer, saved)
+        return model
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.trainer.close()
+
+
+def _whole_config(env: Any, config: PPOConfig) -> Config:
+    """The settings for ``env``, where ``config`` does not say otherwise."""
+    overrides = {"train.target_return": None} | config.to_overrides()  # learn() trains for the steps that it is told
+    if isinstance(env, str):
+        return load_config(env, overrides)
+    recommended = getattr(env, "train_config", {})
+    whole = Config().update({k: v for k, v in recommended.items() if not k.startswith("env.")}).update(overrides)
+    whole.validate()
+    return whole
+
+
+def _environments(env: Any, config: Config) -> PufferEnv:
+    if isinstance(env, str):
+        return load_env(dataclasses.replace(config, env_name=env))
+    if isinstance(env, PufferEnv):
+        return env
+    if isinstance(env, gymnasium.Env):
+        return GymnasiumPufferEnv(env)
+    if callable(env):
+        return vector.make(env, num_envs=config.env.num_envs, seed=config.train.seed)
+    raise APIUsageError(
+        f"PPO() got {env!r}; expected a name such as 'cartpole', a PufferEnv, a gymnasium.Env, or a function that "
+        "makes one. (A gymnasium.vector.VectorEnv steps by itself: pass what it is made of.)"
     )
-    torch.autograd.backward([params, values], [params_gradient, values_gradient])
-    return record
-
-
-@trainer_kernel
-def _gather(x: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``x[rows]``. In a loop of its own, cache misses overlap; amid arithmetic, each is waited for."""
-    chosen = np.empty(len(rows), x.dtype)
-    for b in range(len(rows)):
-        chosen[b] = x[rows[b]]
-    return chosen
-
-
-@trainer_kernel
-def _normalize(x: NDArray[np.float32]) -> None:
-    """Shift and scale to mean 0 and standard deviation 1, in place."""
-    mean = 0.0
-    for value in x:
-        mean += value
-    mean /= len(x)
-    square = 0.0
-    for value in x:
-        square += (value - mean) ** 2
-    shift, scale = np.float32(mean), np.float32(1 / (math.sqrt(square / (len(x) - 1)) + 1e-8))
-    for b in range(len(x)):
-        x[b] = (x[b] - shift) * scale
-
-
-@trainer_kernel
-def discrete_ppo_gradients(
-    logits: NDArray[np.float32],
-    values: NDArray[np.float32],
-    sizes: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    actions: NDArray[np.int64],
-    old_log_probs: NDArray[np.float32],
-    old_values: NDArray[np.float32],
-    advantages: NDArray[np.float32],
-    returns: NDArray[np.float32],
-    norm_adv: bool,
-    clip_coef: float,
-    clip_vloss: bool,
-    vf_clip_coef: float,
-    vf_coef: float,
-    ent_coef: float,
-    logit_gradients: NDArray[np.float32],
-    value_gradients: NDArray[np.float32],
-    record: NDArray[np.float32],
-) -> None:
-    """Gradients of `ppo_loss` with respect to a policy's outputs.
-
-    Args:
-        logits: ``(batch, sum(sizes))``; values: ``(batch,)``: the policy's outputs for the minibatch.
-        sizes: ``(components,)``: number of choices of each component of the action.
-        rows: ``(batch,)``: which rows of the following the minibatch is made of.
-        actions: ``(rows, components)``; old_log_probs, old_values, advantages, returns: ``(rows,)``.
-        logit_gradients, value_gradients: like logits and values, the result.
-        record: ``(5,)``, the means that `LOSS_NAMES` lists.
-    """
-    count = len(rows)
-    advantages, returns = _gather(advantages, rows), _gather(returns, rows)
-    old_log_probs, old_values = _gather(old_log_probs, rows), _gather(old_values, rows)
-    if norm_adv and count > 1:
-        _normalize(advantages)
-    one, per_row = np.float32(1), np.float32(1 / count)
-    low, high, clip = np.float32(1 - clip_coef), np.float32(1 + clip_coef), np.float32(clip_coef)
-    vf_clip, vf_weight, ent_weight = np.float32(vf_clip_coef), np.float32(vf_coef / count), np.float32(ent_coef / count)
-    log_norms = np.empty(len(sizes), np.float32)
-    policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
-    for b in range(count):
-        row = rows[b]
-        log_prob = np.float32(0)
-        first = 0
-        for c in range(len(sizes)):
-            log_norms[c] = _softmax(logits, b, first, sizes[c], logit_gradients)
-            log_prob += logits[b, first + actions[row, c]] - log_norms[c]
-            first += sizes[c]
-
-        log_ratio = log_prob - old_log_probs[b]
-        ratio = exp(log_ratio)
-        advantage = advantages[b]
-        unclipped_loss, clipped_loss = -advantage * ratio, -advantage * min(max(ratio, low), high)
-        policy_loss += max(unclipped_loss, clipped_loss)
-        kl += ratio - one - log_ratio
-        clipped += abs(ratio - one) > clip
-        # The clipped term is a constant: where it is the larger, the policy is left alone.
-        log_prob_gradient = unclipped_loss * per_row if unclipped_loss >= clipped_loss else np.float32(0)
-
-        first = 0
-        for c in range(len(sizes)):
-            last = first + sizes[c]
-            entropy = log_norms[c]
-            for k in range(first, last):
-                entropy -= logit_gradients[b, k] * logits[b, k]
-            entropy_sum += entropy
-            for k in range(first, last):
-                p = logit_gradients[b, k]
-                chosen = np.float32(k == first + actions[row, c])
-                by_entropy = p * (logits[b, k] - log_norms[c] + entropy)
-                logit_gradients[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
-            first = last
-
-        change = values[b] - old_values[b]
-        error = values[b] - returns[b]
-        gradient = error
-        if clip_vloss and abs(change) > vf_clip:
-            near = old_values[b] + (vf_clip if change > 0 else -vf_clip) - returns[b]
-            if near * near > error * error:
-                error, gradient = near, np.float32(0)
-        value_loss += 0.5 * error * error
-        value_gradients[b] = vf_weight * gradient
-    record[0] = policy_loss / count
-    record[1] = value_loss / count
-    record[2] = entropy_sum / count
-    record[3] = kl / count
-    record[4] = clipped / count
-
-
-@trainer_kernel
-def _softmax(
-    logits: NDArray[np.float32], row: int, first: int, size: int, probabilities: NDArray[np.float32]
-) -> np.float32:
-    """Softmax of ``logits[row, first : first + size]`` into the same places; the logarithm of its denominator."""
-    top = logits[row, first]
-    for k in range(first + 1, first + size):
-        top = max(top, logits[row, k])
-    total = np.float32(0)
-    for k in range(first, first + size):
-        probabilities[row, k] = exp(logits[row, k] - top)
-        total += probabilities[row, k]
-    for k in range(first, first + size):
-        probabilities[row, k] /= total
-    return top + log(total)

@@ -6,7 +6,7 @@
 
     trainer = train("cartpole", {"train.learning_rate": 1e-3})
 
-The trainer itself, for loops of one's own, is `puffer_numba.trainer.PuffeRL`.
+The trainer itself, for loops of one's own, is `puffer_numba.train.trainer.PuffeRL`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from puffer_numba import checkpoint, distributed
 from puffer_numba.config import Config
-from puffer_numba.dashboard import Dashboard, make_dashboard
-from puffer_numba.evaluation import evaluate as eval
-from puffer_numba.load import load_config, load_env
-from puffer_numba.logger import make_logger
-from puffer_numba.models import load_policy
-from puffer_numba.trainer import NonFiniteError, PuffeRL
+from puffer_numba.models.load import load_policy
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs.dashboard import Dashboard, make_dashboard
+from puffer_numba.runs.evaluation import evaluate as eval
+from puffer_numba.runs.loggers import make_logger
+from puffer_numba.train import distributed
+from puffer_numba.train.setup import load_config, load_env
+from puffer_numba.train.trainer import NonFiniteError, PuffeRL
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "train"]
 

@@ -186,8 +186,8 @@ def _register_in_gymnasium(name: str, class_name: str, max_episode_steps: int | 
     gymnasium.registry.pop(gym_id, None)
     gymnasium.register(
         gym_id,
-        entry_point="puffer_numba.emulation.gymnasium:make_env",
-        vector_entry_point="puffer_numba.emulation.gymnasium:make_vector_env",
+        entry_point="puffer_numba.emulation.as_gymnasium:make_env",
+        vector_entry_point="puffer_numba.emulation.as_gymnasium_vector:make_vector_env",
         max_episode_steps=max_episode_steps,
         kwargs={"name": name},
     )

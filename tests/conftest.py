@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 LONGEST = ("vector/test_ray", "test_sweep", "test_distributed", "test_cli", "test_kill", "test_readme", "test_learning")
 ENVIRONMENTS = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("envs/test_*.py")}
 Process = subprocess.CompletedProcess[str]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import minibatches, pufferl, registry, vector
+from puffer_numba import pufferl, registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
-from puffer_numba.models import MLP
+from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-
-from .trainer_envs import Aim, Cut, Haunted, Indirect, Pairs
+from puffer_numba.train import minibatches
+from tests.helpers.trainer_envs import Aim, Cut, Haunted, Indirect, Pairs
 
 SMALL = {
     "train.horizon": 16,
@@ -396,7 +396,7 @@ def test_environments_on_several_threads_leave_torch_its_own(run_python):
     code = """
         import torch
         from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-        from tests.jit_envs import force_threads
+        from tests.helpers.jit_envs import force_threads
         config = load_config("cartpole", {"env.num_envs": 64, "train.horizon": 4, "train.torch_threads": 1})
         env = load_env(config)
         trainer = PuffeRL(config, force_threads(env), load_policy(config, env))

@@ -10,7 +10,7 @@ import pytest
 
 import puffer_numba
 from puffer_numba import APIUsageError, registry
-from tests.jit_envs import Locks, Walk
+from tests.helpers.jit_envs import Locks, Walk
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,9 @@ def test_registering_the_same_class_again_replaces_its_defaults():
 
 def test_a_name_is_taken_once():
     puffer_numba.register("walk", Walk)
-    with pytest.raises(APIUsageError, match=r"'walk'\): the name is taken by tests\.jit_envs\.Walk; choose another"):
+    with pytest.raises(
+        APIUsageError, match=r"'walk'\): the name is taken by tests\.helpers\.jit_envs\.Walk; choose another"
+    ):
         puffer_numba.register("walk", Locks)
     assert registry.spec("walk").env_class is Walk
 
@@ -116,7 +118,7 @@ def install(folder: Path, package: str, code: str) -> None:
 
 THEIR_CODE = """
     from puffer_numba import register
-    from tests.jit_envs import Walk
+    from tests.helpers.jit_envs import Walk
 
     @register("their_walk", size=9, jit=False)
     class TheirWalk(Walk):

@@ -14,11 +14,12 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
-from puffer_numba.jit import fields, kernels, threads
-from puffer_numba.jit.functions import specialize
+from puffer_numba.jit import fields
+from puffer_numba.jit.compiler import kernels, threads
+from puffer_numba.jit.compiler.functions import specialize
+from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
-from puffer_numba.jit.tuples import Episodes
-from puffer_numba.spaces import Emulated, ObservationLayout
+from puffer_numba.spaces.observations import Emulated, ObservationLayout
 
 _AUTORESET = {
     "samestep": kernels.SAME_STEP,
@@ -83,7 +84,7 @@ class JitEnv(PufferEnv):
     ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first.
     ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns
     whether the episode is over for all; ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See
-    `puffer_numba.jit.tuples.Agents`.
+    `puffer_numba.jit.compiler.tuples.Agents`.
 
     Args:
         num_envs: number of environments.
@@ -110,7 +111,7 @@ class JitEnv(PufferEnv):
     render_fps: ClassVar[int] = 30
     """Pictures for each second, for it to look right."""
     keys: ClassVar[dict[str, Any]] = {}
-    """Actions by the names of keys, for `puffer_numba.play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
+    """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = {}
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
     sweep_space: ClassVar[dict[str, Any]] = {}

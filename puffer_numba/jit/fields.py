@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.tuples import tuple_class
+from puffer_numba.jit.compiler.tuples import tuple_class
 
 _RESERVED = ("num_envs", "seed", "buf", "dtype", "jit", "autoreset", "max_episode_steps", "first_env")
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require_installed
-from puffer_numba.load import load_config
 from puffer_numba.sweep.space import (
     Choice,
     IntUniform,
@@ -32,6 +31,7 @@ from puffer_numba.sweep.space import (
     default_space,
     parse_space,
 )
+from puffer_numba.train.setup import load_config
 
 if TYPE_CHECKING:
     from puffer_numba.sweep.progress import Progress

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from puffer_numba.dashboard import number
+from puffer_numba.runs.dashboard import number
 from puffer_numba.sweep.study import Trial, score_text
 
 _ENDED = 8  # trials that stay in sight

@@ -18,10 +18,11 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from puffer_numba.config import SECTIONS, Config
-from puffer_numba.dashboard import number
-from puffer_numba.load import load_config, load_spec
+from puffer_numba.naming import load_spec
 from puffer_numba.options import env_params
+from puffer_numba.runs.dashboard import number
 from puffer_numba.sweep.study import Trial, best_of, score_text, trials_of
+from puffer_numba.train.setup import load_config
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
-from puffer_numba.jit.threads import MAX_THREADS
-from puffer_numba.load import load_spec
+from puffer_numba.jit.compiler.threads import MAX_THREADS, cores
+from puffer_numba.naming import load_spec
 from puffer_numba.options import env_params
 from puffer_numba.sweep.messages import SLOTS, Budget, Failure, Message, Outcome, Report, Started
 from puffer_numba.sweep.progress import Progress, Running
@@ -27,7 +27,6 @@ from puffer_numba.sweep.report import SweepResult
 from puffer_numba.sweep.space import Space
 from puffer_numba.sweep.study import HEARTBEAT, best_of, open_study, own_heartbeats, results_folder, trials_of
 from puffer_numba.sweep.workers import Worker, ready
-from puffer_numba.vector.creators import cores
 
 _REFRESH = 0.25  # seconds between two looks at what is running
 _PATIENCE = 5.0  # seconds, and twice the budget, that a trial may take

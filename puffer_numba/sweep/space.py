@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from puffer_numba.config import Config, setting_names, unknown_setting
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
-from puffer_numba.load import load_spec
+from puffer_numba.naming import load_spec
 from puffer_numba.options import env_params
 
 if TYPE_CHECKING:

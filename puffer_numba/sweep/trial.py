@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 from puffer_numba.config import Config
-from puffer_numba.load import load_env
-from puffer_numba.models import load_policy
+from puffer_numba.models.load import load_policy
 from puffer_numba.sweep.messages import SLOTS, Budget, Message, Outcome, Report, Started
-from puffer_numba.trainer import PuffeRL
+from puffer_numba.train.setup import load_env
+from puffer_numba.train.trainer import PuffeRL
 
 
 class TrialError(Exception):

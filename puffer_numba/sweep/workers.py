@@ -21,7 +21,7 @@ from puffer_numba import registry
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.sweep.messages import Budget, Failure, Message, Outcome, Stop
-from puffer_numba.vector.processes import main_not_imported
+from puffer_numba.vector.multiprocessing import main_not_imported
 from puffer_numba.vector.worker import exit_with_parent
 
 _GRACE = 5.0  # seconds for a process to end by itself

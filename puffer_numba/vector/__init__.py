@@ -10,14 +10,14 @@
 - `env_creator`: what makes the environment of a name
 """
 
-from puffer_numba.vector.autotune import Autotuned, autotune
+from puffer_numba.naming import env_creator
 from puffer_numba.vector.batches import WorkerError
-from puffer_numba.vector.cluster import Ray
-from puffer_numba.vector.creators import env_creator
 from puffer_numba.vector.factory import make
+from puffer_numba.vector.multiprocessing import Multiprocessing
 from puffer_numba.vector.overlap import Overlapped
-from puffer_numba.vector.processes import Multiprocessing
+from puffer_numba.vector.ray import Ray
 from puffer_numba.vector.serial import Serial, VectorEnv
+from puffer_numba.vector.tuning import Autotuned, autotune
 
 __all__ = [
     "Autotuned",

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.emulation.actions import ActionChecker
 from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv, RecvResult, StepResult
-from puffer_numba.vector.creators import EnvJob, EpisodeArrays, merge_logs
+from puffer_numba.spaces.actions import ActionChecker
+from puffer_numba.vector.group import EnvJob, EpisodeArrays, merge_logs
 from puffer_numba.vector.serial import Seed, VectorEnv
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.vector.cluster import Ray, cluster_cores
-from puffer_numba.vector.creators import FORMS, Creator, EnvJob, cores, env_creator, is_jit
+from puffer_numba.jit.compiler.threads import cores
+from puffer_numba.naming import FORMS, Creator, env_creator, is_jit
+from puffer_numba.vector.group import EnvJob
+from puffer_numba.vector.multiprocessing import Multiprocessing
 from puffer_numba.vector.overlap import Overlapped
-from puffer_numba.vector.processes import Multiprocessing
+from puffer_numba.vector.ray import Ray, cluster_cores
 from puffer_numba.vector.serial import Serial
 
 _BACKENDS = {"multiprocessing": Multiprocessing, "serial": Serial, "native": PufferEnv, "ray": Ray}

@@ -12,9 +12,9 @@ import numba
 import numpy as np
 
 from puffer_numba.env import APIUsageError, make_buffers
-from puffer_numba.jit.threads import num_threads
+from puffer_numba.jit.compiler.threads import num_threads
 from puffer_numba.vector.batches import Batched
-from puffer_numba.vector.creators import EnvGroup, EnvJob, Signature, buffers_of_rows, create
+from puffer_numba.vector.group import EnvGroup, EnvJob, Signature, buffers_of_rows, create
 
 _HALVES = 2
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.emulation.actions import ActionChecker
-from puffer_numba.emulation.common import check_seeds
-from puffer_numba.emulation.wrap import EmulatedEnv
+from puffer_numba.emulation.emulated import EmulatedEnv
+from puffer_numba.emulation.views import check_seeds
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult, make_buffers
-from puffer_numba.vector.creators import EnvGroup, EnvJob, EpisodeArrays, Signature, create
-from puffer_numba.wrappers import Wrapper
+from puffer_numba.spaces.actions import ActionChecker
+from puffer_numba.vector.group import EnvGroup, EnvJob, EpisodeArrays, Signature, create
+from puffer_numba.wrappers.base import Wrapper
 
 Seed = int | Sequence[int | None] | None
 

@@ -23,7 +23,7 @@ import numba
 
 from puffer_numba.env import Buffers
 from puffer_numba.vector.batches import Failure
-from puffer_numba.vector.creators import EnvGroup, Signature, buffers_of_rows
+from puffer_numba.vector.group import EnvGroup, Signature, buffers_of_rows
 from puffer_numba.vector.memory import SharedArrays
 
 STEP, CALL, CLOSE = range(3)  # commands

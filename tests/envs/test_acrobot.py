@@ -8,7 +8,7 @@ from gymnasium.envs.classic_control import AcrobotEnv
 from scipy import stats
 
 from puffer_numba.envs.acrobot import Acrobot
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 FIELDS = ("theta1", "theta2", "dtheta1", "dtheta2")
 

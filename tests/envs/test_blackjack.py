@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.blackjack import Blackjack
-from tests.envs.tables import play_together
+from tests.helpers.tables import play_together
 
 CARDS = {card: (4 if card == 10 else 1) / 13 for card in range(1, 11)}
 RULES = [{}, {"sab": False}, {"sab": False, "natural": True}, {"sab": True, "natural": True}]

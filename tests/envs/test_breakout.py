@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from puffer_numba.envs.breakout import BOUNCE_ANGLE, LEFT, RIGHT, STAY, Breakout
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 WIDTH, HEIGHT, BALL, PADDLE_Y = 576.0, 330.0, 32.0, 312.0
 BRICK_WIDTH, BRICK_HEIGHT, TOP, ROWS, COLUMNS = 32.0, 12.0, 50.0, 6, 18

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.catch import Catch
-from tests.envs.parity import step_from
-from tests.envs.tables import Draws
+from tests.helpers.parity import step_from
+from tests.helpers.tables import Draws
 
 
 @pytest.mark.filterwarnings("ignore:Deprecated method")

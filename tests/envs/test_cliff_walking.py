@@ -8,8 +8,8 @@ import pytest
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 
 from puffer_numba.envs.cliff_walking import CliffWalking
-from tests.envs.parity import step_from
-from tests.envs.tables import assert_follows, every_pair, optimum, play_together
+from tests.helpers.parity import step_from
+from tests.helpers.tables import assert_follows, every_pair, optimum, play_together
 
 CELLS = list(range(37))  # what is not the cliff, which nobody stands on, nor the goal, where the episode has ended
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.continuous import Continuous
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 FIELDS = ("x", "y", "vx", "vy", "target_x", "target_y")
 

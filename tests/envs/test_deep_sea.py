@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.deep_sea import DeepSea
-from tests.envs.tables import Draws
+from tests.helpers.tables import Draws
 
 
 @pytest.mark.filterwarnings("ignore:Environment is in debug mode")

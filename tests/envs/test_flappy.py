@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.flappy import Flappy
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 FIELDS = ("y", "velocity", "distance", "gap", "next_gap")
 BIRD, PIPE, GAP, SPACING, SPEED = 0.06, 0.12, 0.26, 0.5, 0.02

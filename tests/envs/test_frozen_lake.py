@@ -11,8 +11,8 @@ from scipy import stats
 import puffer_numba
 from puffer_numba.envs.frozen_lake import MAPS, FrozenLake, encode_map, generate_random_map
 from puffer_numba.envs.frozen_lake_8x8 import FrozenLake8x8
-from tests.envs.parity import step_from
-from tests.envs.tables import assert_follows, every_pair, optimum, play_together
+from tests.helpers.parity import step_from
+from tests.helpers.tables import assert_follows, every_pair, optimum, play_together
 
 TWO_STARTS = ["SFFHG", "FHFFS", "FFFFF"]
 VARIANTS = [

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.game_2048 import DOWN, LEFT, RIGHT, UP, Game2048
-from tests.envs.parity import step_from
+from tests.helpers.parity import step_from
 
 TURNS = {LEFT: 0, UP: 1, RIGHT: 2, DOWN: 3}  # quarter turns to the left after which the tiles go left
 

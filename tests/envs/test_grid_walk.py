@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.grid_walk import DOWN, LEFT, RIGHT, UP, GridWalk
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 MOVES = {UP: (0, -1), DOWN: (0, 1), LEFT: (-1, 0), RIGHT: (1, 0)}
 

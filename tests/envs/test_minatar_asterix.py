@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from puffer_numba.envs.minatar_asterix import ENEMY, GOLD, NONE, MinAtarAsterix
-from tests.envs.minatar_parity import follow, step_from_states
-from tests.envs.parity import TRANSITIONS
+from tests.helpers.minatar_parity import follow, step_from_states
+from tests.helpers.parity import TRANSITIONS
 
 
 def as_reference(s, i):

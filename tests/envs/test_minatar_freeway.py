@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puffer_numba.envs.minatar_freeway import LANES, LEFT, RIGHT, MinAtarFreeway, at_least, lane, only
-from tests.envs.minatar_parity import follow, step_from_states
-from tests.envs.parity import TRANSITIONS
+from tests.helpers.minatar_parity import follow, step_from_states
+from tests.helpers.parity import TRANSITIONS
 
 
 def pack(numbers):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from puffer_numba.envs.minatar_space_invaders import NO_BULLET, MinAtarSpaceInvaders
-from tests.envs.minatar_parity import follow, step_from_states
-from tests.envs.parity import TRANSITIONS
+from tests.helpers.minatar_parity import follow, step_from_states
+from tests.helpers.parity import TRANSITIONS
 
 NAMES = {
     "cannon": "pos",

@@ -14,8 +14,8 @@ from scipy import stats
 
 from puffer_numba.envs._minigrid import LOCKED, OPEN, SIDE, VIEW, tables, visible_cells
 from puffer_numba.envs.minigrid_doorkey import MiniGridDoorKey
-from tests.envs.minigrid_parity import assert_drop_in, flat, make_reference
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.minigrid_parity import assert_drop_in, flat, make_reference
+from tests.helpers.parity import TRANSITIONS, step_from
 
 SIZES = (5, 6, 8, 16)
 NAMES = ("x", "y", "direction", "split", "door_row", "door", "key_x", "key_y")

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.minigrid_empty import MiniGridEmpty
-from tests.envs.minigrid_parity import assert_drop_in, flat, make_reference
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.minigrid_parity import assert_drop_in, flat, make_reference
+from tests.helpers.parity import TRANSITIONS, step_from
 
 IDS = {
     "MiniGrid-Empty-5x5-v0": {"size": 5},

@@ -9,7 +9,7 @@ from scipy import stats
 
 from puffer_numba.envs.mountain_car import MountainCar
 from puffer_numba.envs.mountain_car_continuous import MountainCarContinuous
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 CASES = [
     (MountainCar, MountainCarEnv, "float32", 5e-7),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from puffer_numba.envs.nchain import NChain
-from tests.envs.parity import step_from
-from tests.envs.tables import assert_follows, every_pair, optimum
+from tests.helpers.parity import step_from
+from tests.helpers.tables import assert_follows, every_pair, optimum
 
 
 def rules(n=5, slip=0.2, small=2.0, large=10.0):

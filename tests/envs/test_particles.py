@@ -14,7 +14,7 @@ import puffer_numba
 from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs.simple_spread import SimpleSpread
 from puffer_numba.envs.simple_tag import SimpleTag, bound
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # PettingZoo 1.27's tests import its own deprecated names

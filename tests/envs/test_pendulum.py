@@ -8,7 +8,7 @@ from gymnasium.envs.classic_control import PendulumEnv
 from scipy import stats
 
 from puffer_numba.envs.pendulum import Pendulum
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])

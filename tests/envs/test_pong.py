@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from puffer_numba.envs.pong import DOWN, FRAMES, STAY, UP, Pong
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 FIELDS = ("left", "right", "x", "y", "vx", "vy")
 DIRECTION = {STAY: 0, UP: 1, DOWN: -1}

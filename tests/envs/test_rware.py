@@ -14,7 +14,7 @@ from scipy import stats
 from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs import rware
 from puffer_numba.envs.rware import FORWARD, TOGGLE_LOAD, Rware
-from tests.envs.parity import step_from
+from tests.helpers.parity import step_from
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # PettingZoo 1.27's tests import its own deprecated names

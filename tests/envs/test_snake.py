@@ -10,8 +10,8 @@ import pytest
 
 from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs.snake import DOWN, LEFT, RIGHT, UP, Snake
+from puffer_numba.jit.compiler.tuples import Stream
 from puffer_numba.jit.random import integer, stream_starts
-from puffer_numba.jit.tuples import Stream
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # PettingZoo 1.27's tests import its own deprecated names

@@ -9,8 +9,8 @@ from gymnasium.envs.toy_text.taxi import TaxiEnv
 from scipy import stats
 
 from puffer_numba.envs.taxi import STATES, Taxi
-from tests.envs.parity import step_from
-from tests.envs.tables import assert_follows, every_pair, optimum, play_together
+from tests.helpers.parity import step_from
+from tests.helpers.tables import assert_follows, every_pair, optimum, play_together
 
 VARIANTS = [
     {},

@@ -22,7 +22,7 @@ from puffer_numba.envs.tetris import (
     SOFT_DROP,
     Tetris,
 )
-from tests.envs.parity import TRANSITIONS, step_from
+from tests.helpers.parity import TRANSITIONS, step_from
 
 DRAWINGS = {
     "I": ["....", "####", "....", "...."],

@@ -22,8 +22,9 @@ from puffer_numba.envs import _market
 from puffer_numba.envs._ohlcv import load_ohlcv
 from puffer_numba.envs.trading import BUY, HOLD, SELL, Trading
 from puffer_numba.options import env_params
+from tests.helpers.paths import DOCS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "trading.md").read_text()
+PAGE = (DOCS / "trading.md").read_text()
 WINDOW = 64
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from puffer_numba import APIUsageError
-from tests.jit.trajectories import (
+from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk, force_threads
+from tests.helpers.trajectories import (
     LIFETIMES,
     WORTH,
     actions_for,
 )
-from tests.jit_envs import Locks, Paint, Push, Team, Walk, force_threads
 
 
 def stepped(env, actions, seed=2):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from puffer_numba import APIUsageError, JitEnv, kernel
 from puffer_numba.env import make_buffers
 from puffer_numba.envs.cartpole import CartPole
+from puffer_numba.jit.compiler.tuples import Stream
 from puffer_numba.jit.random import integer, random, stream_starts
-from puffer_numba.jit.tuples import Stream
-from tests.jit.trajectories import (
+from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk, force_threads
+from tests.helpers.trajectories import (
     ENDS,
     LIFETIMES,
     MODES,
@@ -28,7 +29,6 @@ from tests.jit.trajectories import (
     concatenated,
     record,
 )
-from tests.jit_envs import Locks, Paint, Push, Team, Walk, force_threads
 
 # ------------------------------------------------------------------------------------------ shapes, spaces, params
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from puffer_numba.jit.functions import specialize
+from puffer_numba.jit.compiler.functions import specialize
+from puffer_numba.jit.compiler.tuples import Stream
 from puffer_numba.jit.math import log
 from puffer_numba.jit.random import bits, categorical, choice, integer, mix, normal, random, stream_starts, uniform
-from puffer_numba.jit.tuples import Stream
 
 N = 200_000
 P_VALUE = 1e-3  # seeds are fixed, so a test that passes once passes always

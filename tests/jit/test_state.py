@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from puffer_numba import APIUsageError
-from tests.jit.trajectories import (
+from tests.helpers.jit_envs import Locks, Push, Walk
+from tests.helpers.trajectories import (
     actions_for,
     assert_same,
     make_team,
     record,
 )
-from tests.jit_envs import Locks, Push, Walk
 
 
 @pytest.mark.parametrize("jit_after", [True, False])
@@ -98,6 +98,6 @@ def test_a_closed_environment_cannot_be_revived_by_set_state():
 
 def test_state_saved_with_other_threads_can_be_loaded(run_python):
     """A machine with another number of cores must be able to go on."""
-    save = "import numpy as np; from tests.jit_envs import Walk; e = Walk(num_envs=4, jit=False); e.reset();"
+    save = "import numpy as np; from tests.helpers.jit_envs import Walk; e = Walk(num_envs=4, jit=False); e.reset();"
     run_python(save + "np.savez('s.npz', **e.get_state())", NUMBA_NUM_THREADS="2")
     run_python(save + "e.set_state(np.load('s.npz'))", NUMBA_NUM_THREADS="1")

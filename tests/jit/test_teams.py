@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from puffer_numba import APIUsageError
-from tests.jit.trajectories import (
+from tests.helpers.jit_envs import Team, force_threads
+from tests.helpers.trajectories import (
     LIFETIMES,
     MODES,
     actions_for,
@@ -15,7 +16,6 @@ from tests.jit.trajectories import (
     make_team,
     record,
 )
-from tests.jit_envs import Team, force_threads
 
 
 def play(env, actions, steps):

@@ -9,7 +9,7 @@ import pytest
 
 from puffer_numba import vector
 from puffer_numba.envs.cartpole import CartPole
-from tests.vector.vector_envs import Counter, by_environment
+from tests.helpers.vector_envs import Counter, by_environment
 
 STEPS, NUM_ENVS = 80, 4
 IN_PROCESSES: list[dict[str, Any]] = [

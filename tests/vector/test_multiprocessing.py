@@ -22,9 +22,10 @@ from puffer_numba import vector
 from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.vector import Multiprocessing, WorkerError
-from tests.vector.vector_envs import Counter, Rows
+from tests.helpers.paths import ROOT
+from tests.helpers.vector_envs import Counter, Rows
 
-COUNTER = "tests.vector.vector_envs:Counter"
+COUNTER = "tests.helpers.vector_envs:Counter"
 
 
 def processes(creator: Any = COUNTER, num_envs: int = 4, **options: Any) -> Multiprocessing:
@@ -190,7 +191,7 @@ def test_the_trainer_takes_it_unchanged() -> None:
 
 
 def test_torch_is_left_alone(run_python: Callable[..., Any]) -> None:
-    code = "import sys, puffer_numba.vector, puffer_numba.emulation.wrap; print('torch' in sys.modules)"
+    code = "import sys, puffer_numba.vector, puffer_numba.emulation.emulated; print('torch' in sys.modules)"
     assert run_python(code).stdout == "False\n"
 
 
@@ -375,7 +376,7 @@ def test_printing_environments(run_python: Callable[..., Any]) -> None:
         """
 from puffer_numba import vector
 
-from tests.vector.vector_envs import Counter
+from tests.helpers.vector_envs import Counter
 
 class Loud(Counter):
     def step(self, action):
@@ -393,7 +394,7 @@ with vector.make(Loud, num_envs=2, num_workers=2) as env:
 PARENT = """
 import sys, time
 from puffer_numba import vector
-env = vector.make("tests.vector.vector_envs:Counter", num_envs=2, num_workers=2, env_kwargs={"sleep": SLEEP})
+env = vector.make("tests.helpers.vector_envs:Counter", num_envs=2, num_workers=2, env_kwargs={"sleep": SLEEP})
 env.reset()
 print(*[worker.process.pid for worker in env._workers], flush=True)
 ACTION
@@ -402,7 +403,7 @@ ACTION
 
 def start_parent(sleep: float, action: str) -> tuple[Any, list[int]]:
     script = PARENT.replace("SLEEP", str(sleep)).replace("ACTION", action)
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     parent = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,

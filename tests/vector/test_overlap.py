@@ -17,7 +17,7 @@ from puffer_numba import JitEnv, kernel, vector
 from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.vector import Overlapped
-from tests.jit_envs import Team, Walk
+from tests.helpers.jit_envs import Team, Walk
 
 gate = threading.Event()
 seen: list[Any] = []
@@ -297,7 +297,7 @@ import puffer_numba.jit.env
 puffer_numba.jit.env._CALIBRATION_STEPS = 4
 from puffer_numba import vector
 from puffer_numba.envs.cartpole import CartPole
-from tests.jit_envs import force_threads
+from tests.helpers.jit_envs import force_threads
 
 n = 65536
 here, one = CartPole(num_envs=n), CartPole(num_envs=2 * n)

@@ -17,8 +17,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.extras import MissingExtra
 from puffer_numba.vector import Ray, WorkerError
+from tests.helpers.vector_envs import Counter, Rows, by_environment
 from tests.vector.test_multiprocessing import gone, trajectory
-from tests.vector.vector_envs import Counter, Rows, by_environment
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -29,7 +29,7 @@ pytestmark = [
 # Ray's workers are nice to others, by 15, and beside other tests on all cores they would hardly get to run.
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
 
-COUNTER = "tests.vector.vector_envs:Counter"
+COUNTER = "tests.helpers.vector_envs:Counter"
 CPUS = 4
 
 

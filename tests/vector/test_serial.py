@@ -12,13 +12,14 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from pettingzoo.classic.rps import rps
 
 from puffer_numba import vector
-from puffer_numba.emulation.wrap import GymnasiumPufferEnv, PettingZooPufferEnv
+from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
+from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.jit import JitEnv
-from tests.vector.vector_envs import Counter, Rows
+from tests.helpers.vector_envs import Counter, Rows
 
-COUNTER = "tests.vector.vector_envs:Counter"
+COUNTER = "tests.helpers.vector_envs:Counter"
 
 
 def serial(creator: Any, **options: Any) -> Any:
@@ -159,8 +160,8 @@ def test_names() -> None:
         ("pettingzoo:no_such_thing", "there is no module no_such_thing or pettingzoo.no_such_thing"),
         ("pettingzoo:butterfly/pistonball-v5", "no such environment; close are ['butterfly/pistonball-v6'"),
         ("pettingzoo:utils.wrappers", "module pettingzoo.utils.wrappers has neither parallel_env nor env"),
-        ("tests.vector.vector_envs:Nothing", "module tests.vector.vector_envs has no function or class 'Nothing'"),
-        ("tests.vector.vector_envs:not_callable", "has no function or class 'not_callable'"),
+        ("tests.helpers.vector_envs:Nothing", "module tests.helpers.vector_envs has no function or class 'Nothing'"),
+        ("tests.helpers.vector_envs:not_callable", "has no function or class 'not_callable'"),
         ("", "env_creator takes a name, not '': a registered name, 'gym:LunarLander-v3'"),
     ],
 )

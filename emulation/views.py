@@ -1,0 +1,245 @@
+"""What the views of a `PufferEnv` as an environment of Gymnasium, PettingZoo or Stable-Baselines3 share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from puffer_numba.emulation.emulated import EmulatedEnv
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit import JitEnv
+from puffer_numba.jit.compiler.kernels import DISABLED
+from puffer_numba.registry import make, spec
+from puffer_numba.spaces.actions import ActionLayout
+from puffer_numba.spaces.observations import ObservationLayout
+from puffer_numba.wrappers.base import Wrapper
+
+DEFAULT_FPS = 30
+
+
+def unwrap(env: PufferEnv) -> PufferEnv:
+    """The environment within its wrappers."""
+    while isinstance(env, Wrapper):
+        env = env.env
+    return env
+
+
+def is_backend(env: PufferEnv) -> bool:
+    """Whether ``env`` is one of `puffer_numba.vector`: others behind one object."""
+    return "driver_env" in vars(env)
+
+
+def source_env(env: PufferEnv) -> PufferEnv:
+    """One of the environments themselves: within wrappers, and the first one behind a vector backend."""
+    env = unwrap(env)
+    return source_env(env.driver_env) if is_backend(env) else env  # type: ignore[attr-defined]
+
+
+def own_layouts(env: PufferEnv) -> tuple[ObservationLayout | None, ActionLayout | None]:
+    """How observations and actions of wrapped environments lie in flat ones.
+
+    None where ``env`` shows them as they are: nothing is wrapped, or a wrapper has changed the space.
+    """
+    emulated = getattr(env, "emulated", None)
+    if emulated is None:
+        return None, None
+    observations, actions = ObservationLayout(emulated.observation_space), ActionLayout(emulated.action_space)
+    return (
+        observations if observations.flat_space == env.single_observation_space else None,
+        actions if actions.flat_space == env.single_action_space else None,
+    )
+
+
+def make_single(name: str, view: str, kwargs: dict[str, Any]) -> JitEnv:
+    """The environment registered under ``name``, as `check_single` wants it. Its ``seed`` is None unless given.
+
+    Raises:
+        APIUsageError: there is none, it is not a JitEnv, or ``kwargs`` has what ``view`` alone decides.
+    """
+    env_class = spec(name).env_class
+    if not issubclass(env_class, JitEnv):
+        raise APIUsageError(
+            f"{view}: {name!r} is a {env_class.__name__}, which is not a JitEnv and cannot stop at the end of an "
+            "episode; use gymnasium.make_vec, or puffer_numba.make."
+        )
+    decided = sorted({"num_envs", "autoreset"} & set(kwargs))
+    if decided:
+        raise APIUsageError(
+            f"{view} got {', '.join(decided)}, but makes one environment that does not reset itself; "
+            "for others use gymnasium.make_vec, or puffer_numba.make."
+        )
+    env = make(name, 1, autoreset="disabled", **{"seed": None, **kwargs})
+    assert isinstance(env, JitEnv)
+    return env
+
+
+def check_single(env: PufferEnv, view: str) -> None:
+    """Raise unless ``env`` is one environment that waits for a reset when its episode has ended."""
+    if not isinstance(env, JitEnv):
+        raise APIUsageError(f"{view} takes a JitEnv, not a {type(env).__name__}.")
+    if env.num_envs != 1:
+        raise APIUsageError(f"{view} takes a JitEnv of one environment, not of {env.num_envs}: num_envs=1.")
+    if env.autoreset != DISABLED:
+        raise APIUsageError(f"{view} takes a JitEnv that does not reset itself: autoreset='disabled'.")
+
+
+def render_modes(env: PufferEnv) -> list[str]:
+    """What `JitEnv.render` can make; nothing where there is none."""
+    return env.render_modes if isinstance(env, JitEnv) else []
+
+
+def render_metadata(env: PufferEnv) -> dict[str, Any]:
+    """``render_modes`` and ``render_fps``; the latter is the environment's own, where it declares one."""
+    env = source_env(env)
+    if isinstance(env, EmulatedEnv):
+        return dict(env.env.metadata)
+    return {"render_modes": render_modes(env), "render_fps": getattr(env, "render_fps", DEFAULT_FPS)}
+
+
+def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str | None:
+    """The render mode of a view of ``env``: Gymnasium's and PettingZoo's environments have theirs from the start."""
+    source = source_env(env)
+    if not isinstance(source, EmulatedEnv):
+        check_render_mode(source, render_mode, mend)
+        return render_mode
+    own: str | None = getattr(source.env, "render_mode", None)
+    if render_mode not in (None, own):
+        raise APIUsageError(
+            f"render_mode is {render_mode!r}, but {source.env} was made with {own!r}; make it with "
+            f"render_mode={render_mode!r}."
+        )
+    return own
+
+
+def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> None:
+    """Raise unless ``render_mode`` is None or one that ``env`` has."""
+    modes = render_modes(env)
+    if render_mode is None or render_mode in modes:
+        return
+    name = type(env).__name__
+    if not modes:
+        raise APIUsageError(f"{name}: render_mode is {render_mode!r}, but it draws nothing; expected None.")
+    expected = ", ".join(map(repr, modes))
+    raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected {expected} or None. {mend}")
+
+
+def info_views(env: PufferEnv) -> dict[str, NDArray[Any]]:
+    """The State fields that the environment shows its user: ``(num_envs, ...)`` each, without a copy."""
+    return {name: getattr(env.state, name) for name in env.info} if isinstance(env, JitEnv) else {}
+
+
+def first_info(views: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Those of the first environment: Python numbers, and copies of arrays."""
+    return {name: view[0].copy() if view.ndim > 1 else view[0].item() for name, view in views.items()}
+
+
+def bounded_zeros(space: Any) -> NDArray[Any]:
+    """An action that is in ``space``, as near to 0 as can be."""
+    if hasattr(space, "low"):
+        return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
+    return np.zeros(space.shape, np.int64) + space.start
+
+
+def check_seeds(seeds: Sequence[Any], count: int) -> list[int | None]:
+    """The seeds as a list, one for each of ``count`` environments.
+
+    Raises:
+        APIUsageError: there are more or fewer, or one is neither an int nor None.
+    """
+    odd = [s for s in seeds if s is not None and (isinstance(s, bool) or not isinstance(s, int | np.integer))]
+    if odd or len(seeds) != count:
+        got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
+        raise APIUsageError(f"reset(seed=[...]) takes {count} seeds, each an int or None; got {got}.")
+    return [None if seed is None else int(seed) for seed in seeds]
+
+
+def check_one_agent_each(env: PufferEnv, view: str) -> None:
+    """Raise unless each environment has one agent, and all are stepped at once."""
+    if env.num_agents != env.num_envs:
+        raise APIUsageError(
+            f"{view} takes environments of one agent; {type(env).__name__} has {env.num_agents} agents in "
+            f"{env.num_envs} environments: see puffer_numba.emulation.as_pettingzoo."
+        )
+    check_synchronous(env, view)
+
+
+def agents_per_batch(env: PufferEnv) -> int:
+    """Rows that `recv` returns: fewer than all of an asynchronous backend."""
+    return getattr(unwrap(env), "agents_per_batch", env.num_agents)
+
+
+def check_synchronous(env: PufferEnv, view: str) -> None:
+    """Raise unless all environments are stepped at once."""
+    if agents_per_batch(env) != env.num_agents:
+        raise APIUsageError(f"{view} steps all environments at once; make them without batch_size and overlap.")
+
+
+def attribute_of(env: PufferEnv, name: str) -> Any:
+    """Of a wrapped environment or a wrapper around it; else of ``env`` itself."""
+    wrapped = env.env if isinstance(env, EmulatedEnv) else env
+    return wrapped.get_wrapper_attr(name) if isinstance(wrapped, gymnasium.Env) else getattr(wrapped, name)
+
+
+def set_attribute(env: PufferEnv, name: str, value: Any) -> None:
+    """Of a wrapped environment, or of a wrapper around it that has it; else of ``env`` itself."""
+    wrapped = env.env if isinstance(env, EmulatedEnv) else env
+    if isinstance(wrapped, gymnasium.Env):
+        wrapped.set_wrapper_attr(name, value)
+    else:
+        setattr(wrapped, name, value)
+
+
+def get_attributes(env: PufferEnv, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+    """An attribute of each environment, or of those with these numbers; where they are one object, of that."""
+    if _are_objects(env):
+        return unwrap(env).get_attr(name, numbers)  # type: ignore[attr-defined]
+    return [attribute_of(source_env(env), name)] * _count(env, numbers)
+
+
+def call_each(
+    env: PufferEnv, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], numbers: Sequence[int] | None = None
+) -> list[Any]:
+    """As `get_attributes`, or where it is a method, what that returns; called once where they are one object."""
+    if _are_objects(env):
+        return unwrap(env).call(name, *args, numbers=numbers, **kwargs)  # type: ignore[attr-defined]
+    return [call_if_method(attribute_of(source_env(env), name), args, kwargs)] * _count(env, numbers)
+
+
+def call_if_method(found: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What ``found`` returns, or itself where it cannot be called."""
+    return found(*args, **kwargs) if callable(found) else found
+
+
+def set_attributes(env: PufferEnv, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+    """Set an attribute of each environment, or of those with these numbers.
+
+    Args:
+        values: a list or tuple with one for each, or one for all.
+
+    Raises:
+        APIUsageError: they are not so many; or environments are one object.
+    """
+    source = source_env(env)
+    if _are_objects(env):
+        unwrap(env).set_attr(name, values, numbers)  # type: ignore[attr-defined]
+    elif isinstance(source, EmulatedEnv):
+        set_attribute(source, name, values[0] if isinstance(values, list | tuple) else values)
+    else:
+        raise APIUsageError(
+            f"set_attr({name!r}): the environments of a {type(source).__name__} are one object, which has no attribute "
+            "for each; make it with other parameters."
+        )
+
+
+def _are_objects(env: PufferEnv) -> bool:
+    """Whether each environment is an object of its own, behind a vector backend."""
+    env = unwrap(env)
+    return is_backend(env) and env.driver_env.num_envs == 1  # type: ignore[attr-defined]
+
+
+def _count(env: PufferEnv, numbers: Sequence[int] | None) -> int:
+    return env.num_envs if numbers is None else len(numbers)

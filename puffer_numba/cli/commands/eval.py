@@ -1,0 +1,57 @@
+"""``puffer eval``: run a trained policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
+from puffer_numba.config import TrainConfig
+from puffer_numba.options import chosen_params, env_options
+
+
+@dataclass
+class Eval:
+    """Run a trained policy, and print mean, standard deviation, minimum and maximum of return and length."""
+
+    checkpoint: str = "latest"
+    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    episodes: int | None = None
+    """How many to run; by default 100, or 1 where they are shown or recorded."""
+    deterministic: bool = False
+    """Take the likeliest action, instead of drawing one."""
+    render_mode: Literal["human"] | None = None
+    """human: show a window."""
+    gif: Path | None = None
+    """Record the first episode to this file."""
+    fps: int = 50
+    """Frames for each second, shown and recorded."""
+    seed: int = 0
+    """Of environments and actions."""
+    data_dir: str = TrainConfig.data_dir
+    """Where "latest" looks for checkpoints."""
+
+
+def run(args: list[str]) -> int:
+    if wants_help(args):
+        parse(Eval, "puffer eval NAME", args)
+    spec, args = take_name("eval", args)
+    env_class = env_options(spec, None)
+    cls = dataclasses.make_dataclass(
+        "EvalOptions", [("env", env_class, field(default_factory=env_class))], bases=(Eval,)
+    )
+    cls.__doc__ = Eval.__doc__
+    options: Any = parse(cls, f"puffer eval {spec.name}", args)
+    pufferl = require_trainer()
+    named = {f.name: getattr(options, f.name) for f in dataclasses.fields(Eval)}
+    changed = chosen_params(spec, options.env, None)
+    result = pufferl.eval(spec.name, overrides={f"env.{name}": v for name, v in changed.items()}, **named)
+    print(f"{spec.name}: {len(result.returns)} episodes of {result.checkpoint}")
+    print(f"{'':8}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}")
+    for name, row in result.summary().items():
+        print(f"{name:8}{row['mean']:12.2f}{row['std']:12.2f}{row['min']:12.2f}{row['max']:12.2f}")
+    if options.gif is not None:
+        print(f"recorded {options.gif}")
+    return 0

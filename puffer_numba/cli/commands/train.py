@@ -1,0 +1,83 @@
+"""``puffer train``: train a policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import tyro
+
+from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
+from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
+from puffer_numba.options import chosen_config, run_options
+from puffer_numba.train.setup import load_config
+
+_RESUME = "A checkpoint's or run's folder, or \"latest\", to go on from."
+
+
+@dataclass
+class GenericTrain:
+    """Train a policy with PPO. With NAME, --help also shows the environment's own parameters and settings."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    vec: VecConfig = field(default_factory=VecConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    resume: str | None = None
+    """Go on from a checkpoint: its folder, its run's folder, or "latest"."""
+
+
+def run(args: list[str]) -> int:
+    if wants_help(args):
+        parse(GenericTrain, "puffer train NAME", args)
+    spec, args = take_name("train", args)
+    config = _saved_config(spec.name, args) or load_config(spec.name)
+    doc = f"Train a policy on {spec.name} with PPO."
+    resume = ("resume", Annotated[str | None, tyro.conf.arg(help=_RESUME)], field(default=None))
+    options = parse(run_options(spec, config, doc, resume), f"puffer train {spec.name}", args)
+    config = chosen_config(spec, options, config)
+
+    pufferl = require_trainer()
+    trainer = pufferl.make_trainer(spec.name, config=config, resume_from=options.resume)
+    if trainer.finished:
+        print(f"nothing to do: {trainer.global_step} steps are done; --train.total-timesteps sets how many to do.")
+        return 0
+    try:
+        pufferl.run(trainer)
+    except KeyboardInterrupt:
+        saved = trainer.last_checkpoint
+        message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
+        raise KeyboardInterrupt(message) from None
+    if not trainer.world.is_first:
+        return 0
+    if trainer.league is not None and trainer.league.standings.scores.any():
+        _print_standings(trainer.league.standings)
+    if trainer.solved:
+        print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
+    print(f"saved {trainer.last_checkpoint}")
+    return 0
+
+
+def _print_standings(standings: Any) -> None:
+    ratings = standings.ratings()
+    print(f"{'self at step':>14}{'Elo':>8}{'games':>8}{'won':>8}")
+    games = standings.scores + standings.scores.T
+    for step, rating, played, won in zip(standings.steps, ratings, games.sum(1), standings.scores.sum(1), strict=True):
+        print(f"{step:14,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
+
+
+def _saved_config(env_name: str, args: list[str]) -> Config | None:
+    """The configuration of the run that ``--resume`` in ``args`` goes on with; None without."""
+
+    @dataclass
+    class Where:
+        resume: str | None = None
+        data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
+
+    where, _ = tyro.cli(Where, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True)
+    if where.resume is None:
+        return None
+    require_trainer()
+    from puffer_numba.runs import checkpoint
+
+    return checkpoint.load(checkpoint.find(where.resume, env_name, where.data_dir)).config

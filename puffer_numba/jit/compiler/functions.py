@@ -1,0 +1,283 @@
+"""Plain Python functions, made ready for Numba: specialised to a float type, and cacheable.
+
+An author writes ordinary functions. Before Numba sees them, `specialize` makes a copy of each, and of
+every helper it calls, in which
+
+- float literals have the environment's float type (``0.5 * x`` stays float32 where ``x`` is; plain
+  Numba would compute it in float64, at half the speed; NumPy 2 has the same rule for scalars), as have
+  ``math.pi`` and its like, and what ``float(x)`` gives;
+- each function is a `KernelFunction`, which Numba can call, and which is pickled as a hash of its
+  content. Numba keys its on-disk cache with the pickle of a kernel's closure. So a second process
+  finds the machine code again, whatever module the function came from, ``__main__`` included, and an
+  edit to any function reachable from the kernel, in whatever file, is a miss. (Numba by itself
+  notices neither: a Dispatcher in a closure has a random id and always misses, and an edited helper in
+  another file is served stale.)
+"""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import math
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+
+from puffer_numba.env import APIUsageError
+from puffer_numba.jit.compiler.parts import part
+
+# Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
+# another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
+FASTMATH = {"contract", "nsz", "arcp", "afn"}
+JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
+
+OVERLOADED = "__numba_overload__"
+"""Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
+
+# Their functions are Numba's business; walking into them would hash half of NumPy.
+_FOREIGN = ("numba", "numpy", "math", "builtins", "operator", "cmath", "typing", "collections")
+
+
+class kernel(staticmethod):
+    """Marks a function that runs inside a kernel: ``reset_env``, ``step_env``, ``observe_env``, or a helper.
+
+    It stays callable from plain Python. Helpers called from a kernel need no decorator.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an environment of the main script goes to other processes by value
+        return type(self), (self.__func__,)
+
+
+class KernelFunction:
+    """A Python function that Numba-compiled code can call, pickled as a hash of its content."""
+
+    def __init__(self, py_func: Callable[..., Any], key: str, jit_options: Any = JIT_OPTIONS) -> None:
+        self.py_func = py_func
+        self.key = key
+        self.__name__ = py_func.__name__
+
+        @part(self, jit_options)
+        def _implementation(*args: Any) -> Callable[..., Any]:
+            return py_func
+
+    def __call__(self, *args: Any) -> Any:
+        return self.py_func(*args)
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return (str, (f"KernelFunction {self.key}",))
+
+    def __repr__(self) -> str:
+        return f"KernelFunction({self.__name__}, {self.key[:8]})"
+
+
+def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS) -> KernelFunction:
+    """``function`` as it is, and its helpers, callable from Numba."""
+    return specialize(function, np.float64, jit_options)
+
+
+_specialized: dict[str, KernelFunction] = {}
+_in_progress: list[str] = []
+_lock = threading.RLock()
+
+
+def specialize(
+    wrapped: Callable[..., Any],
+    float_type: type[np.floating[Any]],
+    jit_options: Any = JIT_OPTIONS,
+) -> KernelFunction:
+    """``wrapped`` and all it calls, with float literals of ``float_type``, callable from Numba.
+
+    The result depends on the content alone: the same function gives the same object.
+    """
+    function: types.FunctionType = _unwrap(wrapped)
+    key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), sorted(jit_options))
+    with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
+        if key in _in_progress:
+            raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
+        if key not in _specialized:
+            _in_progress.append(key)
+            try:
+                _specialized[key] = KernelFunction(_copy(function, float_type, jit_options), key, jit_options)
+            finally:
+                _in_progress.pop()
+        return _specialized[key]
+
+
+def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
+    """The function, its float literals cast and its helpers specialised."""
+    values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
+    py_func = types.FunctionType(
+        _with_float_literals(function.__code__, float_type),
+        {"float": float_type, **function.__globals__, **values},
+        function.__name__,
+        _cast_literal(function.__defaults__, float_type),
+        _specialized_closure(function, float_type, jit_options),
+    )
+    if function.__kwdefaults__:
+        py_func.__kwdefaults__ = {n: _cast_literal(v, float_type) for n, v in function.__kwdefaults__.items()}
+    py_func.__module__ = __name__  # Numba imports it when it loads the machine code; the author's may be gone by then
+    py_func.__qualname__ = function.__qualname__
+    return py_func
+
+
+def content_hash(function: Callable[..., Any]) -> str:
+    """Hash of a function's code, of the constants it reads and of every Python function it can reach."""
+    return _hash_function(_unwrap(function), set())
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\x00".join(map(str, parts)).encode()).hexdigest()
+
+
+def _unwrap(function: Any) -> Any:
+    if isinstance(function, staticmethod):
+        return function.__func__
+    return getattr(function, "py_func", function)  # a Dispatcher or a KernelFunction
+
+
+def _is_helper(value: Any) -> bool:
+    """Whether ``value`` is somebody's Python function, which Numba could not call as it is."""
+    if isinstance(value, staticmethod):
+        return True
+    return (
+        isinstance(value, types.FunctionType)
+        and value.__module__.partition(".")[0] not in _FOREIGN
+        and not hasattr(value, OVERLOADED)
+    )
+
+
+def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: Any) -> Any:
+    if _is_helper(value):
+        return specialize(value, float_type, jit_options)
+    if isinstance(value, types.ModuleType) and (_is_own(value) or value is math):  # math for its constants
+        return _SpecializedModule(value, float_type, jit_options)
+    return float_type(value) if type(value) is float else value
+
+
+def _is_own(owner: types.ModuleType | type) -> bool:
+    """Whether a module or class is neither Python's, Numba's nor NumPy's."""
+    name = owner.__module__ if isinstance(owner, type) else owner.__name__
+    return name.partition(".")[0] not in _FOREIGN
+
+
+class _SpecializedModule(types.ModuleType):
+    """A module whose functions are specialised when Numba asks for them: for ``helpers.f(x)``."""
+
+    def __init__(self, module: types.ModuleType, float_type: type[np.floating[Any]], jit_options: Any) -> None:
+        super().__init__(module.__name__)
+        self.__dict__["_specialize"] = lambda name: _specialize_value(getattr(module, name), float_type, jit_options)
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.__dict__["_specialize"](name)
+        self.__dict__[name] = value
+        return value
+
+
+def _specialized_closure(
+    function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any
+) -> tuple[types.CellType, ...] | None:
+    if function.__closure__ is None:
+        return None
+    return tuple(
+        types.CellType(_specialize_value(cell.cell_contents, float_type, jit_options)) for cell in function.__closure__
+    )
+
+
+def _with_float_literals(code: types.CodeType, float_type: type[np.floating[Any]]) -> types.CodeType:
+    if float_type is np.float64:
+        return code
+    return code.replace(co_consts=tuple(_cast_literal(c, float_type) for c in code.co_consts))
+
+
+def _cast_literal(value: Any, float_type: type[np.floating[Any]]) -> Any:
+    if type(value) is float:
+        return float_type(value)
+    if type(value) is tuple:
+        return tuple(_cast_literal(item, float_type) for item in value)
+    if isinstance(value, types.CodeType):
+        return _with_float_literals(value, float_type)
+    return value
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield from _codes(const)
+
+
+def _global_values(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """Name and value of each global that the function reads, builtins left out."""
+    names = sorted(
+        {i.argval for c in _codes(function.__code__) for i in dis.get_instructions(c) if i.opname == "LOAD_GLOBAL"}
+    )
+    return [(n, function.__globals__[n]) for n in names if n in function.__globals__]
+
+
+def _cells(function: types.FunctionType) -> dict[str, Any]:
+    """Name and value of each variable of an enclosing function."""
+    closure = function.__closure__ or ()
+    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, closure, strict=True)}
+
+
+def _attribute_values(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """Values reached as ``module.name`` or ``Class.name``, but for those of Numba and NumPy."""
+    found = []
+    cells = _cells(function)
+    for code in _codes(function.__code__):
+        owner: Any = None
+        for instruction in dis.get_instructions(code):
+            if instruction.opname == "LOAD_GLOBAL":
+                owner = function.__globals__.get(instruction.argval)
+            elif instruction.opname == "LOAD_DEREF":
+                owner = cells.get(instruction.argval)
+            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and isinstance(owner, types.ModuleType | type):
+                value = getattr(owner, instruction.argval, None)
+                if _is_own(owner):
+                    found.append((f"{owner.__name__}.{instruction.argval}", value))
+                owner = value
+            elif instruction.opname not in ("CACHE", "PRECALL", "PUSH_NULL"):
+                owner = None
+    return found
+
+
+def _hash_function(function: Any, seen: set[int]) -> str:
+    if id(function) in seen:  # recursion
+        return function.__qualname__
+    seen.add(id(function))
+    values = [*_global_values(function), *_cells(function).items(), *_attribute_values(function)]
+    return _digest(
+        _hash_code(function.__code__, function.__doc__),
+        _hash_value(function.__defaults__, seen),
+        *(f"{name}={_hash_value(value, seen)}" for name, value in sorted((function.__kwdefaults__ or {}).items())),
+        *(f"{name}={_hash_value(value, seen)}" for name, value in values),
+    )
+
+
+def _hash_code(code: types.CodeType, docstring: str | None = None) -> str:
+    consts = [
+        _hash_code(c) if isinstance(c, types.CodeType) else f"{type(c)}{c!r}"
+        for c in code.co_consts
+        if c is not docstring
+    ]
+    return _digest(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, code.co_argcount, *consts)
+
+
+def _hash_value(value: Any, seen: set[int]) -> str:
+    if hasattr(value, OVERLOADED):
+        return str(getattr(value, OVERLOADED))
+    if isinstance(value, numba.core.dispatcher.Dispatcher):
+        return _digest(_hash_function(value.py_func, seen), sorted(value.targetoptions.items(), key=str))
+    if _is_helper(value) or isinstance(value, KernelFunction):
+        return _hash_function(_unwrap(value), seen)
+    if isinstance(value, tuple | list):
+        return _digest(type(value).__name__, *(_hash_value(item, seen) for item in value))
+    if isinstance(value, np.ndarray):
+        return _digest(value.dtype.str, value.shape, np.ascontiguousarray(value).tobytes().hex())
+    if isinstance(value, type | types.ModuleType | types.FunctionType | types.BuiltinFunctionType):
+        return f"{getattr(value, '__module__', '')}.{value.__name__}"
+    return f"{type(value)}{value!r}"

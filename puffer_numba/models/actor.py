@@ -1,0 +1,75 @@
+"""`Actor`: a policy at work, with the state of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from puffer_numba.distributions.actions import action_params
+
+
+class Actor:
+    """Acts with ``policy`` in ``rows`` rows, and keeps their states where it is recurrent.
+
+    Args:
+        policy: any that the trainer takes; it is recurrent if it has an ``initial_state``, as `LSTM` has.
+        normalizer: of observations, or None.
+        device: where the policy is.
+        forward: in place of its ``forward_eval``: the same, compiled.
+
+    Attributes:
+        state: ``(2, rows, hidden_size)``; None where the policy has no memory.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        rows: int,
+        normalizer: nn.Module | None = None,
+        device: Any = "cpu",
+        forward: Callable[..., Any] | None = None,
+    ) -> None:
+        self._forward = getattr(policy, "forward_eval", policy) if forward is None else forward
+        self._normalizer = normalizer
+        self._device = torch.device(device)
+        self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
+
+    def act(
+        self, observations: Tensor, masks: NDArray[np.bool_], rows: slice | Tensor = slice(None)
+    ) -> tuple[Tensor, Tensor]:
+        """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act go on."""
+        if self.state is None:
+            return self.look(observations)
+        before = self.state[:, rows]
+        params, values, after = self._step(observations, before)
+        if not masks.all():
+            after = torch.where(torch.from_numpy(masks).to(self._device)[None, :, None], after, before)
+        self.state[:, rows] = after
+        return params, values
+
+    def look(self, observations: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same from ``state``, which is left as it is."""
+        return self._step(observations, state)[:2]
+
+    def forget(self, ended: NDArray[np.bool_], rows: slice = slice(None)) -> None:
+        """Set the states of the rows whose episode ended to zero."""
+        if self.state is not None and ended.any():
+            self.state[:, rows][:, torch.from_numpy(ended).to(self._device)] = 0.0
+
+    def _step(self, observations: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if self._device.type != "cpu":
+            observations = observations.to(self._device, non_blocking=True)
+        if self._normalizer is not None:
+            observations = self._normalizer(observations)
+        result = self._forward(observations) if state is None else self._forward(observations, state)
+        return action_params(result[0]), result[1].reshape(-1), result[-1]
+
+
+def is_recurrent(policy: nn.Module) -> bool:
+    """Whether ``policy`` has a state, as `LSTM` does."""
+    return hasattr(policy, "initial_state")

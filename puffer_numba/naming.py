@@ -1,0 +1,187 @@
+"""From the name of an environment to what makes it: the one place where a name becomes an environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+import pettingzoo
+from gymnasium.error import Error as GymnasiumError
+
+from puffer_numba import registry
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit import JitEnv
+
+Creator = Callable[..., Any]
+
+
+FORMS = (
+    "a registered name, 'gym:LunarLander-v3', 'pettingzoo:mpe2.simple_spread_v3', or 'my_package.my_module:make_env'"
+)
+
+
+def env_creator(name: str) -> Creator:
+    """What makes the environment called ``name``: a function that takes the environment's own keyword arguments.
+
+    - ``cartpole``: the environment registered under that name.
+    - ``gym:LunarLander-v3``: Gymnasium's; ``gym:ale_py:ALE/Pong-v5`` imports the module ``ale_py`` first.
+    - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
+      ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
+    - ``pettingzoo:mpe2.simple_spread_v3``: another module's ``parallel_env``, or its ``env`` where it has none.
+    - ``my_package.my_module:make_env``: a function or class of a module.
+
+    Raises:
+        APIUsageError: there is nothing of that name.
+    """
+    if not isinstance(name, str) or not name:
+        raise APIUsageError(f"env_creator takes a name, not {name!r}: {FORMS}.")
+    kind, colon, rest = name.partition(":")
+    if not colon:
+        spec = registry.spec(name)
+        return partial(spec.env_class, **spec.defaults)
+    if kind == "gym":
+        return _gymnasium_creator(rest, name)
+    if kind == "pettingzoo":
+        return _pettingzoo_creator(rest, name)
+    found = getattr(_import([kind], name), rest, None)
+    if not callable(found):
+        module = import_module(kind)
+        close = did_you_mean(rest, [n for n in dir(module) if callable(getattr(module, n))])
+        raise APIUsageError(f"{name}: module {kind} has no function or class {rest!r}.{close}")
+    return found
+
+
+def _gymnasium_creator(gym_id: str, name: str) -> Creator:
+    module, _, plain_id = gym_id.rpartition(":")
+    module = module or ("" if plain_id in gymnasium.registry else plugin_of(plain_id))
+    if module:
+        _import([module], name)
+    try:
+        spec = gymnasium.spec(plain_id)
+    except GymnasiumError as error:
+        close = "" if "Did you mean" in str(error) else did_you_mean(plain_id, gymnasium.registry)
+        raise APIUsageError(f"{name}: {error}{close}") from error
+    # The spec, not the name: a worker process has not run the script that registered it. The wrapper checks
+    # observations itself, on the first steps; Gymnasium's checker would do so, more slowly, at each.
+    return partial(gymnasium.make, spec, disable_env_checker=True)
+
+
+def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:
+    registered = re.sub(r"_(v\d+)$", r"-\1", zoo_id.replace(".", "/"))
+    kinds = ("parallel", "aec")
+    registries = {kind: getattr(pettingzoo, f"{kind}_registry", {}) for kind in kinds}  # older releases have none
+    for kind, known in registries.items():
+        if registered in known:
+            return partial(pettingzoo.make, kind, known[registered])
+    if "/" in zoo_id:
+        close = get_close_matches(zoo_id, registries["aec"], 3)
+        raise APIUsageError(f"{name}: PettingZoo has no such environment; close are {close or 'none'}.")
+    module = _import([zoo_id, f"pettingzoo.{zoo_id}"], name)
+    for attribute in ("parallel_env", "env"):
+        if hasattr(module, attribute):
+            return getattr(module, attribute)
+    raise APIUsageError(f"{name}: module {module.__name__} has neither parallel_env nor env.")
+
+
+def _import(candidates: list[str], name: str) -> ModuleType:
+    missing = []
+    for candidate in candidates:
+        try:
+            return import_module(candidate)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
+                raise not_installed(name, candidate, error) from error
+            missing.append(candidate)
+    close = next(filter(None, map(modules_like, reversed(missing))), "")
+    hint = f".{close}" if close else f"; {how_to_install(missing[0])}."
+    raise APIUsageError(f"{name}: there is no module {' or '.join(missing)}{hint}")
+
+
+def not_installed(name: str, needing: str, error: ModuleNotFoundError) -> APIUsageError:
+    needed = error.name or str(error)
+    return APIUsageError(f"{name}: {needing} needs {needed!r}, which is not installed; {how_to_install(needed)}.")
+
+
+def name_of(creator: Any) -> str:
+    """How to call what a creator makes in a message."""
+    if isinstance(creator, partial) and creator.args:
+        return str(getattr(creator.args[-1], "id", creator.args[-1]))
+    return getattr(creator, "__qualname__", str(creator))
+
+
+def env_class_of(creator: Any) -> Any:
+    return env_class_of(creator.func) if isinstance(creator, partial) else creator
+
+
+def is_jit(creator: Any) -> bool:
+    """Whether ``creator`` is a subclass of `JitEnv`, with some arguments perhaps."""
+    env_class = env_class_of(creator)
+    return isinstance(env_class, type) and issubclass(env_class, JitEnv)
+
+
+def load_spec(env_name: str) -> registry.EnvSpec:
+    """What is known of an environment by any of its names: its class, if that is a `JitEnv`, and its defaults.
+
+    Raises:
+        APIUsageError: no such environment.
+    """
+    if ":" not in env_name:
+        return registry.spec(env_name)
+    creator = env_creator(env_name)
+    return registry.EnvSpec(env_name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv)
+
+
+_EXTRAS = {
+    "Box2D": "box2d",
+    "ale_py": "atari",
+    "cv2": "atari",
+    "minigrid": "minigrid",
+    "mpe2": "multi-agent",
+    "mujoco": "mujoco",
+    "pygame": "multi-agent",
+    "pymunk": "multi-agent",
+    "scipy": "multi-agent",
+    "shimmy": "legacy-gym",
+}
+
+
+_PLUGINS = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # by how Gymnasium's ids begin
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """A sentence, after a space, with the words that are alike; nothing where there is none."""
+    close = get_close_matches(word, list(words), 3)
+    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def how_to_install(module: str) -> str:
+    """The command that brings a module, as far as that is known."""
+    extra = _EXTRAS.get(module.partition(".")[0])
+    return f'pip install "puffer_numba[{extra}]"' if extra else "install the package that has it"
+
+
+def modules_like(module: str) -> str:
+    """The same for a module that is missing, and those that are installed."""
+    parent, _, last = module.rpartition(".")
+    try:
+        spec = find_spec(parent) if parent else None
+    except ModuleNotFoundError:
+        return modules_like(parent)
+    if parent and spec is None:
+        return modules_like(parent)
+    names = {found.name for found in iter_modules(spec.submodule_search_locations if spec else None)}
+    prefix = f"{parent}." if parent else ""
+    return did_you_mean(module, [prefix + name for name in names]) if last not in names else ""
+
+
+def plugin_of(gym_id: str) -> str:
+    """The module that registers Gymnasium's environment ``gym_id``, for some widely used ones; else ""."""
+    return next((module for start, module in _PLUGINS.items() if gym_id.startswith(start)), "")

@@ -1,0 +1,80 @@
+"""Play an environment with the keyboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from puffer_numba.env import APIUsageError
+from puffer_numba.jit import JitEnv
+from puffer_numba.render.window import picture, window
+from puffer_numba.spaces.observations import action_masks
+
+IDLE = ""
+
+
+def play(env: JitEnv, fps: int | None = None, episodes: int | None = None) -> list[float]:
+    """Show an environment in a window, and act by the keys that its class names in ``keys``, or by digits.
+
+    Where ``keys`` has an action for "", no key at all, the game goes on by itself; else each step waits for a key.
+    With several agents the keys are the first one's; the others make random legal moves.
+
+    Args:
+        env: one environment, as `puffer_numba.make` makes it.
+        fps: steps for each second; by default the environment's own ``render_fps``.
+        episodes: how many; by default until the window is closed.
+
+    Returns:
+        The returns of the episodes that ended, of the agents' mean where there are several.
+
+    Raises:
+        APIUsageError: the environment draws nothing, is several, or has actions that no key stands for.
+    """
+    if not isinstance(env, JitEnv) or env.num_envs != 1:
+        raise APIUsageError("play() takes a JitEnv of one environment; gymnasium.utils.play is for Gymnasium's.")
+    keys = key_actions(env)
+    env.reset()
+    env.action_space.seed(0)
+    rng = np.random.default_rng(0)
+    returns: list[float] = []
+    name = type(env).__name__
+    with window(f"{name}: {describe(keys)}; Escape ends", fps or env.render_fps) as show:
+        try:
+            while episodes is None or len(returns) < episodes:
+                pressed = [key for key in show(picture(env)) if key in keys]
+                key = pressed[0] if pressed else IDLE
+                if key in keys or not env.masks[0]:
+                    _step(env, keys.get(key), rng)
+                    log = env.log()
+                    if log["episodes"]:
+                        returns.append(log["episode_return"])
+                        print(f"{name}: {log['episode_length']:.0f} steps, return {returns[-1]:g}", flush=True)
+        except KeyboardInterrupt:
+            pass
+    return returns
+
+
+def key_actions(env: JitEnv) -> dict[str, Any]:
+    """Actions by the names of keys."""
+    if env.keys:
+        return dict(env.keys)
+    space = env.single_action_space
+    count = int(getattr(space, "n", 0))
+    if not 0 < count <= 10:
+        raise APIUsageError(f"{type(env).__name__} names no keys for {space}; its class needs them: keys = {{...}}.")
+    return {str(k): k for k in range(count)}
+
+
+def describe(keys: dict[str, Any]) -> str:
+    """The keys, for people."""
+    return ", ".join(key for key in keys if key != IDLE)
+
+
+def _step(env: JitEnv, action: Any, rng: np.random.Generator) -> None:
+    """With ``action`` for the first agent, unless it is None."""
+    legal = action_masks(env)
+    actions = np.array(env.action_space.sample()) if legal is None else (rng.random(legal.shape) * legal).argmax(1)
+    if action is not None:
+        actions[0] = action
+    env.step(actions.astype(env.actions.dtype))

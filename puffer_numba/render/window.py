@@ -1,0 +1,77 @@
+"""A window to show frames in, and files to keep them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.extras import require
+from puffer_numba.render.canvas import Frame
+
+
+def picture(env: PufferEnv) -> Frame:
+    """What the first environment looks like: ``(height, width, 3)``.
+
+    Raises:
+        APIUsageError: it draws nothing.
+    """
+    frame = env.render()
+    if frame is None:
+        raise APIUsageError(f"{type(env).__name__} draws no pictures: its render() returns None.")
+    return np.asarray(frame, np.uint8)
+
+
+@contextmanager
+def recorder(path: str | Path, fps: int) -> Iterator[Callable[[Frame], None]]:
+    """A function that appends frames ``(height, width, 3)`` to a GIF."""
+    imageio = require("imageio.v2", "render", "recording a GIF")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with imageio.get_writer(path, format="GIF", duration=1000 / fps, loop=0) as writer:
+        yield writer.append_data
+
+
+@contextmanager
+def window(title: str, fps: int) -> Iterator[Callable[[Frame], set[str]]]:
+    """A function that shows frames ``(height, width, 3)`` in a window, ``fps`` for each second.
+
+    It returns the names of the keys that are held, or were pressed since the last frame. Closing the window, or
+    Escape, raises `KeyboardInterrupt`.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    pygame = require("pygame", "render", "showing a window")
+    pygame.display.init()
+    pygame.display.set_caption(title)
+    next_frame = time.perf_counter()
+    held: set[str] = set()
+
+    def show(frame: Frame) -> set[str]:
+        nonlocal next_frame
+        size = (frame.shape[1], frame.shape[0])
+        screen = pygame.display.get_surface()
+        if screen is None or screen.get_size() != size:
+            screen = pygame.display.set_mode(size)
+        screen.blit(pygame.surfarray.make_surface(frame.swapaxes(0, 1)), (0, 0))
+        pygame.display.flip()
+        pressed = set(held)
+        for event in pygame.event.get():
+            if event.type == pygame.QUIT or (event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE):
+                raise KeyboardInterrupt
+            if event.type == pygame.KEYDOWN:
+                pressed.add(pygame.key.name(event.key))
+                held.add(pygame.key.name(event.key))
+            elif event.type == pygame.KEYUP:
+                held.discard(pygame.key.name(event.key))
+        next_frame = max(next_frame + 1 / fps, time.perf_counter())
+        time.sleep(max(0.0, next_frame - time.perf_counter()))
+        return pressed
+
+    try:
+        yield show
+    finally:
+        pygame.display.quit()

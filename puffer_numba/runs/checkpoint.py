@@ -1,0 +1,318 @@
+"""Checkpoints: folders of safetensors and JSON. Nothing is pickled, so loading one runs no code.
+
+``weights.safetensors`` is the policy's state dict, to be loaded anywhere. ``state.safetensors`` and ``state.json``
+are what it takes to go on training: optimizer, schedule, random streams, normalizers, environments.
+A folder is written beside its place and then moved there, so a checkpoint is whole or absent. What the disk does to
+it afterwards is found by the digests in ``SHA256SUMS``, which ``sha256sum --check`` reads too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from puffer_numba.config import Config
+from puffer_numba.env import APIUsageError
+from puffer_numba.runs.folder import RUN
+
+FORMAT = 2
+WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
+FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
+
+
+class CheckpointError(APIUsageError):
+    """A checkpoint is missing, damaged, or does not fit."""
+
+
+class SaveError(OSError):
+    """A checkpoint could not be written; the message says why, and which is the last good one."""
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint folder holds."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    """State dict of the policy, on the CPU."""
+    arrays: dict[str, NDArray[Any]]
+    """Everything else that is an array, by dotted name."""
+    data: dict[str, Any]
+    """Everything else: configuration, counters."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run that wrote it."""
+        return Config.from_dict(self.data["config"])
+
+    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """The arrays whose names begin with ``prefix.``, without it; all of them where ``prefix`` is empty."""
+        start = prefix + "." if prefix else ""
+        return {name.removeprefix(start): a for name, a in self.arrays.items() if name.startswith(start)}
+
+
+def save(
+    path: str | Path, weights: Mapping[str, Tensor], arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint folder at ``path``, replacing one that is there. It appears whole or not at all.
+
+    Raises:
+        OSError: it could not be written. One that was there before still is.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+        contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+        contents = (
+            safetensors.torch.save(tensors),
+            safetensors.numpy.save(contiguous),
+            json.dumps({"format": FORMAT, **data}, indent=1).encode(),
+        )
+        for name, content in zip(FILES, contents, strict=True):
+            _write(temporary / name, content)
+        digests = "".join(f"{_digest(c)}  {name}\n" for name, c in zip(FILES, contents, strict=True))
+        _write(temporary / DIGESTS, digests.encode())
+        _sync_folder(temporary)
+        if path.exists():
+            replaced = path.parent / f".{path.name}.{os.getpid()}.old"
+            path.rename(replaced)
+            try:
+                temporary.rename(path)
+            except OSError:
+                replaced.rename(path)
+                raise
+            shutil.rmtree(replaced)
+        else:
+            temporary.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(path: str | Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises:
+        CheckpointError: it is missing, incomplete, damaged, or of another format; the message names an older
+            checkpoint of the same run that is whole, where there is one.
+    """
+    try:
+        return _load(Path(path))
+    except CheckpointError as error:
+        older = _older_whole(Path(path))
+        if older is None:
+            raise
+        raise CheckpointError(f"{error} The one before it is whole: {older}") from error
+
+
+def _older_whole(path: Path) -> Path | None:
+    """The newest checkpoint of the same run before ``path`` that can be read."""
+    for older in sorted((p for p in path.parent.glob("checkpoint_*") if p.name < path.name), reverse=True):
+        with contextlib.suppress(CheckpointError):
+            return _load(older).path
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
+    if not path.is_dir():
+        raise CheckpointError(f"no checkpoint at {path}; expected a folder with {WEIGHTS}, {ARRAYS} and {DATA}.")
+    try:
+        contents = {name: (path / name).read_bytes() for name in FILES}
+        data = json.loads(contents[DATA])
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = data.get("format") if isinstance(data, dict) else None
+            raise CheckpointError(f"checkpoint {path} has format {found!r}; this version reads format {FORMAT}.")
+        digests = {name: digest for digest, name in map(str.split, (path / DIGESTS).read_text().splitlines())}
+        for name, content in contents.items():
+            if digests.get(name) != _digest(content):
+                raise CheckpointError(f"checkpoint {path} is damaged: {name} is not what {DIGESTS} says it was.")
+        weights = safetensors.torch.load(contents[WEIGHTS])
+        arrays = safetensors.numpy.load(contents[ARRAYS])
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise CheckpointError(f"checkpoint {path} is incomplete: {missing} is missing.") from error
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged: {error}.") from error
+    return Checkpoint(path, weights, arrays, data)
+
+
+def new_run_dir(parent: Path) -> Path:
+    """Make a folder named after the present moment in ``parent``.
+
+    Raises:
+        APIUsageError: no folder can be made there.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ["", *(f"-{k}" for k in range(2, 1000))]:
+            path = parent / (stamp + suffix)
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return path
+    except OSError as error:
+        raise APIUsageError(
+            f"cannot make the run's folder in {parent}: {error.strerror}; train.data_dir says where it goes."
+        ) from error
+    raise APIUsageError(f"{parent} has a thousand runs of {stamp}.")
+
+
+def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | None:
+    """The run's folder in which training goes on from the checkpoint at ``path``; None where it needs a new one.
+
+    It needs one if the run went on after that checkpoint, or is not under ``data_dir``.
+    """
+    resolved = path.resolve()
+    folder = resolved.parent
+    is_newest = all(other.name <= resolved.name for other in folder.glob("checkpoint_*"))
+    is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / env_name).resolve()
+    return path.parent if is_newest and is_a_run_here else None
+
+
+def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
+    """The folder of a checkpoint: ``which`` itself, or where that is "latest", the newest of the environment.
+
+    A run's folder stands for the newest checkpoint in it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if str(which) != "latest":
+        return newest_of_run(Path(which))
+    root = Path(data_dir) / env_name
+    found = newest(root)
+    if found is None:
+        raise CheckpointError(f"no checkpoint of {env_name!r} under {root}; train one, or give its path.")
+    return found
+
+
+def newest_of_run(path: Path) -> Path:
+    """The newest checkpoint in a run's folder; ``path`` itself where it is something else, a checkpoint for example."""
+    if path.is_dir() and not (path / DATA).exists():
+        return newest(path) or path
+    return path
+
+
+def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoint:
+    """Find and read a checkpoint of the environment ``env_name``; arguments as for `find`.
+
+    Raises:
+        CheckpointError: there is none, it cannot be read, or it is another environment's.
+    """
+    saved = load(find(which, env_name, data_dir))
+    if saved.config.env_name != env_name:
+        raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+    return saved
+
+
+def newest(folder: Path) -> Path | None:
+    """The checkpoint most recently written in ``folder`` or a folder in it; None where there is none."""
+    found = [*folder.glob(f"checkpoint_*/{DATA}"), *folder.glob(f"*/checkpoint_*/{DATA}")]
+    return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if found else None
+
+
+def load_weights(policy: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put the weights into ``policy``.
+
+    Raises:
+        CheckpointError: they do not fit; the message names the first that does not, with both shapes.
+    """
+    own = policy.state_dict()
+    for name in [*own, *checkpoint.weights]:
+        here = tuple(own[name].shape) if name in own else "absent"
+        there = tuple(checkpoint.weights[name].shape) if name in checkpoint.weights else "absent"
+        if here != there:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.path} does not fit this policy: {name} is {there} there, {here} here; "
+                "use the policy settings and the environment that it was trained with."
+            )
+    policy.load_state_dict(checkpoint.weights)
+
+
+def optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, NDArray[Any]]:
+    """The state of each parameter in each optimizer, as arrays named ``index.parameter.field``."""
+    return {
+        f"{k}.{index}.{name}": torch.as_tensor(value).detach().cpu().numpy()
+        for k, optimizer in enumerate(optimizers)
+        for index, fields in optimizer.state_dict()["state"].items()
+        for name, value in fields.items()
+    }
+
+
+def optimizer_names(optimizers: list[torch.optim.Optimizer]) -> list[str]:
+    """What kind each optimizer is, and how many parameters it has."""
+    counts = [sum(len(group["params"]) for group in optimizer.param_groups) for optimizer in optimizers]
+    return [f"{type(optimizer).__name__} of {n}" for optimizer, n in zip(optimizers, counts, strict=True)]
+
+
+def load_optimizers(optimizers: list[torch.optim.Optimizer], saved: Checkpoint) -> None:
+    """Put the saved state of each parameter into ``optimizers``; learning rates and the like stay as they are.
+
+    Raises:
+        CheckpointError: the state is of other optimizers.
+    """
+    own, there = optimizer_names(optimizers), saved.data.get("optimizers")
+    if own != there:
+        raise CheckpointError(f"checkpoint {saved.path} is of the optimizers {there}; this run has {own}.")
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    for key, array in saved.part("optimizer").items():
+        k, index, name = key.split(".")
+        states[int(k)].setdefault(int(index), {})[name] = torch.from_numpy(array.copy())
+    for optimizer, state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def restore_array(target: NDArray[Any], arrays: Mapping[str, NDArray[Any]], name: str) -> None:
+    """Copy ``arrays[name]`` into ``target``.
+
+    Raises:
+        CheckpointError: it is missing, or has another shape or dtype.
+    """
+    source = arrays.get(name)
+    if source is None or source.shape != target.shape or source.dtype != target.dtype:
+        found = "missing" if source is None else f"{source.dtype} {source.shape}"
+        raise CheckpointError(
+            f"the checkpoint's {name} is {found}; this run has {target.dtype} {target.shape}. "
+            "Resume with the environment settings that it was trained with."
+        )
+    target[...] = source

@@ -1,0 +1,81 @@
+"""From a name and overrides to a configuration, and from that to environments. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+
+from puffer_numba import registry, vector
+from puffer_numba.config import Config
+from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.jit.compiler.threads import MAX_THREADS
+from puffer_numba.recommended import RECOMMENDED
+
+
+def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Defaults, then what is recommended for the environment, then ``overrides``.
+
+    Recommended is what the environment's class has in ``train_config``, or `puffer_numba.recommended` by its name.
+
+    Args:
+        env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
+        overrides: dotted names, such as ``{"train.learning_rate": 1e-3, "env.gravity": 1.6}``.
+
+    Raises:
+        APIUsageError: no such environment or setting, or a value that is not allowed.
+    """
+    config = Config(env_name=env_name)
+    if ":" in env_name:
+        creator = vector.env_creator(env_name)
+        config.update(RECOMMENDED.get(env_name) or getattr(creator, "train_config", {}))
+    else:
+        config.update(getattr(registry.spec(env_name).env_class, "train_config", {}))
+    config.update(overrides or {})
+    config.validate()
+    return config
+
+
+def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
+    """The environments of ``config``; or ``num_envs`` of them, stepped together.
+
+    Raises:
+        APIUsageError: what the environment says of its parameters; more threads than Numba has.
+    """
+    threads = config.vec.num_threads
+    if threads is not None:
+        if threads > MAX_THREADS:
+            raise APIUsageError(
+                f"vec.num_threads is {threads}; Numba has {MAX_THREADS} "
+                "(the environment variable NUMBA_NUM_THREADS raises that)."
+            )
+        numba.set_num_threads(threads)
+    params, count, options = config.env.params, num_envs or config.env.num_envs, _vector_options(config, num_envs)
+    try:
+        if ":" in config.env_name or options:
+            return vector.make(
+                config.env_name,
+                env_kwargs=params,
+                num_envs=count,
+                seed=config.train.seed,
+                **options,
+            )
+        return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **params)
+    except (TypeError, ValueError) as error:
+        raise APIUsageError(f"cannot make {config.env_name}: {error}") from error
+
+
+def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:
+    """What `vector.make` is to be told of ``config.vec``; nothing for a JitEnv's threads."""
+    vec = config.vec
+    if num_envs is not None:  # not the number that the settings were chosen for
+        workers = vec.num_workers and max(w for w in range(1, min(vec.num_workers, num_envs) + 1) if num_envs % w == 0)
+        return {"backend": "serial"} if vec.backend == "serial" else {"num_workers": workers} if workers else {}
+    given = {
+        "backend": None if vec.backend == "auto" else vec.backend,
+        "num_workers": vec.num_workers,
+        "batch_size": vec.batch_size,
+        "overlap": vec.overlap or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,269 @@
+"""`Multiprocessing`: environments in worker processes, over shared memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NoReturn
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from puffer_numba.env import APIUsageError, buffer_specs
+from puffer_numba.jit.compiler.threads import cores
+from puffer_numba.vector.batches import Batched, WorkerError
+from puffer_numba.vector.group import EnvJob, Signature, create
+from puffer_numba.vector.memory import SharedArrays
+from puffer_numba.vector.worker import (
+    CALL,
+    CLOSE,
+    FAILED,
+    MESSAGE,
+    RUNNING,
+    STEP,
+    WorkerSetup,
+    buffers_of,
+    run_worker,
+    try_for_a_while,
+)
+
+_LOOK_AFTER = 0.2  # seconds between two looks at whether workers are alive
+_GRACE = 5.0  # seconds for environments to close
+_GRACE_AFTER_FAILURE = 0.5
+
+_main_lock = threading.Lock()
+
+
+@dataclass
+class _Worker:
+    """The parent's view of a worker."""
+
+    process: Any
+    pipe: Any
+    go: Any
+
+
+class Multiprocessing(Batched):
+    """Environments in worker processes. Made by `puffer_numba.vector.make`, which explains the arguments.
+
+    With ``batch_size`` below ``num_envs`` it is asynchronous: `async_reset`, and then `recv` and `send` in turn.
+    `recv` returns the rows of the workers that are ready first, and `send` takes the actions for these rows. With
+    ``zero_copy`` arrays are the shared memory itself.
+
+    A worker that raises, dies or hangs makes the parent raise `WorkerError` (`APIUsageError` where that is what the
+    environment raised) and ends all workers.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[EnvJob],
+        seed: int,
+        num_workers: int,
+        batch_size: int,
+        zero_copy: bool,
+        timeout: float | None,
+        context: str,
+    ) -> None:
+        driver_env = create(jobs[0], 0, seed)
+        signature = Signature.of(driver_env)
+        rows = len(jobs) * signature.num_agents
+        self._context = multiprocessing.get_context(context)
+        self._memory = SharedArrays(self._context, _array_specs(signature, rows, num_workers))
+        arrays = self._memory.arrays()
+        counts_episodes = driver_env.episode_returns is not None
+        episodes = (arrays["episode_returns"], arrays["episode_lengths"]) if counts_episodes else None
+        super().__init__(jobs, seed, driver_env, buffers_of(arrays), episodes, num_workers, batch_size, zero_copy)
+        self._answers, self._commands = arrays["answers"], arrays["commands"]
+        self.num_workers, self._timeout = num_workers, timeout
+        self._spins = cores() > num_workers
+        self._workers: list[_Worker] = []
+        self._owner = os.getpid()
+        self._finalizer = weakref.finalize(self, _shut_down, self._workers, self._commands, self._owner)
+        self._start(jobs, seed, signature, counts_episodes)
+
+    # ------------------------------------------------------------------ workers
+
+    def _start(self, jobs: Sequence[EnvJob], seed: int, signature: Signature, counts_episodes: bool) -> None:
+        self._done = self._context.Semaphore(0)
+        if self._context.get_start_method() == "forkserver":
+            self._context.set_forkserver_preload(["puffer_numba.vector.worker"])
+        pickled_signature = cloudpickle.dumps(signature)
+        try:
+            for number, environments in enumerate(self._environments):
+                setup = WorkerSetup(
+                    number,
+                    pickle_jobs(jobs[environments.start : environments.stop]),
+                    environments.start,
+                    len(environments),
+                    pickled_signature,
+                    counts_episodes,
+                    seed,
+                    self._spins,
+                    dict(os.environ),
+                )
+                self._workers.append(self._start_worker(setup))
+                self._busy.add(number)
+            self._settle()
+        except BaseException:
+            self._end(_GRACE_AFTER_FAILURE)
+            raise
+        self._ready.clear()
+
+    def _start_worker(self, setup: WorkerSetup) -> _Worker:
+        pipe, worker_pipe = self._context.Pipe()
+        go = self._context.Semaphore(0)
+        process = self._context.Process(  # type: ignore[attr-defined]
+            target=run_worker,
+            args=(setup, self._memory, worker_pipe, go, self._done),
+            name=f"puffer_numba-worker-{setup.number}",
+            daemon=True,
+        )
+        with main_not_imported():
+            process.start()
+        worker_pipe.close()
+        return _Worker(process, pipe, go)
+
+    def _begin(self, number: int, method: str, *arguments: Any) -> None:
+        if method != "step":
+            self._workers[number].pipe.send((method, *arguments))
+        self._answers[number] = RUNNING
+        self._commands[number] = STEP if method == "step" else CALL
+        self._busy.add(number)
+        self._workers[number].go.release()
+
+    def _pump(self, count: int) -> None:
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        for _ in range(count):
+            self._wait_for_one(deadline)
+        answers = self._answers
+        for number in [n for n in self._busy if answers[n] != RUNNING]:
+            answer = answers[number]
+            self._replies[number] = [] if answer < MESSAGE else self._read(number)
+            if answer == FAILED:
+                self._end(_GRACE_AFTER_FAILURE)
+                raise self._replies[number].to_error(number)
+            self._busy.discard(number)
+            self._ready.append(number)
+
+    def _wait_for_one(self, deadline: float | None) -> None:
+        if self._spins and try_for_a_while(self._done):
+            return
+        while not self._done.acquire(True, _LOOK_AFTER):
+            if any(self._answers[number] != RUNNING for number in self._busy):
+                return  # it was killed after its answer, before it could post
+            self._check_alive()
+            if deadline is not None and time.monotonic() > deadline:
+                self._raise_timeout()
+
+    def _read(self, number: int) -> Any:
+        """What a worker has sent through its pipe."""
+        try:
+            return pickle.loads(self._workers[number].pipe.recv_bytes())
+        except (EOFError, OSError):
+            self._raise_death(number)
+
+    def _check_alive(self) -> None:
+        for number in self._busy:
+            if self._workers[number].process.exitcode is not None:
+                self._raise_death(number)
+
+    def _raise_death(self, number: int) -> NoReturn:
+        worker = self._describe(number)
+        process = self._workers[number].process
+        process.join(1.0)
+        code = process.exitcode
+        self._end(_GRACE_AFTER_FAILURE)
+        cause = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with code {code}"
+        raise WorkerError(
+            f"{worker} {cause}, without an error of Python; a crash in native code, os._exit, or the system's "
+            "out-of-memory killer does so. backend='serial' runs the environments in this process."
+        )
+
+    def _raise_timeout(self) -> NoReturn:
+        assert self._timeout is not None
+        running = [number for number in sorted(self._busy) if self._answers[number] == RUNNING]
+        self._end(_GRACE_AFTER_FAILURE)
+        raise self._timeout_error(running, self._timeout)
+
+    def close(self) -> None:
+        """End the workers and close all environments. Calling it again does nothing."""
+        self._end(_GRACE)
+
+    def _end(self, grace: float) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._awaiting = []
+        if self._finalizer.detach() is not None:
+            _shut_down(self._workers, self._commands, self._owner, grace)
+        self.driver_env.close()
+
+
+def _array_specs(signature: Signature, rows: int, workers: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    return {
+        **buffer_specs(signature.observation_space, signature.action_space, rows),
+        "episode_returns": ((rows,), np.dtype(np.float32)),
+        "episode_lengths": ((rows,), np.dtype(np.int32)),
+        "answers": ((workers,), np.dtype(np.uint8)),
+        "commands": ((workers,), np.dtype(np.uint8)),
+    }
+
+
+def pickle_jobs(jobs: Sequence[EnvJob]) -> bytes:
+    """What makes environments, for another process.
+
+    Raises:
+        APIUsageError: it cannot be pickled.
+    """
+    try:
+        return cloudpickle.dumps(list(jobs))
+    except Exception as error:
+        raise APIUsageError(
+            f"an environment's creator or arguments cannot be sent to a worker process: {error}. Let a function make "
+            "what cannot be pickled (open files, locks, generators) inside the worker."
+        ) from error
+
+
+@contextmanager
+def main_not_imported() -> Iterator[None]:
+    """Start a process that does not run the main script again.
+
+    Creators of the main script are pickled by value, so workers do not need it, and a script without
+    ``if __name__ == "__main__":`` would start workers of workers.
+    """
+    with _main_lock:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+def _shut_down(workers: list[_Worker], commands: NDArray[np.uint8], owner: int, grace: float = _GRACE) -> None:
+    """End workers: those that have not done so by themselves within ``grace`` seconds are killed."""
+    if os.getpid() != owner:
+        return  # in a fork of the parent, whose workers these are
+    for number, worker in enumerate(workers):
+        commands[number] = CLOSE
+        worker.go.release()
+        worker.pipe.close()  # frees one that is sending
+    deadline = time.monotonic() + grace
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+    for worker in workers:
+        if worker.process.exitcode is None:
+            worker.process.kill()
+            worker.process.join()
+        worker.process.close()
+    workers.clear()

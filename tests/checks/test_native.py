@@ -1,0 +1,145 @@
+"""`check` finds the mistakes it is there to find, and only those."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+import puffer_numba
+from puffer_numba import JitEnv, PufferEnv, kernel
+from puffer_numba.checks.findings import Finding, print_findings
+from puffer_numba.checks.native import check
+from puffer_numba.env import APIUsageError
+from puffer_numba.jit.random import uniform
+
+
+class Sound(JitEnv):
+    """Nothing wrong with it; the others below each have one fault."""
+
+    max_episode_steps = 20
+    single_observation_space: Any = Box(-1, 1, (2,), np.float32)
+    single_action_space = Discrete(2)
+
+    class State(NamedTuple):
+        x: float
+
+    @kernel
+    def reset_env(s, p, i, rng):
+        s.x[i] = uniform(rng, -0.5, 0.5)
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        s.x[i] += 0.02 * action - 0.01
+        return s.x[i], s.x[i] > 0.6
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.x[i]
+        obs[i, 1] = -s.x[i]
+
+
+class WritesHalf(Sound):
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.x[i]
+
+
+class SpillsOver(Sound):
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.x[i]
+        obs[i, 1] = s.x[len(s.x) - 1]
+
+
+class LeavesItsSpace(Sound):
+    single_observation_space = Box(-0.1, 0.1, (2,), np.float32)
+
+
+class NeverEnds(Sound):
+    max_episode_steps = None
+
+    @kernel
+    def step_env(s, p, i, action, rng):
+        return 0.5, False
+
+
+class DividesByZero(Sound):
+    @kernel
+    def step_env(s, p, i, action, rng):
+        return s.x[i] / (s.x[i] - s.x[i]), False
+
+
+class IsAllZero(Sound):
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = 0.0
+        obs[i, 1] = 0.0
+
+
+class HasLargeRewards(Sound):
+    @kernel
+    def step_env(s, p, i, action, rng):
+        return 1000.0, False
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def test_a_sound_environment_passes_everything() -> None:
+    findings = check(Sound(), simd=False)
+    assert [f for f in findings if f.level != "ok"] == []
+    assert len(findings) == 10
+
+
+@pytest.mark.parametrize(
+    ("env_class", "name", "level", "message"),
+    [
+        (WritesHalf, "observations written", "problem", "observe_env must write every element"),
+        (SpillsOver, "isolation", "problem", "index every array with i"),
+        (LeavesItsSpace, "observations in space", "problem", r"observation \[0\] is .* at step"),
+        (NeverEnds, "episodes end", "problem", "set max_episode_steps, or return terminated"),
+        (DividesByZero, "rewards", "problem", "a reward is (nan|-?inf)"),
+        (IsAllZero, "observations vary", "problem", "every observation is zero"),
+        (HasLargeRewards, "rewards", "note", "from 1e.03 to 1e.03; scale them"),
+    ],
+)
+def test_each_fault_is_found(env_class: type[JitEnv], name: str, level: str, message: str) -> None:
+    finding = by_name(check(env_class(), simd=False))[name]
+    assert finding.level == level
+
+    assert re.search(message, finding.message)
+
+
+def test_the_environment_under_test_is_left_alone() -> None:
+    env = Sound(num_envs=3, seed=5)
+    observations, _ = env.reset()
+    before = observations.copy()
+    check(env, steps=30, simd=False)
+    assert np.array_equal(env.observations, before)
+
+
+def test_only_a_jit_env_can_be_checked() -> None:
+    class Plain(PufferEnv):
+        pass
+
+    with pytest.raises(APIUsageError, match="check\\(\\) takes a JitEnv, not int"):
+        check(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", puffer_numba.list_envs())
+def test_the_suite_has_no_problems(name: str) -> None:
+    findings = check(puffer_numba.make(name), simd=False)  # type: ignore[arg-type]
+    assert [f for f in findings if f.level == "problem"] == []
+    # Gymnasium's Pendulum, too, has torques in [-2, 2], and its checker would rather have [-1, 1]
+    levels = {finding.name: finding.level for finding in findings}
+    assert levels.get("Gymnasium's check_env", "ok") == ("note" if name == "pendulum" else "ok")
+
+
+def test_findings_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings("walk", [Finding("float type", "note", "walk.py:3: s.x[i] += 1")])
+    assert "s.x[i] += 1" in capsys.readouterr().out
