@@ -142,7 +142,7 @@ def _cell(name: str) -> str:
 def _row(name: str) -> str:
     env_class = registry.spec(name).env_class
     with registry.make(name) as env:
-        emulated = getattr(env, "emulated", None)
+        emulated = env.emulated
         observation = emulated.observation_space if emulated else env.single_observation_space
         limit = getattr(env, "max_episode_steps", None)
         agents, action = env.num_agents, env.single_action_space

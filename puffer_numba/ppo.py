@@ -35,7 +35,7 @@ from puffer_numba.models.actor import Actor
 from puffer_numba.models.load import load_policy
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import make_dashboard
-from puffer_numba.spaces.observations import Emulated, ObservationLayout
+from puffer_numba.spaces.observations import ObservationLayout
 from puffer_numba.train import resume
 from puffer_numba.train.setup import load_config, load_env
 from puffer_numba.train.trainer import PuffeRL
@@ -198,7 +198,7 @@ class PPO:
     def _batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """The observation as a batch of flat ones, and whether it was a single one."""
         space = self.env.single_observation_space
-        emulated: Emulated | None = getattr(self.env, "emulated", None)
+        emulated = self.env.emulated
         if isinstance(observation, dict | tuple) and emulated is not None:
             flat = np.zeros((1, *space.shape), space.dtype)
             ObservationLayout(emulated.observation_space).writer(flat[0])(observation)

@@ -37,7 +37,7 @@ from puffer_numba.distributions import (
     seed_stream,
 )
 from puffer_numba.env import APIUsageError
-from puffer_numba.spaces.observations import Emulated
+from puffer_numba.spaces import Emulated
 
 __all__ = [
     "ActionDistribution",

@@ -23,7 +23,7 @@ from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.naming import Creator, env_creator, is_jit
-from puffer_numba.spaces.observations import Leaf
+from puffer_numba.spaces import Leaf
 from puffer_numba.vector.group import EnvJob, create
 
 STEPS = 600
@@ -67,7 +67,7 @@ class _Trial:
         self.record: list[_Row] = []
         self.log: dict[str, float] = {}
         with create(job, 0, 0) as env:
-            emulated = getattr(env, "emulated", None)
+            emulated = env.emulated
             space = env.single_observation_space
             lone = Leaf("observation", space, np.dtype(space.dtype), space.shape, 0)
             self.leaves: Sequence[Leaf] = emulated.leaves if emulated else [lone]

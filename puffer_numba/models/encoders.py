@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
-from puffer_numba.spaces.observations import ACTION_MASK, Emulated, leaf_bounds
+from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 from puffer_numba.train.distributed import ALONE, World
 
 MOST_ONE_HOT = 256
@@ -265,7 +265,7 @@ def _leaf_encoder(space: Any, cnn: str) -> BoxEncoder | ImageEncoder | OneHotEnc
 
 def is_structured(env: PufferEnv) -> bool:
     """Whether flat observations of ``env`` need a `StructuredEncoder`: all but a Box, or Boxes of one float dtype."""
-    emulated: Emulated | None = getattr(env, "emulated", None)
+    emulated = env.emulated
     if emulated is None:
         return False
     alike = len(emulated.leaves) == 1 or emulated.observation_dtype.kind == "f"
@@ -277,7 +277,8 @@ def make_encoder(
 ) -> BoxEncoder | ImageEncoder | StructuredEncoder:
     """What makes features of the observations of ``env``."""
     if is_structured(env):
-        return StructuredEncoder(env.emulated, normalize, cnn)  # type: ignore[attr-defined]
+        assert env.emulated is not None
+        return StructuredEncoder(env.emulated, normalize, cnn)
     space = env.single_observation_space
     kind = _wants_image(space, cnn)
     return BoxEncoder(space) if kind is None else ImageEncoder(space, kind)

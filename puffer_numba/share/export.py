@@ -54,7 +54,7 @@ from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import WEIGHTS, Checkpoint
 from puffer_numba.runs.evaluation import load_trained
-from puffer_numba.spaces.observations import Leaf, leaf_bounds
+from puffer_numba.spaces import Leaf, leaf_bounds
 from puffer_numba.train.matches import policy_player
 from puffer_numba.train.setup import load_env
 
@@ -207,7 +207,7 @@ class StandalonePolicy(nn.Module):
 
 def _leaves(env: PufferEnv) -> tuple[Leaf, ...]:
     """The arrays that an observation is made of."""
-    emulated = getattr(env, "emulated", None)
+    emulated = env.emulated
     if emulated is not None:
         return tuple(emulated.leaves)
     space = env.single_observation_space
@@ -295,7 +295,7 @@ def _difference(policy: StandalonePolicy, found: Arrays, expected: Arrays) -> fl
 
 def _interface(env: PufferEnv, inputs: Arrays, outputs: Arrays) -> dict[str, str]:
     """What a file can be given, and what it answers."""
-    emulated = getattr(env, "emulated", None)
+    emulated = env.emulated
     observation_space = env.single_observation_space if emulated is None else emulated.observation_space
     action_space = env.single_action_space if emulated is None else emulated.action_space
     return {

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from puffer_numba.distributions.actions import ActionDistribution, seed_stream
-from puffer_numba.emulation.views import agents_per_batch, unwrap
 from puffer_numba.env import PufferEnv
-from puffer_numba.jit import JitEnv
 from puffer_numba.models.actor import Actor
 from puffer_numba.train.distributed import ALONE, World
 from puffer_numba.train.rollout import Rollout
@@ -60,11 +58,9 @@ class Collector:
         self.stream = seed_stream(seed, world.rank * rollout.rows, (world.size - 1 - world.rank) * rollout.rows)
         self.observation_slots = list(torch.from_numpy(rollout.observations))
         self.reset_done = False
-        self._agents_per_batch = agents_per_batch(vecenv)
-        self.is_asynchronous = self._agents_per_batch != vecenv.num_agents
+        self.is_asynchronous = vecenv.agents_per_batch != vecenv.num_agents
         self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
-        self._direct = isinstance(vecenv, JitEnv)
-        self._slots = rollout.slots(vecenv)
+        self._slots = [vecenv.prepare(buffers) for buffers in rollout.buffers(vecenv)]
         self._value_slots = list(torch.from_numpy(rollout.values))
 
     def collect(self) -> None:
@@ -83,16 +79,12 @@ class Collector:
             self._bootstrap(truncated)
 
     def _reset(self) -> None:
-        env, seed, rank = self.vecenv, self.seed, self.world.rank
-        if self.world.size > 1:  # the streams of this shard go on where those before it end
-            inner = unwrap(env)
-            if isinstance(inner, JitEnv):
-                inner.first_env = rank * inner.num_envs
-            else:
-                seed += rank * env.num_envs
+        env, seed = self.vecenv, self.seed
+        if self.world.size > 1:
+            seed = env.seed_of_part(seed, self.world.rank * env.num_envs)
         if self.is_asynchronous:
             env.async_reset(seed)
-            self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // self._agents_per_batch)]
+            self._waiting = [_span(env.recv()[5]) for _ in range(env.num_agents // env.agents_per_batch)]
         else:
             env.reset(seed)
         self.reset_done = True
@@ -167,9 +159,8 @@ class Collector:
     def _step(self, t: int, actions: np.ndarray) -> None:
         """Step the environments; results end up in the rollout."""
         env = self.vecenv
-        if self._direct:
-            env.bind(self._slots[t])
-            env.step(actions)
+        if env.takes_out:
+            env.step(actions, out=self._slots[t])  # type: ignore[call-arg]
             return
         *results, _ = env.step(actions)
         self._store(t, slice(None), (*results, env.masks))
@@ -177,7 +168,7 @@ class Collector:
     def _store(self, t: int, rows: slice, results: tuple[np.ndarray, ...]) -> None:
         """Copy observations, rewards, terminals, truncations and masks of some rows into the rollout."""
         begin = time.perf_counter()
-        for slot, result in zip(self._slots[t][:5], results, strict=True):
+        for slot, result in zip(self._slots[t].buffers[:5], results, strict=True):
             np.copyto(slot[rows], result)
         copied = time.perf_counter() - begin
         self.profile["copy"] += copied

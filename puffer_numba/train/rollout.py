@@ -48,8 +48,8 @@ class Rollout:
         self.log_probs, self.rewards, self.advantages, self.final_values = np.zeros((4, horizon, rows), np.float32)
         self.terminals, self.truncations = np.zeros((2, horizon, rows), np.bool_)
 
-    def slots(self, env: PufferEnv) -> list[Buffers]:
-        """What ``env`` is to be bound to at each step, for it to write its results right here."""
+    def buffers(self, env: PufferEnv) -> list[Buffers]:
+        """Where ``env`` is to write each step's results: right here."""
         return [
             Buffers(
                 observations=self.observations[t + 1],

@@ -31,9 +31,7 @@ from torch import Tensor, nn
 
 from puffer_numba.config import Config, TrainConfig
 from puffer_numba.distributions.actions import CategoricalActions, action_distribution, action_params
-from puffer_numba.emulation.views import agents_per_batch, unwrap
-from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.jit.compiler.kernels import SAME_STEP
+from puffer_numba.env import SAME_STEP, APIUsageError, PufferEnv
 from puffer_numba.models.actor import Actor, is_recurrent
 from puffer_numba.models.encoders import StructuredEncoder, is_structured
 from puffer_numba.models.normalizer import RunningNormalizer
@@ -145,7 +143,7 @@ class PuffeRL:
         return Actor(self.policy, rows, self.normalizer, self.device, self._forward_eval)
 
     def _make_league(self) -> League:
-        if agents_per_batch(self.vecenv) != self.vecenv.num_agents:
+        if self.vecenv.agents_per_batch != self.vecenv.num_agents:
             raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
         return League(self.config, self.vecenv, self.device, self.policy)
 
@@ -611,15 +609,14 @@ def _moments(env: PufferEnv, policy: nn.Module, device: torch.device) -> Running
 
 
 def _check_autoreset(env: PufferEnv) -> None:
-    mode = getattr(env, "autoreset", SAME_STEP)
-    if mode != SAME_STEP:
+    if env.autoreset != SAME_STEP:
         raise APIUsageError(
             "the trainer needs environments that reset in the step that ends an episode: autoreset='same-step'."
         )
 
 
 def _check_batches(env: PufferEnv) -> None:
-    if not getattr(unwrap(env), "zero_copy", True):
+    if not env.zero_copy:
         raise APIUsageError(
             "the trainer needs batches that are always of the same rows; make the environments with zero_copy=True."
         )

@@ -278,7 +278,7 @@ def test_wrapped_environments_know_their_wrappers() -> None:
 
 
 def test_what_cannot_be_a_vec_env() -> None:
-    with pytest.raises(APIUsageError, match="SB3VecEnv takes a JitEnv that resets itself in the same step"):
+    with pytest.raises(APIUsageError, match="SB3VecEnv takes an environment that resets itself in the same step"):
         SB3VecEnv(Walk(2, jit=False, autoreset="disabled"))
     hybrid = Dict(gear=Discrete(3), wheel=Box(-1, 1, (1,), np.float32))
     with pytest.raises(APIUsageError, match=r"has actions of whole and real numbers.*puffer_numba\.pufferl"):
