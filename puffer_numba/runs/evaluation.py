@@ -1,47 +1,27 @@
 """How well a trained policy does: returns and lengths of whole episodes, watched or recorded if wanted."""
 
-
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
+from collections.abc import Mapping
 from contextlib import ExitStack
-
 from dataclasses import dataclass
-
 from pathlib import Path
-
 from typing import Any
 
 import numpy as np
-
-import torch
-
 from numpy.typing import NDArray
-
 from torch import nn
 
-from puffer_numba.runs import checkpoint as checkpoints
-
-from puffer_numba.runs.checkpoint import Checkpoint
-
-from puffer_numba.models.normalizer import RunningNormalizer
-from puffer_numba.models.encoders import StructuredEncoder
-
 from puffer_numba.env import APIUsageError, PufferEnv
-
-from puffer_numba.train.setup import load_env
-
-from puffer_numba.train.matches import policy_player
-
+from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
-
-from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import picture, recorder, window
-
-from puffer_numba.train.resume import load_normalizer
-
+from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.render.window import recorder, window
+from puffer_numba.runs import checkpoint as checkpoints
+from puffer_numba.runs.checkpoint import Checkpoint
 from puffer_numba.train.episodes import Screen, run_episodes
+from puffer_numba.train.resume import load_normalizer
+from puffer_numba.train.setup import load_env
 
 ROWS = 64  # environments that are evaluated side by side
 

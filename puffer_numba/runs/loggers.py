@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
+from puffer_numba.runs import folder as runs
 
 
 class Logger(Protocol):

@@ -24,9 +24,14 @@ from gymnasium.wrappers.vector import (
 from pettingzoo.classic.rps import rps
 
 from puffer_numba import APIUsageError, PufferEnv, registry, vector
-from puffer_numba.emulation import GymnasiumPufferEnv, JitGymnasiumEnv, PettingZooPufferEnv, PufferVectorEnv
+from puffer_numba.emulation import (
+    GymnasiumPufferEnv,
+    JitGymnasiumEnv,
+    PettingZooPufferEnv,
+    PufferVectorEnv,
+    as_gymnasium_vector,
+)
 from puffer_numba.emulation import as_gymnasium as emulation
-from puffer_numba.emulation import as_gymnasium_vector
 from tests.helpers.gym_envs import Nested, Parts
 from tests.helpers.jit_envs import Paint, Team, Walk
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.cli import main
 from puffer_numba.extras import MissingExtra
-from puffer_numba.train.setup import load_config
+from puffer_numba.runs import folder as runs
 from puffer_numba.runs.loggers import CSVLogger
 from puffer_numba.runs.plot import RETURN, on_common_points, plot, read_curve
-
+from puffer_numba.train.setup import load_config
 from tests.cli.test_cli import QUICK, fails, puffer
 
 
