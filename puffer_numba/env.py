@@ -241,6 +241,8 @@ class PufferEnv:
     """How a flat observation is taken apart; None where it need not be."""
     takes_out: bool = False
     """Whether ``step(actions, out=slot)`` writes this step's results into a slot that `prepare` made."""
+    saves_state: bool = False
+    """Whether `get_state` returns all that determines the future."""
     zero_copy: bool = True
     """Whether `recv` returns the buffers themselves, always of the same rows for a batch."""
     info: tuple[str, ...] = ()
@@ -395,6 +397,14 @@ class PufferEnv:
     def log(self) -> dict[str, float]:
         """Statistics of the episodes that ended since the last call; empty where none are kept."""
         return {}
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """What `set_state` takes to go on from here, as plain arrays: nothing, where an environment cannot be saved."""
+        return {}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `get_state` returned, here or in another object with the same parameters."""
+        raise APIUsageError(f"{type(self).__name__} cannot be set to a state; saves_state says which environments can.")
 
     def async_reset(self, seed: int | None = None) -> None:
         """Like `reset`; the result is fetched with `recv`."""

@@ -132,8 +132,11 @@ def test_storage_is_handed_to_the_environment_and_to_torch_without_a_copy():
     trainer.evaluate()
     assert np.shares_memory(env.observations, trainer.rollout.observations[-1])
     assert np.shares_memory(env.rewards, trainer.rollout.rewards[-1])
-    batch = trainer._batch()
-    assert np.shares_memory(batch["observations"].numpy(), trainer.rollout.observations)
+    batch = trainer.learner.batch(0.0)
+    assert np.shares_memory(batch.observations.numpy(), trainer.rollout.observations)
+    for name, tensor in batch.steps._asdict().items():
+        array = {"old_log_probs": "log_probs", "old_values": "values"}.get(name, name)
+        assert np.shares_memory(tensor.numpy(), getattr(trainer.rollout, array)), name
     last = trainer.rollout.observations[-1].copy()
     trainer.evaluate()
     np.testing.assert_array_equal(trainer.rollout.observations[0], last)
@@ -159,9 +162,9 @@ def test_target_kl_stops_the_updates_on_a_rollout():
             Pairs(64), {"train.target_kl": target, "train.update_epochs": 5, "train.learning_rate": 0.01}
         )
         trainer.evaluate()
-        before = trainer.optimizer[0].state_dict()
+        before = trainer.learner.optimizers[0].state_dict()
         trainer.train()
-        steps = trainer.optimizer[0].state_dict()["state"][0]["step"]
+        steps = trainer.learner.optimizers[0].state_dict()["state"][0]["step"]
         assert before["state"] == {}
         counts.append(int(steps))
     assert counts == [10, 2]
@@ -366,7 +369,7 @@ def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
 def test_minibatches_hold_every_row_once(monkeypatch, num_envs, large, together):
     monkeypatch.setattr(minibatches, "LARGE", large)
     trainer = make_trainer(registry.make("cartpole", num_envs=num_envs))
-    first, second = (torch.cat([rows for rows, _ in trainer._draw_minibatches()]).tolist() for _ in range(2))
+    first, second = (torch.cat(list(trainer.learner._minibatches(None, recurrent=False))).tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(num_envs * 16))
     assert first != second
     neighbours = sum(b == a + 1 for a, b in itertools.pairwise(first))
@@ -386,9 +389,9 @@ def test_settings_of_the_backend(name, overrides, backend):
     config = load_config(name, {"env.num_envs": 8, **overrides})
     with load_env(config) as env:
         assert type(env).__name__ == backend
-        assert getattr(env, "agents_per_batch", 8) == (4 if overrides and backend != "Serial" else 8)
+        assert env.agents_per_batch == (4 if overrides and backend != "Serial" else 8)
     with load_env(config, num_envs=3) as env:  # for an evaluation, together
-        assert env.num_agents == getattr(env, "agents_per_batch", 3) == 3
+        assert env.num_agents == env.agents_per_batch == 3
 
 
 def test_environments_on_several_threads_leave_torch_its_own(run_python):

@@ -111,6 +111,7 @@ class JitEnv(PufferEnv):
     agents: ClassVar[int | str | None] = None
     max_episode_steps: int | None = None
     takes_out = True
+    saves_state = True
     info: tuple[str, ...] = ()
     """State fields shown to the user at each step: ``infos[0][name]`` is a view of the field's array."""
     metrics: ClassVar[tuple[str, ...]] = ()

@@ -14,10 +14,9 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.models.normalizer import Gather, RunningNormalizer, only_here
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
 from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
-from puffer_numba.train.distributed import ALONE, World
 
 MOST_ONE_HOT = 256
 
@@ -232,11 +231,11 @@ class StructuredEncoder(nn.Module):
         assert self._mask is not None
         return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
 
-    def update(self, observations: Tensor, world: World = ALONE) -> None:
+    def update(self, observations: Tensor, gather: Gather = only_here) -> None:
         """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
         if self.normalizer is not None:
             parts = self._parts(observations)
-            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), world)
+            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), gather)
 
     def _parts(self, observations: Observations) -> Sequence[Tensor]:
         if not isinstance(observations, Tensor):

@@ -20,7 +20,6 @@ from puffer_numba.render.window import recorder, window
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import Checkpoint
 from puffer_numba.train.episodes import Screen, run_episodes
-from puffer_numba.train.resume import load_normalizer
 from puffer_numba.train.setup import load_env
 
 ROWS = 64  # environments that are evaluated side by side
@@ -74,7 +73,7 @@ def evaluate(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
-        APIUsageError: an environment that draws no pictures.
+        APIUsageError: an environment that draws no images.
         ImportError: pygame or imageio is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):
@@ -108,9 +107,7 @@ def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningN
     """The policy of a checkpoint for the spaces of ``env``, and what normalizes its observations, if anything does."""
     config = saved.config
     policy = load_policy(config, env)
-    checkpoints.load_weights(policy, saved)
+    saved.load_policy(policy)
     if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
         return policy, None  # or it is a part of the policy
-    normalizer = RunningNormalizer(env.single_observation_space.shape)
-    load_normalizer(normalizer, saved, "normalizer")
-    return policy, normalizer
+    return policy, saved.normalizer(env.single_observation_space.shape)

@@ -55,7 +55,7 @@ from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import WEIGHTS, Checkpoint
 from puffer_numba.runs.evaluation import load_trained
 from puffer_numba.spaces import Leaf, leaf_bounds
-from puffer_numba.train.matches import policy_player
+from puffer_numba.train.episodes import policy_player
 from puffer_numba.train.setup import load_env
 
 Arrays = dict[str, NDArray[Any]]

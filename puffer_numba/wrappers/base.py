@@ -160,9 +160,10 @@ class Wrapper(PufferEnv):
             actions: ``(num_agents, *action_shape)``.
             out: buffers to write this step into, and those after it, as `prepare` made them.
         """
+        taken = self.take(actions)  # which may look at what the present buffers hold
         if out is not None:
             self.use(out)
-        infos = self.env.step(self.take(actions))[4]
+        infos = self.env.step(taken)[4]
         self._received(self.agent_ids)
         return self.observations, self.rewards, self.terminals, self.truncations, infos
 

@@ -279,7 +279,7 @@ def test_an_environment_without_pictures_says_so(trained, capsys):
     name = "tests.helpers.jit_envs:Walk"
     assert main(["train", name, *QUICK]) == 0
     capsys.readouterr()
-    assert "draws no pictures" in fails(capsys, "eval", name, "--gif", "walk.gif")
+    assert "draws no images" in fails(capsys, "eval", name, "--gif", "walk.gif")
 
 
 def test_list_check_and_bench_do_not_import_torch(tmp_path):

@@ -12,7 +12,7 @@ from puffer_numba import vector
 from puffer_numba.emulation import ActionMaskFromInfo
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import MLP
-from puffer_numba.train.matches import policy_player
+from puffer_numba.train.episodes import policy_player
 
 
 def taxi():

@@ -17,7 +17,7 @@ from puffer_numba.models.normalizer import RunningNormalizer
 
 
 def spaces(observation, action):
-    return SimpleNamespace(single_observation_space=observation, single_action_space=action)
+    return SimpleNamespace(single_observation_space=observation, single_action_space=action, emulated=None)
 
 
 CARTPOLE = spaces(Box(-np.inf, np.inf, (4,), np.float32), Discrete(2))

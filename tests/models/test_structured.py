@@ -146,7 +146,7 @@ def test_a_policy_that_cannot_normalize_them_is_refused() -> None:
 @pytest.mark.parametrize("normalize", [False, True])
 def test_it_learns_from_every_kind_of_observation(normalize: bool) -> None:
     overrides = {
-        "train.total_timesteps": 64 * 16 * 60,
+        "train.total_timesteps": 64 * 16 * 90,
         "train.learning_rate": 5e-3,
         "train.gamma": 0.0,
         "train.normalize_observations": normalize,
@@ -210,6 +210,7 @@ def test_illegal_actions_have_probability_zero(connect_four):
     for _ in range(400):
         masks = env.observations.view(env.obs_dtype)[:, 0]["action_mask"].astype(bool)
         params, _ = policy(torch.from_numpy(env.observations))
+        stream[1] += np.uint64(1)
         distribution.sample(params, stream, actions, log_probs)
         turn = masks.any(axis=1)
         assert masks[turn, actions[turn]].all()

@@ -23,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 
 import puffer_numba.sweep.search
-import puffer_numba.train.trainer
+import puffer_numba.train.learner
 from puffer_numba.cli import main
 from puffer_numba.cli.arguments import given_names
 from puffer_numba.config import SweepConfig
@@ -45,8 +45,8 @@ from puffer_numba.sweep.report import SweepResult, train_command
 from puffer_numba.sweep.space import parse_range
 from puffer_numba.sweep.study import Trial, open_study, own_heartbeats
 from puffer_numba.sweep.trial import TrialError, run_trial
+from puffer_numba.train.learner import NonFiniteError
 from puffer_numba.train.setup import load_config
-from puffer_numba.train.trainer import NonFiniteError
 
 LEARNING_RATE = {"train.learning_rate": LogUniform(1e-9, 0.1)}
 
@@ -227,14 +227,14 @@ def test_a_trial_that_reaches_its_target_scores_what_is_left_of_the_budget():
 
 def test_the_learning_rate_falls_with_the_seconds(monkeypatch):
     rates, moments = [], []
-    set_learning_rate = puffer_numba.train.trainer.set_learning_rate
+    set_learning_rate = puffer_numba.train.learner.set_learning_rate
 
     def spy(optimizer, rate):
         rates.append(rate / 1e-3)
         moments.append(time.perf_counter())
         set_learning_rate(optimizer, rate)
 
-    monkeypatch.setattr(puffer_numba.train.trainer, "set_learning_rate", spy)
+    monkeypatch.setattr(puffer_numba.train.learner, "set_learning_rate", spy)
     trial({"train.learning_rate": 1e-3, "env.num_envs": 1, "train.update_epochs": 1}, Budget(3.0))
     rates, moments = np.array(rates[2:]), np.array(moments[2:]) - moments[2]  # without those that compile
     assert rates[0] == 1
