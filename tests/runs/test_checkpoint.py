@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba.runs import checkpoint, folder as runs
 from puffer_numba import pufferl
-from puffer_numba.runs.checkpoint import CheckpointError
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
-
-from tests.test_pufferl import OwnPolicy, same_weights, weights
-from tests.test_pufferl import make_trainer as trainer_on
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs import folder as runs
+from puffer_numba.runs.checkpoint import CheckpointError
 from tests.helpers.trainer_envs import Aim, Pairs
+from tests.helpers.training import OwnPolicy, same_weights, weights
+from tests.helpers.training import make_trainer as trainer_on
 
 STEPS = 16 * 16
 BASE = {

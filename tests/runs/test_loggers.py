@@ -12,12 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
+from puffer_numba.runs import folder as runs
+from puffer_numba.runs.loggers import (
+    CSVLogger,
+    JSONLinesLogger,
+    MultiLogger,
+    NeptuneLogger,
+    TensorBoardLogger,
+    WandbLogger,
+    make_logger,
+)
 from puffer_numba.train.setup import load_config
-from puffer_numba.runs.loggers import CSVLogger, JSONLinesLogger, MultiLogger, NeptuneLogger, TensorBoardLogger, WandbLogger, make_logger
 
 CONFIG = load_config("cartpole", {"train.learning_rate": 0.5, "env.gravity": 1.6, "log.tag": "mine"})
 OF_NEPTUNES_PARTS = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")

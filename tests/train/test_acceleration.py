@@ -10,7 +10,7 @@ from puffer_numba.config import TrainConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.train.acceleration import accelerate
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import make_trainer, weights
+from tests.helpers.training import make_trainer, weights
 
 CPU = torch.device("cpu")
 

@@ -17,8 +17,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.extras import MissingExtra
 from puffer_numba.vector import Ray, WorkerError
-from tests.helpers.vector_envs import Counter, Rows, by_environment
-from tests.vector.test_multiprocessing import gone, trajectory
+from tests.helpers.processes import gone
+from tests.helpers.vector_envs import Counter, Rows, by_environment, trajectory
 
 ray = pytest.importorskip("ray")
 pytestmark = [
