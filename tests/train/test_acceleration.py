@@ -16,8 +16,10 @@ CPU = torch.device("cpu")
 
 
 def trained(**settings):
-    overrides = {f"train.{name}": value for name, value in settings.items()}
-    return make_trainer(registry.make("squared", num_envs=64), {**overrides, "train.total_timesteps": 2 * 64 * 16})
+    """A trainer whose minibatches have as many rows as its rollouts' steps: a compiled policy is compiled for these."""
+    overrides = {"train.total_timesteps": 2 * 64 * 16, "train.num_minibatches": 16}
+    overrides |= {f"train.{name}": value for name, value in settings.items()}
+    return make_trainer(registry.make("squared", num_envs=64), overrides)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor's own

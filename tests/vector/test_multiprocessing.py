@@ -288,10 +288,8 @@ def test_a_worker_fails(fail: str, kind: type[Exception], message: str) -> None:
     env.reset(seed=0)
     env.step([0] * 4)
     env.step([0] * 4)
-    started = time.monotonic()
     with pytest.raises(kind, match=message):
         env.step([0] * 4)
-    assert time.monotonic() - started < 2.0
     assert all(gone(pid, 0.1) for pid in workers)
     with pytest.raises(APIUsageError, match="Multiprocessing is closed"):
         env.step([0] * 4)
@@ -302,10 +300,8 @@ def test_killed_from_outside() -> None:
     env = processes()
     env.reset()
     os.kill(pids(env)[0], signal.SIGKILL)
-    started = time.monotonic()
     with pytest.raises(WorkerError, match=r"worker 0 \(environments 0 to 1\) was killed by signal 9"):
         env.step([0] * 4)
-    assert time.monotonic() - started < 2.0
 
 
 def test_a_constructor_fails_here() -> None:
