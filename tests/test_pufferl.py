@@ -10,45 +10,12 @@ import pytest
 import torch
 
 from puffer_numba import pufferl, registry, vector
-from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.train import minibatches
 from tests.helpers.trainer_envs import Aim, Cut, Haunted, Indirect, Pairs
-
-SMALL = {
-    "train.horizon": 16,
-    "train.total_timesteps": 64 * 16 * 4,
-    "train.num_minibatches": 2,
-    "train.update_epochs": 4,
-    "train.max_grad_norm": 0.5,
-    "train.normalize_returns": False,
-    "policy.hidden_size": 16,
-    "policy.shared": True,
-    "policy.activation": "relu",
-}
-
-
-def make_trainer(env, overrides=None, policy=None, **kwargs):
-    config = Config("test").update({**SMALL, **(overrides or {})})
-    return PuffeRL(config, env, policy or load_policy(config, env), **kwargs)
-
-
-def weights(trainer):
-    return {name: tensor.clone() for name, tensor in trainer.policy.state_dict().items()}
-
-
-def same_weights(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-LEARN = {
-    "train.total_timesteps": 64 * 16 * 60,
-    "train.learning_rate": 5e-3,
-    "train.ent_coef": 0.0,
-    "train.gamma": 0.0,
-}
+from tests.helpers.training import LEARN, SMALL, OwnPolicy, make_trainer, same_weights, weights
 
 
 def test_solves_cartpole():
@@ -192,28 +159,6 @@ def test_gradients_are_clipped():
     trainer.train()
     norm = torch.sqrt(sum(p.grad.square().sum() for p in trainer.policy.parameters()))
     assert norm <= 1.001e-3
-
-
-class OwnPolicy(torch.nn.Module):
-    """As users write them for PufferLib: values with a column, an unused state, forward_eval beside forward."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = torch.nn.Linear(4, 8)
-        self.actor, self.critic = torch.nn.Linear(8, 2), torch.nn.Linear(8, 1)
-        self.calls = {"forward": 0, "forward_eval": 0}
-
-    def _both(self, observations):
-        hidden = self.body(observations).relu()
-        return self.actor(hidden), self.critic(hidden)
-
-    def forward(self, observations, state=None):
-        self.calls["forward"] += 1
-        return self._both(observations)
-
-    def forward_eval(self, observations, state=None):
-        self.calls["forward_eval"] += 1
-        return self._both(observations)
 
 
 def test_takes_any_module():

@@ -33,7 +33,8 @@ from puffer_numba.emulation import (
 )
 from puffer_numba.emulation import as_gymnasium as emulation
 from tests.helpers.gym_envs import Nested, Parts
-from tests.helpers.jit_envs import Paint, Team, Walk
+from tests.helpers.jit_envs import Drawn, Paint, Team, Walk
+from tests.helpers.vector_envs import Plain
 
 with warnings.catch_warnings():
     # Box2D's bindings are made by SWIG, which names no module for three types
@@ -44,46 +45,15 @@ CARTPOLE = "puffer_numba/CartPole-v1"
 BALANCED = {"gravity": 0.0, "force": 0.0, "reset_bound": 0.0}  # a CartPole that stands still
 
 
-class Drawn(Walk):
-    """Walk with a picture."""
-
-    render_fps = 12
-
-    @staticmethod
-    def render_env(s, p, i):
-        return np.full((4, 6, 3), s.position[i], np.uint8)
-
-
 class Shown(Paint):
     """Paint that shows its board."""
 
     info = ("board", "painted")
 
 
-class Plain(PufferEnv):
-    """A PufferEnv that is no JitEnv: counts its steps up to 3."""
-
-    def __init__(self, num_envs: int = 1, buf: Any = None) -> None:
-        self.single_observation_space = Box(0, 3, (1,), np.float32)
-        self.single_action_space = Discrete(2)
-        self.num_agents = num_envs
-        super().__init__(buf)
-
-    def reset(self, seed=None):
-        self.observations[:] = 0
-        return self.observations, []
-
-    def step(self, actions):
-        self.observations += 1
-        self.terminals[:] = self.observations[:, 0] == 3
-        self.final_observations[:] = self.observations
-        self.observations[self.terminals] = 0
-        return self.observations, self.rewards, self.terminals, self.truncations, []
-
-
 @pytest.fixture
 def test_envs(monkeypatch):
-    """Environments of this file under names, for the time of one test."""
+    """Environments under names, for the time of one test."""
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     before = dict(gymnasium.registry)
     for env_class in (Drawn, Plain, Team, Walk):

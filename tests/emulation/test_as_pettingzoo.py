@@ -273,7 +273,7 @@ class Herd(ParallelEnv[Any, Any, Any]):
     def __init__(self, render_mode: str | None = None) -> None:
         self.possible_agents, self.agents = [0, 1, 2], []
         self.render_mode = render_mode
-        self.rng = np.random.default_rng()
+        self.rng = np.random.default_rng(0)
 
     def observation_space(self, agent: Any) -> Any:
         return Dict(place=Box(0, 1, (2,), np.float32), parts=Tuple([Discrete(9), MultiBinary(2)]))

@@ -22,9 +22,9 @@ import puffer_numba
 from puffer_numba import APIUsageError, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.emulation.as_sb3 import SB3VecEnv
-from tests.emulation.test_as_gymnasium import Drawn, Plain
 from tests.helpers.gym_envs import Nested, Parts, flat_dict, tuples
-from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk
+from tests.helpers.jit_envs import Drawn, Locks, Paint, Push, Team, Walk
+from tests.helpers.vector_envs import Plain
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from puffer_numba.distributions.actions import GaussianActions
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import LOG_STD_BOUNDS, MLP
 from tests.helpers.trainer_envs import Aim, Haunted, Pairs
-from tests.test_pufferl import make_trainer
+from tests.helpers.training import make_trainer
 
 LEARNING = {"train.total_timesteps": 64 * 16 * 60, "train.learning_rate": 1e-2, "train.ent_coef": 0.0}
 

@@ -15,7 +15,7 @@ from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.train.episodes import policy_player, run_episodes
 from puffer_numba.train.matches import play
-from tests.models.test_models import CARTPOLE
+from tests.helpers.training import CARTPOLE
 
 SMALL = {"log.tensorboard": False, "env.num_envs": 8, "train.horizon": 16, "train.num_minibatches": 2}
 LSTM_OF_16 = {"policy.lstm": True, "policy.hidden_size": 16}

@@ -21,10 +21,9 @@ from puffer_numba.models.encoders import EMBEDDING_SIZE, BoxEncoder, StructuredE
 from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.spaces.observations import ObservationLayout
+from tests.helpers.spaces import EVERY_DTYPE, emulated, sampled, spaces
 from tests.helpers.trainer_envs import Riddle
-from tests.models.test_nativize import EVERY_DTYPE, emulated, sampled
-from tests.spaces.test_observations import spaces
-from tests.test_pufferl import make_trainer, same_weights, weights
+from tests.helpers.training import make_trainer, same_weights, weights
 
 MINIGRID = "gym:minigrid:MiniGrid-Empty-5x5-v0"
 

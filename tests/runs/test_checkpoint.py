@@ -20,8 +20,8 @@ from puffer_numba.runs import folder as runs
 from puffer_numba.runs.checkpoint import CheckpointError
 from puffer_numba.train.state import TrainerState
 from tests.helpers.trainer_envs import Aim, Pairs
-from tests.test_pufferl import OwnPolicy, same_weights, weights
-from tests.test_pufferl import make_trainer as trainer_on
+from tests.helpers.training import OwnPolicy, same_weights, weights
+from tests.helpers.training import make_trainer as trainer_on
 
 STEPS = 16 * 16
 BASE = {

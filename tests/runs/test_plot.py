@@ -15,7 +15,7 @@ from puffer_numba.runs import folder as runs
 from puffer_numba.runs.loggers import CSVLogger
 from puffer_numba.runs.plot import RETURN, on_common_points, plot, read_curve
 from puffer_numba.train.setup import load_config
-from tests.cli.test_cli import QUICK, fails, puffer
+from tests.helpers.command_line import QUICK, fails, puffer
 
 
 def make_run(folder, overrides=None, *, returns=(1.0, 2.0, 3.0), env_name="cartpole"):

@@ -11,7 +11,7 @@ from puffer_numba.cli import main
 from puffer_numba.runs import checkpoint
 from puffer_numba.train.learner import NonFiniteError
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import make_trainer, same_weights, weights
+from tests.helpers.training import make_trainer, same_weights, weights
 
 
 class Broken(Aim):

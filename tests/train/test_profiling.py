@@ -13,7 +13,7 @@ from puffer_numba.train import phases as phases_module
 from puffer_numba.train.phases import ACTING, BACKWARD, COPY, ENVIRONMENT, LEARNING, OPTIMIZER, Phases
 from puffer_numba.train.profiling import profile
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import make_trainer, same_weights, weights
+from tests.helpers.training import make_trainer, same_weights, weights
 
 
 class Slow(Aim):

@@ -9,7 +9,7 @@ from puffer_numba.cli import main
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.train.self_play import Standings
-from tests.test_pufferl import same_weights, weights
+from tests.helpers.training import same_weights, weights
 
 SMALL = {
     "env.num_envs": 16,
