@@ -14,16 +14,6 @@ from puffer_numba.render.canvas import GRID, Canvas, Color
 
 SIZE = 10
 NOOP, LEFT, UP, RIGHT, DOWN, FIRE = range(6)
-TRAIN_CONFIG: dict[str, Any] = {
-    "env.num_envs": 128,
-    "policy.hidden_size": 128,
-    "train.horizon": 64,
-    "train.num_minibatches": 16,
-    "train.update_epochs": 2,
-    "train.learning_rate": 1e-3,
-    "train.gae_lambda": 0.9,
-    "train.ent_coef": 0.003,
-}
 
 
 class MinAtar(JitEnv):

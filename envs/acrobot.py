@@ -53,20 +53,6 @@ class Acrobot(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 600_000,
-        "train.target_return": -85.0,
-        "train.horizon": 256,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gae_lambda": 0.94,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.activation": "tanh",
-    }
     render_fps = 15
     max_episode_steps = 500
     single_action_space = Discrete(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -24,7 +24,6 @@ class Bandit(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000, "train.target_return": 0.99}
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
 

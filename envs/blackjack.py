@@ -49,17 +49,6 @@ class Blackjack(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"s": 0, "h": 1}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 4096,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 16,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 1.0,
-        "train.gae_lambda": 1.0,
-        "train.ent_coef": 0.01,
-    }
     render_fps = 4
     single_observation_space = Tuple((Discrete(32), Discrete(11), Discrete(2)))
     single_action_space = Discrete(2)

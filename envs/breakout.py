@@ -93,13 +93,6 @@ class Breakout(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 128,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 10_000_000,
-        "train.learning_rate": 1.5e-3,
-        "train.ent_coef": 0.01,
-    }
     render_fps = 15
     max_episode_steps = 10_000
     metrics = ("bricks",)

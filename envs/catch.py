@@ -29,11 +29,6 @@ class Catch(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 128,
-        "train.total_timesteps": 300_000,
-        "train.horizon": 32,
-    }
     render_fps = 8
     single_action_space = Discrete(3)
 

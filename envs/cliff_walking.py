@@ -31,14 +31,6 @@ class CliffWalking(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"up": 0, "right": 1, "down": 2, "left": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "env.max_episode_steps": 200,  # at first most walks end nowhere
-        "train.total_timesteps": 3_000_000,
-        "train.target_return": -13.0,
-        "train.horizon": 64,
-        "train.ent_coef": 0.2,
-    }
     render_fps = 4
     single_observation_space = Discrete(ROWS * COLUMNS)
     single_action_space = Discrete(4)

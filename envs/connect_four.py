@@ -49,19 +49,6 @@ class ConnectFour(JitEnv):
 
     keys: ClassVar[dict[str, Any]] = {str(column): column for column in range(7)}
     render_fps = 2
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "env.opening": 12,  # otherwise it knows but the games that it plays against itself
-        "train.total_timesteps": 16_000_000,
-        "train.horizon": 32,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 1.0,
-        "train.ent_coef": 0.01,
-        "train.normalize_returns": False,
-        "policy.hidden_size": 256,
-    }
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(

@@ -34,10 +34,6 @@ class Continuous(JitEnv):
         "down": (0.0, -1.0),
         "": (0.0, 0.0),
     }
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 500_000,
-        "train.ent_coef": 0.0,
-    }
     render_fps = 10
     max_episode_steps = 100
     metrics = ("solved",)

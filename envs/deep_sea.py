@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -34,15 +34,6 @@ class DeepSea(JitEnv):
     Source: Osband et al. (2019, 2020), as in bsuite's DeepSea, whose transitions it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 4_096,
-        "train.total_timesteps": 4_000_000,
-        "train.target_return": 0.985,
-        "train.horizon": 10,
-        "train.gamma": 1.0,
-        "train.gae_lambda": 1.0,
-        "train.ent_coef": 0.1,
-    }
     render_fps = 8
     metrics = ("denoised_return", "bad_episode")
     single_action_space = Discrete(2)

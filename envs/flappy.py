@@ -34,10 +34,6 @@ class Flappy(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"": 0, "space": 1, "up": 1}
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 390.0,
-    }
     render_fps = 30
     max_episode_steps = 10_000
     metrics = ("passed",)

@@ -97,15 +97,6 @@ class FrozenLake(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": 0, "down": 1, "right": 2, "up": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "train.total_timesteps": 3_000_000,
-        "train.horizon": 64,
-        "train.learning_rate": 5e-3,
-        "train.gamma": 0.995,
-        "train.gae_lambda": 0.9,
-        "train.ent_coef": 0.03,  # so that cells on which little depends are learned too
-    }
     max_episode_steps = 100
     render_fps = 4
     single_action_space = Discrete(4)

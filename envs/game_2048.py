@@ -96,17 +96,6 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 10_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.995,
-        "train.ent_coef": 0.01,
-        "policy.hidden_size": 256,
-    }
     keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
     render_fps = 4
     max_episode_steps = 20_000

@@ -29,7 +29,6 @@ class GridWalk(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 1_000_000, "train.target_return": 0.94}
     max_episode_steps = 100
     single_observation_space = Box(-1, 1, (4,), np.float32)
     single_action_space = Discrete(4)

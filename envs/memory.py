@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -28,14 +28,6 @@ class Memory(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 500_000,
-        "train.target_return": 0.999,
-        "train.horizon": 32,
-        "train.num_minibatches": 4,
-        "policy.lstm": True,
-    }
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)

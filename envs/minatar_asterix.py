@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render.canvas import AMBER, CORAL, TEAL
@@ -70,11 +70,6 @@ class MinAtarAsterix(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 12_000_000,
-        "train.target_return": 25.0,
-    }
     info = ("ramp_index",)
     channels = (("player", TEAL), ("enemy", CORAL), ("trail", (84, 100, 120)), ("gold", AMBER))
     minimal_action_set = (NOOP, LEFT, UP, RIGHT, DOWN)

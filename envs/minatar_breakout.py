@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer
 from puffer_numba.render.canvas import AMBER, FOREGROUND, TEAL
@@ -28,13 +28,6 @@ class MinAtarBreakout(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 4_000_000,
-        "train.update_epochs": 4,
-        "train.ent_coef": 0.001,
-        "train.max_grad_norm": 0.5,
-    }
     channels = (("paddle", TEAL), ("ball", FOREGROUND), ("trail", (84, 100, 120)), ("brick", AMBER))
     minimal_action_set = (NOOP, LEFT, RIGHT)
 

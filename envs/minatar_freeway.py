@@ -7,11 +7,11 @@ too, and so none carries into the next.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, NOOP, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, NOOP, UP, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 from puffer_numba.render.canvas import AMBER, CORAL
@@ -72,12 +72,6 @@ class MinAtarFreeway(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 6_000_000,
-        "train.target_return": 58.0,
-        "train.gamma": 0.997,
-    }
     channels = (
         ("chicken", AMBER),
         ("car", CORAL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -201,19 +201,6 @@ class MinAtarSeaquest(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "policy.cnn": "small",
-        "policy.num_layers": 1,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 128,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 5e-4,
-        "train.gamma": 0.995,  # a breath of air is worth it, but later
-        "train.ent_coef": 0.02,
-    }
     info = ("ramp_index",)
     channels = (
         ("sub_front", TEAL),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, MinAtar, clear, picture, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, TEAL
 
@@ -73,11 +73,6 @@ class MinAtarSpaceInvaders(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 150.0,
-    }
     info = ("ramp_index",)
     channels = (
         ("cannon", TEAL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,15 +59,6 @@ class MiniGridDoorKey(MiniGrid):
     transitions it reproduces; without the mission, "use the key to open the door and then get to the goal", which
     never changes.
     """
-
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 0.95,
-        "train.learning_rate": 1e-3,
-        "train.ent_coef": 0.01,
-        "train.normalize_observations": True,
-        "policy.hidden_size": 128,
-    }
 
     class State(NamedTuple):
         x: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,12 +39,6 @@ class MiniGridEmpty(MiniGrid):
     MiniGrid-Empty-Random-5x5-v0 and 6x6, whose transitions it reproduces; without the mission, "get to the green goal
     square", which never changes.
     """
-
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 1_000_000,
-        "train.target_return": 0.955,
-        "train.normalize_observations": True,
-    }
 
     class State(NamedTuple):
         x: np.int32

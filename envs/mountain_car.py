@@ -28,18 +28,6 @@ class MountainCar(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 1_500_000,
-        "train.horizon": 16,  # many small updates; with large ones it never sees the goal
-        "train.num_minibatches": 4,
-        "train.update_epochs": 4,
-        "train.learning_rate": 5e-4,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.activation": "tanh",
-    }
     max_episode_steps = 200
     single_action_space: Any = Discrete(3)
 

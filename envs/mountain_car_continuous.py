@@ -26,21 +26,6 @@ class MountainCarContinuous(MountainCar):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": -1.0, "": 0.0, "right": 1.0}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "train.total_timesteps": 6_000_000,
-        "train.target_return": 90.0,
-        "train.horizon": 256,
-        "train.num_minibatches": 32,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.999,
-        "train.gae_lambda": 0.99,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.log_std": 2.5,  # full throttle one way or the other, which swings out of the valley now and then
-    }
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -25,7 +25,6 @@ class Multiagent(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 200_000, "train.target_return": 0.99}
     agents = "players"
     metrics = ("solved",)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -28,11 +28,6 @@ class NChain(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 500_000,
-        "train.horizon": 64,
-    }
     max_episode_steps = 1000
     single_action_space = Discrete(2)
 

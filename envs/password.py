@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -28,11 +28,6 @@ class Password(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 300_000,
-        "train.target_return": 0.99,
-        "train.ent_coef": 0.05,
-    }
     metrics = ("solved",)
     single_action_space = Discrete(2)
 

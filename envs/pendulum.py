@@ -28,17 +28,6 @@ class Pendulum(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"left": -2.0, "": 0.0, "right": 2.0}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 200_000,
-        "train.horizon": 128,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 8,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.95,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-    }
     max_episode_steps = 200
 
     class State(NamedTuple):

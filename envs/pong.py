@@ -64,13 +64,6 @@ class Pong(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"": 0, "up": 1, "down": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 8_000_000,
-        "train.target_return": 20.0,
-        "train.update_epochs": 2,
-        "train.gamma": 0.98,
-    }
     render_fps = 15
     max_episode_steps = 5000
     metrics = ("points", "lost")

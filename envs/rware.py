@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -173,17 +173,6 @@ class Rware(JitEnv):
     reference calls its time limit a termination. Without its messages, and its observations as images.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 12_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.ent_coef": 0.03,
-        "train.normalize_observations": True,
-        "policy.hidden_size": 128,
-    }
     agents = "robots"
     metrics = ("deliveries",)
     max_episode_steps = 500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -38,17 +38,6 @@ class SimpleSpread(JitEnv):
     penalty at first, and its partial observations. Where the last step succeeds, it is both truncated and terminated.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 25,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 3,
-        "train.learning_rate": 2e-3,
-        "train.gamma": 0.9,
-        "train.ent_coef": 0.003,
-        "policy.hidden_size": 128,
-    }
     agents = "players"
     metrics = ("covered", "collisions")
     max_episode_steps = 25

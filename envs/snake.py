@@ -54,15 +54,6 @@ class Snake(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 32,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 1,
-        "train.learning_rate": 1e-3,
-        "policy.hidden_size": 128,
-    }
     agents = "snakes"
     max_episode_steps = 500
     render_fps = 10

@@ -29,22 +29,6 @@ class Squared(JitEnv):
 
     keys: ClassVar[dict[str, Any]] = {"down": 1, "up": 2, "left": 3, "right": 4}
     render_fps = 8
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "policy.hidden_size": 128,
-        "policy.num_layers": 2,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 2e-3,
-        "train.gae_lambda": 1.0,  # only the end has a reward
-        "train.gamma": 0.997,  # with less, it pays to wait for the time limit beside an edge: the loss comes later
-        "train.ent_coef": 0.02,
-        "train.vf_coef": 1.0,
-        "train.normalize_returns": False,
-        "train.normalize_observations": True,
-    }
     metrics = ("solved",)
     single_action_space = Discrete(5)
 

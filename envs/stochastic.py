@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -28,10 +28,6 @@ class Stochastic(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 500_000,
-        "train.learning_rate": 5e-4,
-    }
     metrics = ("share",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)

@@ -108,12 +108,6 @@ class Taxi(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 64,
-        "train.ent_coef": 0.1,
-    }
     max_episode_steps = 200
     render_fps = 4
     single_observation_space = Discrete(STATES)

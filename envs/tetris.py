@@ -127,11 +127,6 @@ class Tetris(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 20_000_000,
-    }
     render_fps = 15
     max_episode_steps = 10_000
     metrics = ("lines",)

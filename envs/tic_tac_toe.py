@@ -40,18 +40,6 @@ class TicTacToe(JitEnv):
     """
 
     render_fps = 2
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "env.opening": 4,  # otherwise it knows but the games that it plays against itself
-        "train.total_timesteps": 4_000_000,
-        "train.horizon": 32,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 2e-3,
-        "train.ent_coef": 0.01,
-        "train.normalize_returns": False,
-        "policy.hidden_size": 128,
-    }
     keys: ClassVar[dict[str, Any]] = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
     agents = 2
     metrics = ("draw",)

@@ -59,10 +59,6 @@ class Trading(JitEnv):
     """
 
     keys: ClassVar[dict[str, Any]] = {"down": SELL, "": HOLD, "up": BUY}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 2_000_000,
-    }
     render_fps = 8
     info = ("tick", "equity", "realized_pnl")
     metrics = ("equity", "realized_pnl", "trades")

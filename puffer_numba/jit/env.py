@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
 from puffer_numba.jit import fields
+from puffer_numba.jit.beside import Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.tuples import Episodes
@@ -112,8 +113,11 @@ class JitEnv(PufferEnv):
     """Pictures for each second, for it to look right."""
     keys: ClassVar[dict[str, Any]] = {}
     """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
-    train_config: ClassVar[dict[str, Any]] = {}
-    """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
+    train_config: ClassVar[dict[str, Any]] = Preset()  # type: ignore[assignment]
+    """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``.
+
+    A class that does not declare it has those of `puffer_numba.presets` for the environment of the suite that it is or
+    derives from, or none."""
     sweep_space: ClassVar[dict[str, Any]] = {}
     """Ranges for `puffer_numba.sweep` in place of the usual ones: ``{"train.gamma": ReverseLogUniform(0.9, 0.99)}``."""
 
