@@ -1,8 +1,7 @@
-"""What the five games of MinAtar share: the grid, the actions, sticky actions and the picture."""
+"""What the five games of MinAtar share: the grid, the actions and sticky actions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,21 +9,20 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.random import random
-from puffer_numba.render.canvas import GRID, Canvas, Color
 
 SIZE = 10
 NOOP, LEFT, UP, RIGHT, DOWN, FIRE = range(6)
 
 
 class MinAtar(JitEnv):
-    """Base of the games: each adds State, kernels, the channels of its picture and the actions it can tell apart.
+    """Base of the games: each adds State, kernels, the channels of its observation and the actions it can tell apart.
 
     Source: Young & Tian (2019), "MinAtar: An Atari-inspired testbed for thorough and reproducible reinforcement
     learning experiments", arXiv 1903.03176, as in version 1.0.15 of the authors' package.
     """
 
-    channels: ClassVar[tuple[tuple[str, Color], ...]]
-    """Name and colour of each channel of the observation."""
+    channels: ClassVar[tuple[str, ...]]
+    """Name of each channel of the observation."""
     minimal_action_set: ClassVar[tuple[int, ...]]
     """The actions that do different things in this game."""
     render_fps = 10
@@ -77,19 +75,3 @@ def clear(obs: Any, i: Any) -> None:
         for column in range(obs.shape[2]):
             for channel in range(obs.shape[3]):
                 obs[i, row, column, channel] = 0
-
-
-def picture(env_class: type[MinAtar], s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-    """The observation with a colour for each channel; where several are in a cell, the first one is on top."""
-    observation = np.zeros((1, SIZE, SIZE, len(env_class.channels)), np.uint8)
-    observe: Callable[..., None] = env_class.observe_env
-    with np.errstate(over="ignore"):  # as in kernels
-        observe(type(s)(*(field[i : i + 1] for field in s)), p, 0, observation)
-    cell = 40
-    canvas = Canvas(SIZE * cell, SIZE * cell)
-    for row in range(SIZE):
-        for column in range(SIZE):
-            here = np.flatnonzero(observation[0, row, column])
-            color = env_class.channels[here[0]][1] if len(here) else GRID
-            canvas.rectangle(column * cell + 1, row * cell + 1, cell - 2, cell - 2, color, radius=6 if len(here) else 3)
-    return canvas.array()

@@ -11,7 +11,6 @@ from gymnasium.spaces import Box, Discrete
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):
@@ -52,7 +51,7 @@ class Acrobot(JitEnv):
     Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
+    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     render_fps = 15
     max_episode_steps = 500
     single_action_space = Discrete(3)
@@ -139,18 +138,3 @@ class Acrobot(JitEnv):
         obs[i, 3] = sin(s.theta2[i])
         obs[i, 4] = s.dtheta1[i]
         obs[i, 5] = s.dtheta2[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, scale = 400, 90.0
-        first, second = float(s.theta1[i]), float(s.theta1[i] + s.theta2[i])
-        joint = (200.0, 200.0)
-        elbow = (joint[0] + scale * math.sin(first), joint[1] + scale * math.cos(first))
-        end = (elbow[0] + scale * math.sin(second), elbow[1] + scale * math.cos(second))
-        canvas = Canvas(size, size)
-        canvas.rectangle(0, joint[1] - scale - 1, size, 2, AMBER)
-        canvas.line(joint, elbow, TEAL, 14)
-        canvas.line(elbow, end, CORAL, 14)
-        for x, y in (joint, elbow):
-            canvas.circle(x, y, 5, GRID)
-        return canvas.array()

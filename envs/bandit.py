@@ -9,7 +9,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, stream_starts
-from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Bandit(JitEnv):
@@ -75,15 +74,3 @@ class Bandit(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = 1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """A circle for each arm: the one that was pulled is filled; a ring marks the one that pays."""
-        cell, arms, pulled = 64, int(p.num_actions), int(s.arm[i]) - 1
-        canvas = Canvas(arms * cell + 16, cell + 16)
-        for arm in range(arms):
-            x, y = 8 + (arm + 0.5) * cell, 8 + 0.5 * cell
-            canvas.circle(x, y, 27, TEAL if arm == p.arm else GRID)
-            canvas.circle(x, y, 23, BACKGROUND if arm != pulled else TEAL if arm == p.arm else CORAL)
-            canvas.text(x - 7, y - 13, str(arm), BACKGROUND if arm == pulled else FOREGROUND, 22)
-        return canvas.array()

@@ -11,14 +11,12 @@ from gymnasium.spaces import Box, Discrete
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 STAY, LEFT, RIGHT = range(3)
 NOTHING, SIDE, CEILING, PADDLE, BRICK = range(5)  # what the ball meets
 LAUNCH_ANGLE = math.pi / 3.25  # from straight down, to either side
 BOUNCE_ANGLE = math.pi / 4  # from straight up, at the ends of the paddle
 FEATURES = 10  # that come before the bricks
-ROW_COLORS = (CORAL, (251, 146, 60), AMBER, (163, 214, 84), TEAL, (96, 165, 250))
 
 
 def start_round(s, p, i, rng):
@@ -92,7 +90,7 @@ class Breakout(JitEnv):
     frame in which it meets the paddle; there are six balls; and the paddle's y, a constant, and the score are observed.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2}
+    keys: ClassVar = {"": 0, "left": 1, "right": 2}
     render_fps = 15
     max_episode_steps = 10_000
     metrics = ("bricks",)
@@ -262,22 +260,3 @@ class Breakout(JitEnv):
         obs[i, 9] = float(s.hits[i] % 4) / 4.0
         for k in range(obs.shape[1] - FEATURES):
             obs[i, FEATURES + k] = float(s.broken[i, k])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        width, height = round(float(p.width)), round(float(p.height))
-        canvas = Canvas(width, height)
-        for k in np.flatnonzero(~s.broken[i]).tolist():
-            row, column = divmod(k, int(p.columns))
-            x, y = column * float(p.brick_width), float(p.top) + row * float(p.brick_height)
-            color = ROW_COLORS[row % len(ROW_COLORS)]
-            canvas.rectangle(x + 1, y + 1, float(p.brick_width) - 2, float(p.brick_height) - 2, color, radius=2)
-        for ball in range(int(s.balls[i])):
-            canvas.circle(18 + 16 * ball, 18, 5, FOREGROUND)
-        canvas.text(width - 120, 8, f"bricks {int(s.bricks[i])}", FOREGROUND, 18)
-        y = height - float(p.paddle_height) - 10
-        canvas.rectangle(0, height - 2, width, 2, GRID)
-        canvas.rectangle(float(s.paddle_x[i]), y, float(s.paddle_width[i]), float(p.paddle_height), TEAL, radius=4)
-        half = float(p.ball) / 2
-        canvas.rectangle(float(s.x[i]), float(s.y[i]), 2 * half, 2 * half, FOREGROUND, radius=half / 2)
-        return canvas.array()

@@ -11,7 +11,6 @@ from gymnasium.spaces import Box, Discrete
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class CartPole(JitEnv):
@@ -28,7 +27,7 @@ class CartPole(JitEnv):
     Source: Barto, Sutton & Anderson (1983), as in Gymnasium's CartPole-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "right": 1}
+    keys: ClassVar = {"left": 0, "right": 1}
     render_fps = 50
     max_episode_steps = 500
     single_action_space = Discrete(2)
@@ -104,22 +103,3 @@ class CartPole(JitEnv):
         obs[i, 1] = s.x_dot[i]
         obs[i, 2] = s.theta[i]
         obs[i, 3] = s.theta_dot[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        width, height, track = 600, 400, 300
-        scale = width / (2 * float(p.x_limit) * 1.1)
-        cart = width / 2 + float(s.x[i]) * scale
-        theta = float(s.theta[i])
-        tip = 2 * float(p.half_length) * scale
-        hinge = (cart, track - 24)
-        canvas = Canvas(width, height)
-        canvas.rectangle(0, track, width, 2, GRID)
-        for edge in (-p.x_limit, p.x_limit):
-            canvas.rectangle(width / 2 + float(edge) * scale - 1, track - 14, 2, 28, CORAL)
-        canvas.rectangle(cart - 34, track - 30, 68, 24, FOREGROUND, radius=5)
-        for wheel in (-20, 20):
-            canvas.circle(cart + wheel, track - 6, 6, GRID)
-        canvas.line(hinge, (hinge[0] + tip * math.sin(theta), hinge[1] - tip * math.cos(theta)), TEAL, 9)
-        canvas.circle(*hinge, 5, AMBER)
-        return canvas.array()

@@ -10,7 +10,6 @@ from gymnasium.spaces import Box, Dict, Discrete
 from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 6, 7
 STRIDE = ROWS + 1  # bits for a column: its cells from the bottom, and one that stays empty, so that no line wraps
@@ -47,7 +46,7 @@ class ConnectFour(JitEnv):
     Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
     """
 
-    keys: ClassVar[dict[str, Any]] = {str(column): column for column in range(7)}
+    keys: ClassVar = {str(column): column for column in range(7)}
     render_fps = 2
     agents = 2
     metrics = ("draw",)
@@ -109,29 +108,3 @@ class ConnectFour(JitEnv):
                     cell = COLUMNS + 2 * (row * COLUMNS + column)
                     obs[i, a, cell] = (s.pieces[i, a] >> bit) & 1
                     obs[i, a, cell + 1] = (s.pieces[i, 1 - a] >> bit) & 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        canvas = Canvas(COLUMNS * 60 + 20, ROWS * 60 + 20)
-        canvas.rectangle(6, 6, COLUMNS * 60 + 8, ROWS * 60 + 8, GRID, radius=14)
-        for row, column, player in _cells(s, i):
-            color = (TEAL, CORAL, (14, 22, 32))[player]
-            canvas.circle(10 + column * 60 + 30, 10 + row * 60 + 30, 24, color)
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = ["XO."[player] for _, _, player in _cells(s, i)]
-        lines = [" ".join(cells[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)]
-        return "\n".join([*lines, " ".join(map(str, range(COLUMNS))), f"{'XO'[s.turn[i]]} to move"])
-
-
-def _cells(s: Any, i: int) -> list[tuple[int, int, int]]:
-    """Row, column, and 0 or 1 for a player's piece there, or 2 for none."""
-    cells = []
-    for row in range(ROWS):
-        for column in range(COLUMNS):
-            bit = STRIDE * column + ROWS - 1 - row
-            mine = [int(s.pieces[i, player]) >> bit & 1 for player in range(2)]
-            cells.append((row, column, mine.index(1) if any(mine) else 2))
-    return cells

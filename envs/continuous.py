@@ -10,7 +10,6 @@ from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Continuous(JitEnv):
@@ -27,7 +26,7 @@ class Continuous(JitEnv):
     Source: PufferLib 3, Ocean's ``continuous``. There, the step that is truncated earns nothing.
     """
 
-    keys: ClassVar[dict[str, Any]] = {
+    keys: ClassVar = {
         "left": (-1.0, 0.0),
         "right": (1.0, 0.0),
         "up": (0.0, 1.0),
@@ -95,19 +94,3 @@ class Continuous(JitEnv):
         obs[i, 3] = s.vy[i]
         obs[i, 4] = s.target_x[i]
         obs[i, 5] = s.target_y[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, margin = 400, 20
-        scale = size / 2 - margin
-
-        def at(x: Any, y: Any) -> tuple[float, float]:
-            return size / 2 + scale * float(x), size / 2 - scale * float(y)
-
-        canvas = Canvas(size, size)
-        canvas.rectangle(margin, margin, 2 * scale, 2 * scale, GRID, radius=8)
-        canvas.circle(*at(s.target_x[i], s.target_y[i]), float(p.radius) * scale, CORAL)
-        here = at(s.x[i], s.y[i])
-        canvas.line(here, at(s.x[i] + s.vx[i], s.y[i] + s.vy[i]), FOREGROUND, 3)
-        canvas.circle(*here, 8, TEAL)
-        return canvas.array()

@@ -6,12 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
-from gymnasium.utils import colorize
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 MAPS = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -19,7 +17,6 @@ MAPS = {
 }
 LEFT, DOWN, RIGHT, UP = range(4)
 START, FROZEN, HOLE, GOAL = map(ord, "SFHG")
-ICE: Color = (74, 112, 140)
 _MOST = 1024  # cells along a side
 
 
@@ -96,7 +93,7 @@ class FrozenLake(JitEnv):
     ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "down": 1, "right": 2, "up": 3}
+    keys: ClassVar = {"left": 0, "down": 1, "right": 2, "up": 3}
     max_episode_steps = 100
     render_fps = 4
     single_action_space = Discrete(4)
@@ -176,39 +173,6 @@ class FrozenLake(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.cell[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        lines = [[chr(letter) for letter in row] for row in p.desc.tolist()]
-        row, column = divmod(int(s.cell[i]), p.desc.shape[1])
-        lines[row][column] = colorize(lines[row][column], "red", highlight=True)
-        title = ("", "  (Left)", "  (Down)", "  (Right)", "  (Up)")[int(s.last_action[i])]
-        return "\n".join([title, *map("".join, lines), ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        rows, columns = p.desc.shape
-        size = max(4, 480 // max(rows, columns))
-        canvas = Canvas(columns * size, rows * size)
-        agent = divmod(int(s.cell[i]), columns)
-        for (row, column), tile in np.ndenumerate(p.desc):
-            x, y = column * size, row * size
-            middle = (x + size / 2, y + size / 2)
-            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, ICE, size / 12)
-            if tile == HOLE:
-                canvas.circle(*middle, size * 0.4, GRID)
-                canvas.circle(middle[0], middle[1] + size * 0.04, size * 0.35, BACKGROUND)
-            elif tile == GOAL:
-                pole = x + size * 0.36
-                canvas.line((pole, y + size * 0.2), (pole, y + size * 0.85), FOREGROUND, size / 24)
-                flag = [(pole, y + size * 0.18), (x + size * 0.8, y + size * 0.33), (pole, y + size * 0.48)]
-                canvas.polygon(flag, AMBER)
-            elif tile == START:
-                canvas.rectangle(x + size * 0.12, y + size * 0.12, size * 0.76, size * 0.76, GRID, size / 12)
-                canvas.rectangle(x + size * 0.17, y + size * 0.17, size * 0.66, size * 0.66, ICE, size / 12)
-            if (row, column) == agent:
-                canvas.circle(*middle, size * 0.26, CORAL if tile == HOLE else TEAL)
-        return canvas.array()
 
 
 def _moves(rows: int, columns: int) -> NDArray[np.uint32]:

@@ -9,26 +9,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import BACKGROUND, FOREGROUND, GRID, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 SIZE = 4
 CELLS = SIZE * SIZE
 LARGEST = 17  # as an exponent of 2: no larger tile is possible
-COLORS: tuple[Color, ...] = (
-    (94, 116, 138),
-    (94, 139, 151),
-    (56, 163, 165),
-    (45, 190, 172),
-    (87, 204, 153),
-    (163, 214, 84),
-    (251, 191, 36),
-    (249, 160, 50),
-    (251, 133, 72),
-    (251, 113, 99),
-    (236, 88, 130),
-    (190, 96, 220),
-)
 
 
 def slide(a, b, c, d):
@@ -96,7 +81,7 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
+    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
@@ -172,24 +157,3 @@ class Game2048(JitEnv):
             obs[i, action] = s.legal[i, action]
         for k in range(CELLS):
             obs[i, 4 + k] = s.board[i, k]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        cell, margin, top = 96, 8, 44
-        canvas = Canvas(SIZE * cell + 2 * margin, SIZE * cell + 2 * margin + top)
-        canvas.text(margin + 6, 12, f"score {int(s.score[i])}", FOREGROUND, 22)
-        for k, exponent in enumerate(s.board[i].tolist()):
-            x, y = margin + k % SIZE * cell, margin + top + k // SIZE * cell
-            color = COLORS[min(exponent, len(COLORS)) - 1] if exponent else GRID
-            canvas.rectangle(x + 4, y + 4, cell - 8, cell - 8, color, radius=10)
-            if exponent:
-                text = str(1 << exponent)
-                size = (40, 40, 36, 28, 24, 20)[len(text) - 1]
-                canvas.text(x + cell / 2 - len(text) * size * 0.29, y + cell / 2 - size * 0.66, text, BACKGROUND, size)
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = [str(1 << exponent) if exponent else "." for exponent in s.board[i].tolist()]
-        lines = ["".join(cell.rjust(7) for cell in cells[k : k + SIZE]) for k in range(0, CELLS, SIZE)]
-        return "\n".join([*lines, f"score {int(s.score[i])}"])

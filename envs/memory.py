@@ -9,7 +9,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Memory(JitEnv):
@@ -72,18 +71,3 @@ class Memory(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.digits[i, s.tick[i]] if s.tick[i] < p.mem_length else -1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Above the sequence as far as it was shown, below what was said: right and wrong in two colors."""
-        cell, length, tick = 64, int(p.mem_length), int(s.tick[i])
-        canvas = Canvas(length * cell + 16, 2 * cell + 16)
-        for k in range(length):
-            digit, said = int(s.digits[i, k]), int(s.said[i, k]) - 1
-            shown = (str(digit) if k <= tick else "", AMBER if k == tick else GRID)
-            answer = ("", GRID) if said < 0 else (str(said), TEAL if said == digit else CORAL)
-            for row, (text, fill) in enumerate((shown, answer)):
-                x, y = 8 + k * cell, 8 + row * cell
-                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, fill, radius=8)
-                canvas.text(x + 23, y + 13, text, FOREGROUND if fill == GRID else BACKGROUND, 30)
-        return canvas.array()

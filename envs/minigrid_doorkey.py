@@ -20,15 +20,12 @@ from puffer_numba.envs._minigrid import (
     SIDE,
     STATE,
     TOGGLE,
-    WALL,
     MiniGrid,
     bit_of,
     checked,
     column_of,
-    draw,
     goal_reward,
     heading,
-    room,
     tables,
     turned,
     views,
@@ -145,15 +142,3 @@ class MiniGridDoorKey(MiniGrid):
         if (visible >> key & 1) & (not carries):
             write_cell(obs, i, key, KEY)
         write_cell(obs, i, SIDE, KEY if carries else EMPTY)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        cells = room(int(p.size))
-        cells[:, s.split[i]] = WALL
-        cells[s.door_row[i], s.split[i]] = DOOR + s.door[i] * STATE
-        carries = bool(s.key_x[i] == 0)
-        if not carries:
-            cells[s.key_y[i], s.key_x[i]] = KEY
-        observation = np.zeros((i + 1, MiniGrid.observation_bytes), np.uint8)
-        MiniGridDoorKey.observe_env(s, p, i, observation)
-        return draw(cells, int(s.x[i]), int(s.y[i]), int(s.direction[i]), carries, observation[i])

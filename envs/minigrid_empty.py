@@ -10,10 +10,8 @@ from puffer_numba.envs._minigrid import (
     FORWARD,
     MiniGrid,
     checked,
-    draw,
     goal_reward,
     heading,
-    room,
     turned,
     views,
 )
@@ -85,9 +83,3 @@ class MiniGridEmpty(MiniGrid):
         view = np.uintp((s.y[i] * p.size + s.x[i]) * 4 + s.direction[i])
         for k in range(obs.shape[1]):
             obs[i, k] = p.views[view, k]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        x, y, direction = int(s.x[i]), int(s.y[i]), int(s.direction[i])
-        observation = p.views[(y * p.size + x) * 4 + direction]
-        return draw(room(int(p.size)), x, y, direction, False, observation)

@@ -25,7 +25,7 @@ class MountainCarContinuous(MountainCar):
     Source: Moore (1990), as in Gymnasium's MountainCarContinuous-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": -1.0, "": 0.0, "right": 1.0}
+    keys: ClassVar = {"left": -1.0, "": 0.0, "right": 1.0}
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)
 

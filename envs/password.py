@@ -9,7 +9,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import stream_starts
-from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Password(JitEnv):
@@ -78,17 +77,3 @@ class Password(JitEnv):
     def observe_env(s, p, i, obs):
         for k in range(obs.shape[1]):
             obs[i, k] = float((s.said[i] >> k) & 1) if k < s.tick[i] else -1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """The password above, what was said below: right digits in one color, wrong ones in another."""
-        cell, length, tick = 64, int(p.length), int(s.tick[i])
-        canvas = Canvas(length * cell + 16, 2 * cell + 16)
-        for k in range(length):
-            right, said = (int(word) >> k & 1 for word in (p.password, s.said[i]))
-            color = GRID if k >= tick else TEAL if said == right else CORAL
-            for row, (digit, fill) in enumerate([(right, GRID), (said if k < tick else "", color)]):
-                x, y = 8 + k * cell, 8 + row * cell
-                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, fill, radius=8)
-                canvas.text(x + 23, y + 13, str(digit), FOREGROUND if fill == GRID else BACKGROUND, 30)
-        return canvas.array()

@@ -11,7 +11,6 @@ from gymnasium.spaces import Box
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 class Pendulum(JitEnv):
@@ -27,7 +26,7 @@ class Pendulum(JitEnv):
     Source: Gymnasium's Pendulum-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": -2.0, "": 0.0, "right": 2.0}
+    keys: ClassVar = {"left": -2.0, "": 0.0, "right": 2.0}
     max_episode_steps = 200
 
     class State(NamedTuple):
@@ -85,16 +84,3 @@ class Pendulum(JitEnv):
         obs[i, 0] = cos(s.theta[i])
         obs[i, 1] = sin(s.theta[i])
         obs[i, 2] = s.theta_dot[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, length = 400, 150
-        theta, middle = float(s.theta[i]), (200.0, 200.0)
-        tip = (middle[0] + length * math.sin(theta), middle[1] - length * math.cos(theta))
-        canvas = Canvas(size, size)
-        canvas.circle(*middle, length + 14, GRID)
-        canvas.circle(*middle, length + 11, (14, 22, 32))
-        canvas.line(middle, tip, TEAL, 16)
-        canvas.circle(*tip, 14, CORAL)
-        canvas.circle(*middle, 6, AMBER)
-        return canvas.array()

@@ -9,7 +9,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 FRAMES = 4
 """Frames of a step. No parameter: only loops whose length is known are unrolled, and so vectorized."""
@@ -63,7 +62,7 @@ class Pong(JitEnv):
     downwards, the ball is put back into the field only at the agent's end, and an observed score is 0 up to the end.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "up": 1, "down": 2}
+    keys: ClassVar = {"": 0, "up": 1, "down": 2}
     render_fps = 15
     max_episode_steps = 5000
     metrics = ("points", "lost")
@@ -155,18 +154,3 @@ class Pong(JitEnv):
         obs[i, 5] = clip(0.5 + 0.5 * s.vy[i] / p.ball_max_speed_y, 0.0, 1.0)
         obs[i, 6] = float(s.lost[i]) / float(p.max_score)
         obs[i, 7] = float(s.points[i]) / float(p.max_score)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        margin, scale = 20.0, 0.625
-        width, height, ball, paddle = (float(value) for value in (p.width, p.height, p.ball, p.paddle))
-        canvas = Canvas(round(width * scale + 2 * margin), round(height * scale))
-        for dash in range(6, round(height * scale), 24):
-            canvas.rectangle(margin + width * scale / 2 - 2, dash, 4, 12, GRID)
-        for score, x in ((s.lost[i], 0.25), (s.points[i], 0.75)):
-            canvas.text(margin + width * scale * x - 12, 10, str(score), GRID, 44)
-        for low, x, color in ((s.left[i], margin - 10, CORAL), (s.right[i], margin + width * scale, TEAL)):
-            canvas.rectangle(x, (height - float(low) - paddle) * scale, 10, paddle * scale, color, radius=3)
-        x, y = margin + float(s.x[i]) * scale, (height - float(s.y[i]) - ball) * scale
-        canvas.rectangle(x, y, ball * scale, ball * scale, AMBER, radius=5)
-        return canvas.array()

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import choice, integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 NOOP, FORWARD, TURN_LEFT, TURN_RIGHT, TOGGLE_LOAD = range(5)
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -24,7 +23,6 @@ SEEN = 7
 ROBOT, DIRECTION, SHELF, REQUESTED, WALL = 1, 2, 32, 64, 128  # DIRECTION << direction
 EMPTY = DIRECTION << UP
 NO_ROBOT = 255 - ROBOT - 15 * DIRECTION
-SHELF_COLOR: Color = (84, 104, 128)
 _MOST = 200  # cells along a side; with the border, their indices are uint16
 
 
@@ -330,31 +328,6 @@ class Rware(JitEnv):
             for direction in range(4):
                 obs[i, a, 3 + direction] = 1.0 if s.direction[i, a] == direction else 0.0
             obs[i, a, 7] = p.highway[cell]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Shelves, amber where they are asked for; goals are outlined. Robots are teal, and coral with a shelf."""
-        height, width = p.layout.shape
-        size = max(8, 640 // max(height, width))
-        canvas = Canvas(width * size, height * size)
-        robots = {int(cell): a for a, cell in enumerate(s.cell[i])}
-        for (row, column), cell in np.ndenumerate(p.cells.reshape(height, width)):
-            x, y = column * size, row * size
-            kind, content = int(p.layout[row, column]), int(s.grid[i, cell])
-            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, FOREGROUND if kind == GOAL else GRID, size / 8)
-            if kind != SHELF_PLACE:
-                canvas.rectangle(x + 2, y + 2, size - 4, size - 4, BACKGROUND, size / 10)
-            if content & SHELF:
-                color = AMBER if content & REQUESTED else SHELF_COLOR
-                canvas.rectangle(x + size * 0.1, y + size * 0.1, size * 0.8, size * 0.8, color, size / 10)
-            if int(cell) in robots:
-                a = robots[int(cell)]
-                middle = (x + size / 2, y + size / 2)
-                canvas.circle(*middle, size * 0.3, CORAL if s.loaded[i, a] else TEAL)
-                dx, dy = ((0, -1), (0, 1), (-1, 0), (1, 0))[int(s.direction[i, a])]
-                nose = (middle[0] + dx * size * 0.28, middle[1] + dy * size * 0.28)
-                canvas.line(middle, nose, BACKGROUND, size / 12)
-        return canvas.array()
 
 
 def _tables(layout: NDArray[Any], p: Any) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,6 @@ from gymnasium.spaces import Box
 from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, TEAL
 
 SIZE = 0.15  # radius of an agent
 ACCELERATION = 5.0
@@ -135,15 +134,3 @@ class SimpleSpread(JitEnv):
                 obs[i, a, column + 1] = s.position[i, other, 1] - y
             for k in range(2 * (players - 1)):
                 obs[i, a, 2 + 4 * players + k] = 0.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Amber landmarks; agents are coral while they touch another one."""
-        ground = particles.Ground(np.concatenate([s.position[i], s.landmark[i]]))
-        distances = np.linalg.norm(s.position[i, :, None] - s.position[i], axis=-1)
-        touching = (distances < 2 * SIZE).sum(axis=1) > 1  # itself is one
-        for a in range(int(p.players)):
-            ground.body(s.position[i, a], SIZE, CORAL if touching[a] else TEAL, s.velocity[i, a])
-        for landmark in s.landmark[i]:
-            ground.body(landmark, 0.05, AMBER)
-        return ground.canvas.array()

@@ -12,12 +12,10 @@ from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import exp
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import CORAL, TEAL, Color
 
 ADVERSARY_SIZE, ADVERSARY_ACCELERATION, ADVERSARY_SPEED = 0.075, 3.0, 1.0
 PREY_SIZE, PREY_ACCELERATION, PREY_SPEED = 0.05, 4.0, 1.3
 OBSTACLE_SIZE = 0.2
-OBSTACLE: Color = (84, 104, 128)
 
 
 def bound(x):
@@ -167,14 +165,3 @@ class SimpleTag(JitEnv):
                     velocities += 2
             for column in range(velocities, obs.shape[2]):
                 obs[i, a, column] = 0.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Coral adversaries, teal prey."""
-        ground = particles.Ground(np.concatenate([s.position[i], s.obstacle[i]]))
-        for obstacle in s.obstacle[i, : p.num_obstacles]:
-            ground.body(obstacle, OBSTACLE_SIZE, OBSTACLE)
-        for a, position in enumerate(s.position[i]):
-            hunts = a < p.num_adversaries
-            ground.body(position, float(size(p, a)), CORAL if hunts else TEAL, s.velocity[i, a])
-        return ground.canvas.array()

@@ -9,14 +9,12 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 FOOD, CORPSE, EMPTY, OWN, OTHER, WALL, BODY = range(2, -5, -1)  # what is seen; on the board snake a is BODY - a
 OUTSIDE = -1
 MOST_SNAKES = 125
 TRIES = 64
-COLORS: tuple[Color, ...] = (TEAL, CORAL, (167, 120, 245), (132, 204, 80), (96, 145, 250), (249, 146, 60))
 
 
 def free_cell(board, i, rng, size, vision):
@@ -53,7 +51,7 @@ class Snake(JitEnv):
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
+    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     agents = "snakes"
     max_episode_steps = 500
     render_fps = 10
@@ -189,26 +187,3 @@ class Snake(JitEnv):
                     seen = s.board[i, corner + np.uintp(column)]
                     obs[i, a, row, column] = OWN if seen == own else OTHER if seen < WALL else seen
                 corner += np.uintp(width)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, vision = int(p.size), int(p.vision)
-        cell = max(4, 480 // size)
-        width = size + 2 * vision
-        canvas = Canvas(size * cell + 8, size * cell + 8, GRID)
-        canvas.rectangle(4, 4, size * cell, size * cell, BACKGROUND)
-        board = s.board[i].reshape(width, width)[vision : vision + size, vision : vision + size]
-        heads = set(s.head[i].tolist())
-        for row, column in np.argwhere(board != EMPTY).tolist():
-            v = int(board[row, column])
-            x, y = 4 + column * cell, 4 + row * cell
-            if v in (FOOD, CORPSE):
-                radius = cell * (0.3 if v == FOOD else 0.2)
-                canvas.circle(x + cell / 2, y + cell / 2, radius, AMBER if v == FOOD else FOREGROUND)
-                continue
-            color = COLORS[(BODY - v) % len(COLORS)]
-            canvas.rectangle(x + 0.5, y + 0.5, cell - 1, cell - 1, color, radius=cell / 4)
-            if (row + vision) * width + column + vision in heads:
-                for eye in (0.32, 0.68):
-                    canvas.circle(x + cell * eye, y + cell * 0.4, max(1, cell / 9), BACKGROUND)
-        return canvas.array()

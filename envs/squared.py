@@ -9,7 +9,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 EMPTY, AGENT, TARGET = 0, 1, 2
 NOOP, DOWN, UP, LEFT, RIGHT = range(5)
@@ -27,7 +26,7 @@ class Squared(JitEnv):
     Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"down": 1, "up": 2, "left": 3, "right": 4}
+    keys: ClassVar = {"down": 1, "up": 2, "left": 3, "right": 4}
     render_fps = 8
     metrics = ("solved",)
     single_action_space = Discrete(5)
@@ -79,13 +78,3 @@ class Squared(JitEnv):
             obs[i, k] = EMPTY
         obs[i, s.target[i]] = TARGET
         obs[i, s.row[i] * p.size + s.column[i]] = AGENT
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size = int(p.size)
-        pixels = max(4, 440 // size)
-        canvas = Canvas(size * pixels, size * pixels)
-        for k in range(size * size):
-            color = TEAL if k == s.row[i] * size + s.column[i] else CORAL if k == s.target[i] else GRID
-            canvas.rectangle(k % size * pixels + 1, k // size * pixels + 1, pixels - 2, pixels - 2, color, pixels / 6)
-        return canvas.array()

@@ -10,7 +10,6 @@ from gymnasium.spaces import Box, Dict, Discrete
 from puffer_numba.envs._turns import check_opening, end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 CELLS = 9
 LINES = (0o007, 0o070, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # rows, columns, diagonals, a bit for each cell
@@ -40,7 +39,7 @@ class TicTacToe(JitEnv):
     """
 
     render_fps = 2
-    keys: ClassVar[dict[str, Any]] = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
+    keys: ClassVar = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(
@@ -94,25 +93,3 @@ class TicTacToe(JitEnv):
                 obs[i, a, cell] = ((taken >> cell) & 1 == 0) & (s.turn[i] == a)
                 obs[i, a, CELLS + 2 * cell] = (s.marks[i, a] >> cell) & 1
                 obs[i, a, CELLS + 2 * cell + 1] = (s.marks[i, 1 - a] >> cell) & 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        canvas = Canvas(360, 360)
-        for k in (1, 2):
-            canvas.line((120 * k, 20), (120 * k, 340), GRID, 6)
-            canvas.line((20, 120 * k), (340, 120 * k), GRID, 6)
-        for cell in range(CELLS):
-            x, y = cell % 3 * 120 + 60, cell // 3 * 120 + 60
-            if s.marks[i, 0] >> cell & 1:
-                canvas.line((x - 30, y - 30), (x + 30, y + 30), TEAL, 12)
-                canvas.line((x - 30, y + 30), (x + 30, y - 30), TEAL, 12)
-            elif s.marks[i, 1] >> cell & 1:
-                canvas.circle(x, y, 38, CORAL)
-                canvas.circle(x, y, 26, (14, 22, 32))
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = ["X" if s.marks[i, 0] >> c & 1 else "O" if s.marks[i, 1] >> c & 1 else "." for c in range(CELLS)]
-        lines = [" ".join(cells[row * 3 : row * 3 + 3]) for row in range(3)]
-        return "\n".join([*lines, f"{'XO'[s.turn[i]]} to move"])

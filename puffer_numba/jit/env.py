@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
 from puffer_numba.jit import fields
-from puffer_numba.jit.beside import Preset
+from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.tuples import Episodes
@@ -110,7 +110,7 @@ class JitEnv(PufferEnv):
     metrics: ClassVar[tuple[str, ...]] = ()
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
     render_fps: ClassVar[int] = 30
-    """Pictures for each second, for it to look right."""
+    """Images for each second, for it to look right."""
     keys: ClassVar[dict[str, Any]] = {}
     """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = Preset()  # type: ignore[assignment]
@@ -128,10 +128,13 @@ class JitEnv(PufferEnv):
     reset_env: ClassVar[Callable[..., None]]
     step_env: ClassVar[Callable[..., Any]]
     observe_env: ClassVar[Callable[..., None]]
-    render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = None
-    """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no picture."""
-    ansi_env: ClassVar[Callable[..., str] | None] = None
-    """``ansi_env(s, p, i) -> str``, for games that a terminal can show; None for others."""
+    render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = Drawing()  # type: ignore[assignment]
+    """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no image.
+
+    A static method of the class, or a function of a module of its own: that of an environment in ``package/NAME.py``
+    may stand in ``package/drawing/NAME.py``, which is imported when it is first asked for."""
+    ansi_env: ClassVar[Callable[..., str] | None] = Drawing()  # type: ignore[assignment]
+    """``ansi_env(s, p, i) -> str``, for games that a terminal can show, in the same places; None for others."""
 
     def __init__(
         self,
@@ -514,7 +517,7 @@ class JitEnv(PufferEnv):
         return [mode for mode, way in ways.items() if way is not None]
 
     def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
-        """Environment ``index``: a picture, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
+        """Environment ``index``: an image, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
         way = type(self).ansi_env if mode == "ansi" else type(self).render_env
         if way is None:
             return None
