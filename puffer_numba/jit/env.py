@@ -74,7 +74,13 @@ class JitEnv(PufferEnv):
 
     **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). What is
     ``float``, and arrays of float64, become the environment's float type, unless the annotation is
-    ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. `setup` may check them and compute tables.
+    ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. Bounds are declared with annotated-types:
+    ``Annotated[float, Gt(0)]``, ``Annotated[int, Ge(1), Le(32)]``; of an array they hold for each element, and NaN is
+    out of any. `setup` checks what bounds cannot say. `with_defaults` makes Params with other defaults for a derived
+    class.
+
+    **Tables** are for what kernels look up and nobody sets: fields as those of Params, which `tables` computes from the
+    params. Kernels find both in ``p``.
 
     **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
     ``obs[i]`` is one flat observation, as `puffer_numba.spaces.ObservationLayout` lays it out: a Discrete is
@@ -123,6 +129,9 @@ class JitEnv(PufferEnv):
 
     class Params(NamedTuple):
         """No parameters."""
+
+    class Tables(NamedTuple):
+        """No tables."""
 
     State: ClassVar[Any]
     reset_env: ClassVar[Callable[..., None]]
@@ -183,12 +192,17 @@ class JitEnv(PufferEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        """Check the params and fill in computed ones; called once, with the class's own ``Params``.
+        """Check what bounds cannot say, and fill in what depends on other params; called once, with a ``Params``.
 
-        Raise a ValueError that names the parameter, its value and what is allowed. To pass a table to the kernels,
-        declare it as an array and return ``params._replace(table=...)``.
+        Raise a ValueError that names the parameter, its value and what is allowed; return the params, perhaps with
+        other values: ``params._replace(max_steps=...)``.
         """
         return params
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
+        """The class's ``Tables``, computed from the params, after `setup`; called once."""
+        return cls.Tables()
 
     @classmethod
     def time_limit(cls, params: Any) -> int | None:
