@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import random
 
 SIZE = 10
@@ -28,14 +29,15 @@ class MinAtar(JitEnv):
     render_fps = 10
 
     class Params(NamedTuple):
-        sticky_action_prob: float = 0.1
+        sticky_action_prob: Probability = 0.1
         """probability that a step repeats the action of the step before"""
         difficulty_ramping: bool = True
         """whether the game grows harder as it goes on; breakout and freeway never do"""
         minimal_actions: bool = False
         """offer only the actions that do different things in this game, as MinAtar's ``-v1`` ids; else all six"""
-        action_digits: int = 0x543210
-        """computed: which of the six actions each action is, a hexadecimal digit for each, the last digit first"""
+
+    class Tables(NamedTuple):
+        action_digits: int  # which of the six actions each action is: hexadecimal, the last digit is the first one's
 
     @property
     def keys(self) -> dict[str, Any]:  # type: ignore[override]
@@ -45,13 +47,9 @@ class MinAtar(JitEnv):
         return {names[number]: action for action, number in enumerate(offered)}
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 0 <= params.sticky_action_prob <= 1:
-            raise ValueError(
-                f"{cls.__name__}: parameter sticky_action_prob is {params.sticky_action_prob:g}; expected 0 to 1."
-            )
+    def tables(cls, params: Any) -> Any:
         actions = cls.minimal_action_set if params.minimal_actions else range(6)
-        return params._replace(action_digits=sum(number << 4 * action for action, number in enumerate(actions)))
+        return cls.Tables(sum(number << 4 * action for action, number in enumerate(actions)))
 
     @classmethod
     def single_observation_space(cls, p: Any) -> Box:

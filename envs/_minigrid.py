@@ -165,7 +165,7 @@ def views(size: int) -> Views:
 
 
 class MiniGrid(JitEnv):
-    """Base of the environments: each adds State, kernels, and ``max_steps`` to its params.
+    """Base of the environments: each adds State, kernels, ``size`` and ``max_steps`` to its params.
 
     The mission, which MiniGrid's observations also have, is left out: it is the same text at every step.
 
@@ -186,22 +186,16 @@ class MiniGrid(JitEnv):
     single_observation_space: Any = Dict(direction=Discrete(4), image=Box(0, 255, (VIEW, VIEW, 3), np.uint8))
     single_action_space = Discrete(7)
     observation_bytes = IMAGE + -(-VIEW * VIEW * 3 // 8) * 8
+    steps_for_each_cell: ClassVar[int]
+    """Steps of an episode in a square of ``size`` cells a side, for each cell, where ``max_steps`` is 0."""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        return params._replace(max_steps=params.max_steps or cls.steps_for_each_cell * params.size**2)
 
     @classmethod
     def time_limit(cls, params: Any) -> int:
         return int(params.max_steps)
-
-
-def checked(cls: type, params: Any, least: int, steps_for_each_cell: int) -> Any:
-    """Params with a size from ``least`` to 100, and with ``max_steps`` filled in where it is 0."""
-    if not least <= params.size <= 100:
-        raise ValueError(f"{cls.__name__}: parameter size is {params.size}; expected {least} to 100.")
-    if params.max_steps < 0:
-        raise ValueError(
-            f"{cls.__name__}: parameter max_steps is {params.max_steps}; expected at least 1, or 0 for "
-            f"{steps_for_each_cell} * size * size."
-        )
-    return params._replace(max_steps=params.max_steps or steps_for_each_cell * params.size**2)
 
 
 def room(size: int) -> NDArray[np.int32]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
 
@@ -65,40 +67,31 @@ class Acrobot(JitEnv):
     class Params(NamedTuple):
         gravity: float = 9.8
         """m/s^2"""
-        length_1: float = 1.0
+        length_1: Positive = 1.0
         """of the first link, m"""
-        mass_1: float = 1.0
+        mass_1: Positive = 1.0
         """kg"""
-        mass_2: float = 1.0
+        mass_2: Positive = 1.0
         """kg"""
-        center_1: float = 0.5
+        center_1: Positive = 0.5
         """distance of the first link's center of mass from its joint, m"""
-        center_2: float = 0.5
+        center_2: Positive = 0.5
         """of the second link's, m"""
-        inertia: float = 1.0
+        inertia: Positive = 1.0
         """moment of inertia of each link, kg m^2"""
-        tau: float = 0.2
+        tau: Positive = 0.2
         """time of a step, s; one step of Runge and Kutta's method of fourth order"""
         max_speed_1: float = 4 * math.pi
         """the first joint's velocity is clipped to this, rad/s"""
         max_speed_2: float = 9 * math.pi
         """the second joint's"""
-        torque_noise: float = 0.0
+        torque_noise: Annotated[float, Ge(0)] = 0.0
         """uniform noise on the torque, up to this either way, N m"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         high = np.array([1.0, 1.0, 1.0, 1.0, p.max_speed_1, p.max_speed_2], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("length_1", "mass_1", "mass_2", "center_1", "center_2", "inertia", "tau"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Acrobot: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        if not params.torque_noise >= 0:
-            raise ValueError(f"Acrobot: parameter torque_noise is {params.torque_noise:g}; expected at least 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -31,11 +32,11 @@ class Bandit(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        num_actions: int = 4
+        num_actions: Annotated[int, Ge(2)] = 4
         """number of arms"""
         reward_scale: float = 1.0
         """reward of the arm that pays"""
-        reward_noise: float = 0.0
+        reward_noise: Annotated[float, Ge(0)] = 0.0
         """standard deviation of the noise on every reward"""
         arm: int = -1
         """the arm that pays; chosen by arm_seed where negative"""
@@ -48,10 +49,6 @@ class Bandit(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if params.num_actions < 2:
-            raise ValueError(f"Bandit: parameter num_actions is {params.num_actions}; expected at least 2.")
-        if params.reward_noise < 0:
-            raise ValueError(f"Bandit: parameter reward_noise is {params.reward_noise}; expected 0 or more.")
         if params.arm >= params.num_actions:
             raise ValueError(f"Bandit: parameter arm is {params.arm}; expected less than {params.num_actions}.")
         if params.arm >= 0:

@@ -6,9 +6,11 @@ import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Lt
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import integer
 
@@ -112,29 +114,29 @@ class Breakout(JitEnv):
         broken: Annotated[bool, "rows * columns"]
 
     class Params(NamedTuple):
-        frameskip: int = 4
+        frameskip: Count = 4
         """frames of a step"""
         width: float = 576.0
         """of the field; all lengths are in pixels, and velocities in pixels a second"""
         height: float = 330.0
-        paddle_width: float = 62.0
-        paddle_height: float = 8.0
-        paddle_speed: float = 620.0
-        ball: float = 32.0
+        paddle_width: Positive = 62.0
+        paddle_height: Positive = 8.0
+        paddle_speed: Positive = 620.0
+        ball: Positive = 32.0
         """side of the ball, a square"""
-        ball_speed: float = 256.0
+        ball_speed: Positive = 256.0
         """of a new ball"""
         ball_max_speed: float = 448.0
-        speed_up: float = 64.0
+        speed_up: Annotated[float, Ge(0), Lt(math.inf)] = 64.0
         """what every fourth hit of the paddle adds to the speed"""
         top: float = 50.0
         """space above the bricks"""
-        brick_width: float = 32.0
-        brick_height: float = 12.0
-        rows: int = 6
-        columns: int = 18
-        balls: int = 5
-        walls: int = 2
+        brick_width: Positive = 32.0
+        brick_height: Positive = 12.0
+        rows: Count = 6
+        columns: Count = 18
+        balls: Count = 5
+        walls: Count = 2
         """to be broken down"""
 
     @staticmethod
@@ -143,20 +145,11 @@ class Breakout(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("frameskip", "rows", "columns", "balls", "walls"):
-            if getattr(params, name) < 1:
-                raise ValueError(f"Breakout: parameter {name} is {getattr(params, name)}; expected at least 1.")
-        floats = ("paddle_width", "paddle_height", "paddle_speed", "ball", "ball_speed", "brick_width", "brick_height")
-        for name in floats:
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Breakout: parameter {name} is {getattr(params, name):g}; expected more than 0.")
         if not params.ball_speed <= params.ball_max_speed <= 60 * params.ball:
             raise ValueError(
                 f"Breakout: parameter ball_max_speed is {params.ball_max_speed:g}; expected ball_speed, "
                 f"{params.ball_speed:g}, to the size of the ball in each frame, {60 * params.ball:g}."
             )
-        if not 0 <= params.speed_up < math.inf:
-            raise ValueError(f"Breakout: parameter speed_up is {params.speed_up:g}; expected at least 0.")
         if not max(params.paddle_width, params.ball, params.columns * params.brick_width) <= params.width:
             raise ValueError(
                 f"Breakout: parameter width is {params.width:g}; expected at least that of the paddle, the ball, and "

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, sin
 from puffer_numba.jit.random import uniform
 
@@ -41,19 +42,19 @@ class CartPole(JitEnv):
     class Params(NamedTuple):
         gravity: float = 9.8
         """m/s^2"""
-        mass_cart: float = 1.0
+        mass_cart: Positive = 1.0
         """kg"""
-        mass_pole: float = 0.1
+        mass_pole: Positive = 0.1
         """kg"""
-        half_length: float = 0.5
+        half_length: Positive = 0.5
         """of the pole, m"""
         force: float = 10.0
         """of a push, N"""
-        tau: float = 0.02
+        tau: Positive = 0.02
         """time of a step, s; explicit Euler"""
-        theta_limit: float = math.radians(12)
+        theta_limit: Positive = math.radians(12)
         """lean of the pole that ends the episode, rad"""
-        x_limit: float = 2.4
+        x_limit: Positive = 2.4
         """distance of the cart from the middle that ends the episode, m"""
         reset_bound: float = 0.05
         """all four state variables start uniform on [-reset_bound, reset_bound)"""
@@ -63,13 +64,6 @@ class CartPole(JitEnv):
         most = np.finfo(np.float32).max
         high = np.array([2 * p.x_limit, most, 2 * p.theta_limit, most], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("mass_cart", "mass_pole", "half_length", "tau", "theta_limit", "x_limit"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"CartPole: parameter {name} is {getattr(params, name)}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -37,21 +38,14 @@ class Catch(JitEnv):
         paddle: np.int16  # its column
 
     class Params(NamedTuple):
-        rows: int = 10
+        rows: Annotated[int, Ge(2), Le(1024)] = 10
         """of the board"""
-        columns: int = 5
+        columns: Annotated[int, Ge(1), Le(1024)] = 5
         """of the board"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0.0, 1.0, (p.rows, p.columns), np.float32)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name, least in (("rows", 2), ("columns", 1)):
-            if not least <= getattr(params, name) <= 1024:
-                raise ValueError(f"Catch: parameter {name} is {getattr(params, name)}; expected {least} to 1024.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

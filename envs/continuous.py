@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Lt
 from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
@@ -48,9 +49,9 @@ class Continuous(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        acceleration: float = 0.1
+        acceleration: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
         """of an action of 1: what it adds to the velocity in a step"""
-        radius: float = 0.1
+        radius: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
         """distance at which the target is reached"""
 
     @staticmethod
@@ -58,13 +59,6 @@ class Continuous(JitEnv):
         speed = 2 * math.sqrt(p.acceleration) + p.acceleration  # no more is gained on a way of length 2
         high = np.array([1 + speed, 1 + speed, speed, speed, 1, 1], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("acceleration", "radius"):
-            if not 0 < getattr(params, name) < math.inf:
-                raise ValueError(f"Continuous: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, random
@@ -44,36 +47,29 @@ class DeepSea(JitEnv):
         denoised_return: float
 
     class Params(NamedTuple):
-        size: int = 10
+        size: Annotated[int, Ge(2), Le(1024)] = 10
         """rows and columns"""
         deterministic: bool = True
         """if not, going right fails with probability ``1 / size``, and rewards in the lower corners are noisy"""
-        unscaled_move_cost: float = 0.01
+        unscaled_move_cost: Annotated[float, Gt(-math.inf), Lt(math.inf)] = 0.01
         """of ``size`` steps to the right"""
         randomize_actions: bool = True
         """if not, 0 is left and 1 is right in every cell"""
-        mapping_seed: int = 0
+        mapping_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
         """of the draw of what actions mean, in each cell; the same as bsuite's"""
-        right_action: np.ndarray[Any, Any] = np.ones((1, 1), np.int8)
-        """(size, size): the action that goes right; computed"""
+
+    class Tables(NamedTuple):
+        right_action: NDArray[np.int8]  # (size, size): the action that goes right
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0.0, 1.0, (p.size, p.size), np.float32)
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 1024:
-            raise ValueError(f"DeepSea: parameter size is {params.size}; expected 2 to 1024.")
-        if not 0 <= params.mapping_seed < 2**32:
-            raise ValueError(f"DeepSea: parameter mapping_seed is {params.mapping_seed}; expected 0 to 2**32 - 1.")
-        if not np.isfinite(params.unscaled_move_cost):
-            raise ValueError(
-                f"DeepSea: parameter unscaled_move_cost is {params.unscaled_move_cost:g}; expected a finite number."
-            )
+    def tables(cls, params: Any) -> Any:
         shape = (params.size, params.size)
         mapping = np.random.RandomState(params.mapping_seed).binomial(1, 0.5, shape)  # as bsuite does
-        return params._replace(right_action=(mapping if params.randomize_actions else np.ones(shape)).astype(np.int8))
+        return cls.Tables((mapping if params.randomize_actions else np.ones(shape)).astype(np.int8))
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.random import uniform
 
 
@@ -45,20 +47,20 @@ class Flappy(JitEnv):
         passed: int
 
     class Params(NamedTuple):
-        gravity: float = 0.003
+        gravity: Positive = 0.003
         """what a step takes from the velocity; all lengths are in heights of the field, velocities in these a step"""
-        flap: float = 0.03
-        max_fall: float = 0.045
+        flap: Annotated[float, Gt(0), Le(0.1)] = 0.03
+        max_fall: Annotated[float, Gt(0), Le(0.1)] = 0.045
         """the bird falls no faster"""
-        speed: float = 0.02
+        speed: Positive = 0.02
         """of the pipes"""
         spacing: float = 0.5
         """from one pair of pipes to the next"""
-        pipe_width: float = 0.12
+        pipe_width: Positive = 0.12
         gap_height: float = 0.26
         margin: float = 0.23
         """least distance of a gap's middle from ground and ceiling"""
-        bird: float = 0.06
+        bird: Positive = 0.06
         """side of the square"""
 
     @staticmethod
@@ -70,14 +72,6 @@ class Flappy(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("gravity", "speed", "pipe_width", "bird"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Flappy: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        for name in ("flap", "max_fall"):
-            if not 0 < getattr(params, name) <= 0.1:
-                raise ValueError(
-                    f"Flappy: parameter {name} is {getattr(params, name):g}; expected more than 0, and at most 0.1."
-                )
         least = params.pipe_width + params.bird + params.speed
         if not params.spacing > least:
             raise ValueError(f"Flappy: parameter spacing is {params.spacing:g}; expected more than {least:g}.")

@@ -9,6 +9,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import integer, random
 
 MAPS = {
@@ -109,18 +110,16 @@ class FrozenLake(JitEnv):
         """the map: letters as `encode_map` takes them"""
         is_slippery: bool = True
         """whether moves may go astray"""
-        success_rate: float = 1 / 3
+        success_rate: Probability = 1 / 3
         """probability of a move in the direction of the action, on slippery ice"""
         reward_schedule: np.ndarray[Any, Any] = np.array([1.0, 0.0, 0.0])
         """for the goal, for a hole, and for any other cell"""
-        starts: np.ndarray[Any, Any] = np.zeros(0, np.uint32)
-        """(starts,): the start cells; computed from the map, as are the tables below"""
-        moves: np.ndarray[Any, Any] = np.zeros((0, 4), np.uint32)
-        """(cells, 4): where a step in each direction leads"""
-        rewards: np.ndarray[Any, Any] = np.zeros(0)
-        """(cells,): for a step to each cell"""
-        ends: np.ndarray[Any, Any] = np.zeros(0, np.bool_)
-        """(cells,): whether the episode ends there"""
+
+    class Tables(NamedTuple):
+        starts: NDArray[np.uint32]  # (starts,): the start cells
+        moves: NDArray[np.uint32]  # (cells, 4): where a step in each direction leads
+        rewards: NDArray[Any]  # (cells,): for a step to each cell
+        ends: NDArray[np.bool_]  # (cells,): whether the episode ends there
 
     def __init__(self, num_envs: int = 1, *, map_name: str | None = "4x4", desc: Any = None, **arguments: Any) -> None:
         if map_name is not None and map_name not in MAPS:
@@ -136,20 +135,22 @@ class FrozenLake(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 0 <= params.success_rate <= 1:
-            raise ValueError(f"{cls.__name__}: parameter success_rate is {params.success_rate:g}; expected 0 to 1.")
         rewards = params.reward_schedule
         if rewards.shape != (3,) or not np.isfinite(rewards).all():
             raise ValueError(
                 f"{cls.__name__}: parameter reward_schedule is {rewards.tolist()}; expected three numbers: for the "
                 "goal, for a hole, for any other cell."
             )
+        return params._replace(reward_schedule=rewards.astype(np.float64))
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
         tiles = params.desc.ravel()
-        return params._replace(
-            reward_schedule=rewards.astype(np.float64),
+        at_goal, in_hole, elsewhere = params.reward_schedule
+        return cls.Tables(
             starts=np.flatnonzero(tiles == START).astype(np.uint32),
             moves=_moves(*params.desc.shape),
-            rewards=np.select([tiles == GOAL, tiles == HOLE], rewards[:2].astype(np.float64), float(rewards[2])),
+            rewards=np.select([tiles == GOAL, tiles == HOLE], [at_goal, in_hole], elsewhere),
             ends=(tiles == GOAL) | (tiles == HOLE),
         )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.random import integer
 
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -99,18 +101,10 @@ class Game2048(JitEnv):
         reached_2048: bool
 
     class Params(NamedTuple):
-        reward_scale: float = 128.0
+        reward_scale: Positive = 128.0
         """score that earns a reward of 1; a power of 2, so that rewards are exact"""
-        idle_cost: float = 0.1
+        idle_cost: Annotated[float, Ge(0)] = 0.1
         """of a move that moves nothing"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not params.reward_scale > 0:
-            raise ValueError(f"Game2048: parameter reward_scale is {params.reward_scale:g}; expected more than 0.")
-        if not params.idle_cost >= 0:
-            raise ValueError(f"Game2048: parameter idle_cost is {params.idle_cost:g}; expected at least 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

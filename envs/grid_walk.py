@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -39,16 +40,10 @@ class GridWalk(JitEnv):
         goal_y: int
 
     class Params(NamedTuple):
-        size: int = 10
+        size: Annotated[int, Ge(2), Le(10_000)] = 10
         """cells along a side"""
         step_cost: float = 0.01
         """of each step that does not end at the goal"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 10_000:
-            raise ValueError(f"GridWalk: parameter size is {params.size}; expected 2 to 10000.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count
 from puffer_numba.jit.random import integer
 
 
@@ -39,18 +41,10 @@ class Memory(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        mem_length: int = 1
+        mem_length: Count = 1
         """digits in the sequence"""
-        mem_delay: int = 0
+        mem_delay: Annotated[int, Ge(0)] = 0
         """steps between the last digit shown and the first one asked for"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if params.mem_length < 1:
-            raise ValueError(f"Memory: parameter mem_length is {params.mem_length}; expected at least 1.")
-        if params.mem_delay < 0:
-            raise ValueError(f"Memory: parameter mem_delay is {params.mem_delay}; expected 0 or more.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
 
 from puffer_numba.envs._minigrid import (
     CLOSED,
@@ -22,7 +24,6 @@ from puffer_numba.envs._minigrid import (
     TOGGLE,
     MiniGrid,
     bit_of,
-    checked,
     column_of,
     goal_reward,
     heading,
@@ -69,21 +70,21 @@ class MiniGridDoorKey(MiniGrid):
         tick: int
 
     class Params(NamedTuple):
-        size: int = 8
+        size: Annotated[int, Ge(5), Le(100)] = 8
         """cells along a side, the walls included"""
-        max_steps: int = 0
+        max_steps: Annotated[int, Ge(0)] = 0
         """of an episode, and scale of the reward; 0 is 10 * size * size"""
-        inside: np.ndarray[Any, Any] = np.zeros(0, np.int64)
-        """(cells * 4,): cells of the view that are in the room, by row, column and direction; computed, as the next"""
-        light: np.ndarray[Any, Any] = np.zeros((0, 0), np.uint8)
-        """(128, 128): how light spreads from row to row of the view"""
-        pieces: np.ndarray[Any, Any] = np.zeros((0, 0, 0), np.int64)
-        """(2, 128, 3): columns of the image"""
+
+    class Tables(NamedTuple):
+        inside: NDArray[np.int64]  # (cells * 4,): cells of the view that are in the room, by row, column and direction
+        light: NDArray[np.uint8]  # (128, 128): how light spreads from row to row of the view
+        pieces: NDArray[np.int64]  # (2, 128, 3): columns of the image
+
+    steps_for_each_cell = 10
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        params = checked(cls, params, least=5, steps_for_each_cell=10)
-        return params._replace(inside=views(params.size).inside, **tables()._asdict())
+    def tables(cls, params: Any) -> Any:
+        return cls.Tables(views(params.size).inside, *tables())
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos
 from puffer_numba.jit.random import uniform
 
@@ -42,7 +43,7 @@ class MountainCar(JitEnv):
         """of the wall at the left, which stops the car"""
         max_position: float = 0.6
         """of the wall at the right"""
-        max_speed: float = 0.07
+        max_speed: Positive = 0.07
         """the velocity is clipped to this"""
         goal_position: float = 0.5
         goal_velocity: float = 0.0
@@ -60,8 +61,6 @@ class MountainCar(JitEnv):
                 f"{cls.__name__}: parameter goal_position is {params.goal_position:g}; expected more than "
                 f"min_position, {params.min_position:g}, and at most max_position, {params.max_position:g}."
             )
-        if not params.max_speed > 0:
-            raise ValueError(f"{cls.__name__}: parameter max_speed is {params.max_speed:g}; expected more than 0.")
         return params
 
     @kernel

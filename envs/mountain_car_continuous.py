@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from puffer_numba.envs.mountain_car import MountainCar
-from puffer_numba.jit import kernel
+from puffer_numba.jit import kernel, with_defaults
 from puffer_numba.jit.math import cos
 
 
@@ -29,20 +29,7 @@ class MountainCarContinuous(MountainCar):
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)
 
-    class Params(NamedTuple):
-        force: float = 0.0015
-        """of the motor at full throttle: what it adds to the velocity in a step"""
-        gravity: float = 0.0025
-        """what the steepest slope takes from the velocity in a step"""
-        min_position: float = -1.2
-        """of the wall at the left, which stops the car"""
-        max_position: float = 0.6
-        """of the wall at the right"""
-        max_speed: float = 0.07
-        """the velocity is clipped to this"""
-        goal_position: float = 0.45
-        goal_velocity: float = 0.0
-        """slower than this, the goal does not count"""
+    Params = with_defaults(MountainCar.Params, force=0.0015, goal_position=0.45)
 
     @kernel
     def step_env(s, p, i, action, rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
+from annotated_types import Ge
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -31,7 +32,7 @@ class Multiagent(JitEnv):
         solved: bool  # by all
 
     class Params(NamedTuple):
-        players: int = 2
+        players: Annotated[int, Ge(2)] = 2
         """agents in one environment"""
 
     @staticmethod
@@ -41,12 +42,6 @@ class Multiagent(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Discrete:
         return Discrete(p.players)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if params.players < 2:
-            raise ValueError(f"Multiagent: parameter players is {params.players}; expected at least 2.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):

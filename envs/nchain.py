@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from annotated_types import Ge, Le
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import random
 
 FORWARD, BACK = 0, 1
@@ -33,9 +35,9 @@ class NChain(JitEnv):
         state: int
 
     class Params(NamedTuple):
-        n: int = 5
+        n: Annotated[int, Ge(2), Le(2**20)] = 5
         """states"""
-        slip: float = 0.2
+        slip: Probability = 0.2
         """probability that the other action happens"""
         small: float = 2.0
         """reward for going back"""
@@ -45,14 +47,6 @@ class NChain(JitEnv):
     @staticmethod
     def single_observation_space(p: Any) -> Discrete:
         return Discrete(p.n)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.n <= 2**20:
-            raise ValueError(f"NChain: parameter n is {params.n}; expected 2 to 2**20.")
-        if not 0 <= params.slip <= 1:
-            raise ValueError(f"NChain: parameter slip is {params.slip:g}; expected 0 to 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

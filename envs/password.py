@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -36,7 +37,7 @@ class Password(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        length: int = 5
+        length: Annotated[int, Ge(1), Le(30)] = 5
         """digits of the password"""
         password: int = -1
         """digit k is bit k of this number; chosen by password_seed where negative"""
@@ -49,8 +50,6 @@ class Password(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 1 <= params.length <= 30:
-            raise ValueError(f"Password: parameter length is {params.length}; expected 1 to 30.")
         if params.password >= 2**params.length:
             raise ValueError(
                 f"Password: parameter password is {params.password}; expected less than {2**params.length}, "

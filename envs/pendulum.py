@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
 
@@ -36,15 +37,15 @@ class Pendulum(JitEnv):
     class Params(NamedTuple):
         gravity: float = 10.0
         """m/s^2"""
-        mass: float = 1.0
+        mass: Positive = 1.0
         """kg"""
-        length: float = 1.0
+        length: Positive = 1.0
         """m"""
-        tau: float = 0.05
+        tau: Positive = 0.05
         """time of a step, s"""
-        max_speed: float = 8.0
+        max_speed: Positive = 8.0
         """the velocity is clipped to this, rad/s"""
-        max_torque: float = 2.0
+        max_torque: Positive = 2.0
         """N m"""
 
     @staticmethod
@@ -55,13 +56,6 @@ class Pendulum(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Box:
         return Box(-p.max_torque, p.max_torque, (1,), np.float32)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("mass", "length", "tau", "max_speed", "max_torque"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Pendulum: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

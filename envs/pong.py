@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Positive
 from puffer_numba.jit.random import integer
 
 FRAMES = 4
@@ -80,28 +81,25 @@ class Pong(JitEnv):
         lost: int
 
     class Params(NamedTuple):
-        width: float = 500.0
+        width: Positive = 500.0
         """of the field; all lengths are in pixels, and velocities in pixels for each frame"""
-        height: float = 640.0
-        paddle: float = 70.0
+        height: Positive = 640.0
+        paddle: Positive = 70.0
         """length of a paddle, which may go out of the field by half of it"""
-        ball: float = 32.0
+        ball: Positive = 32.0
         """side of the ball, a square"""
-        paddle_speed: float = 8.0
-        ball_speed_x: float = 10.0
+        paddle_speed: Positive = 8.0
+        ball_speed_x: Positive = 10.0
         ball_speed_y: float = 1.0
         """when a rally starts"""
-        ball_max_speed_y: float = 13.0
-        spin: float = 3.0
+        ball_max_speed_y: Positive = 13.0
+        spin: Positive = 3.0
         """what a moving paddle adds to the ball's velocity along y; of the agent only"""
-        max_score: int = 21
+        max_score: Count = 21
         """points that end the episode"""
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("width", "height", "paddle", "ball", "paddle_speed", "ball_speed_x", "ball_max_speed_y", "spin"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Pong: parameter {name} is {getattr(params, name):g}; expected more than 0.")
         for name, most in (("ball", min(params.width, params.height)), ("paddle", params.height)):
             if not getattr(params, name) < most:
                 raise ValueError(f"Pong: parameter {name} is {getattr(params, name):g}; expected less than {most:g}.")
@@ -110,8 +108,6 @@ class Pong(JitEnv):
                 f"Pong: parameter ball_speed_y is {params.ball_speed_y:g}; expected 0 to ball_max_speed_y, "
                 f"{params.ball_max_speed_y:g}."
             )
-        if params.max_score < 1:
-            raise ValueError(f"Pong: parameter max_score is {params.max_score}; expected at least 1.")
         return params
 
     @kernel

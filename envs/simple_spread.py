@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box
 
 from puffer_numba.envs import _particles as particles
@@ -51,9 +52,9 @@ class SimpleSpread(JitEnv):
         collisions: int  # pairs that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        players: int = 3
+        players: Annotated[int, Ge(1), Le(100)] = 3
         """agents in one environment, and landmarks"""
-        local_ratio: float = 0.5
+        local_ratio: Annotated[float, Ge(0), Le(1)] = 0.5
         """weight of an agent's own reward, from 0 to 1; the common one has the rest"""
         continuous_actions: bool = False
         """push a little or much"""
@@ -67,14 +68,6 @@ class SimpleSpread(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Any:
         return particles.action_space(p.continuous_actions)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 1 <= params.players <= 100:
-            raise ValueError(f"SimpleSpread: parameter players is {params.players}; expected 1 to 100.")
-        if not 0 <= params.local_ratio <= 1:
-            raise ValueError(f"SimpleSpread: parameter local_ratio is {params.local_ratio:g}; expected 0 to 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):

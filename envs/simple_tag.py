@@ -6,6 +6,7 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box
 
 from puffer_numba.envs import _particles as particles
@@ -77,11 +78,11 @@ class SimpleTag(JitEnv):
         caught: int  # pairs of adversary and prey that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        num_good: int = 1
+        num_good: Annotated[int, Ge(1), Le(100)] = 1
         """prey in one environment"""
-        num_adversaries: int = 3
+        num_adversaries: Annotated[int, Ge(1), Le(100)] = 3
         """their pursuers"""
-        num_obstacles: int = 2
+        num_obstacles: Annotated[int, Ge(0), Le(100)] = 2
         """discs that do not move"""
         continuous_actions: bool = False
         """push a little or much"""
@@ -96,14 +97,6 @@ class SimpleTag(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Any:
         return particles.action_space(p.continuous_actions)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name, least in (("num_good", 1), ("num_adversaries", 1), ("num_obstacles", 0)):
-            value = getattr(params, name)
-            if not least <= value <= 100:
-                raise ValueError(f"SimpleTag: parameter {name} is {value}; expected {least} to 100.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -69,13 +70,13 @@ class Snake(JitEnv):
         eaten: float  # for each snake
 
     class Params(NamedTuple):
-        snakes: int = 16
+        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16
         """agents on one board"""
-        size: int = 32
+        size: Annotated[int, Ge(2), Le(1000)] = 32
         """cells along a side, without the walls"""
-        food: int = 32
+        food: Annotated[int, Ge(0)] = 32
         """cells with food"""
-        vision: int = 5
+        vision: Annotated[int, Ge(1), Le(100)] = 5
         """cells that a snake sees in each direction"""
         reward_food: float = 0.1
         reward_corpse: float = 0.1
@@ -91,14 +92,8 @@ class Snake(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 1 <= params.snakes <= MOST_SNAKES:
-            raise ValueError(f"Snake: parameter snakes is {params.snakes}; expected 1 to {MOST_SNAKES}.")
-        if not 1 <= params.vision <= 100:
-            raise ValueError(f"Snake: parameter vision is {params.vision}; expected 1 to 100.")
-        if not 2 <= params.size <= 1000:
-            raise ValueError(f"Snake: parameter size is {params.size}; expected 2 to 1000.")
         most = params.size**2 // 2 - params.snakes
-        if not 0 <= params.food <= most:
+        if params.food > most:
             raise ValueError(
                 f"Snake: parameter food is {params.food}; expected 0 to {most}, so that it and the snakes take no more "
                 f"than half of {params.size} x {params.size} cells."

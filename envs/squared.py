@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
@@ -39,18 +40,12 @@ class Squared(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        size: int = 11
+        size: Annotated[int, Ge(2), Le(1024)] = 11
         """cells along a side"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0, 2, (p.size * p.size,), np.uint8)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 1024:
-            raise ValueError(f"Squared: parameter size is {params.size}; expected 2 to 1024.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

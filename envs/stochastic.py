@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Lt
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count
 
 
 class Stochastic(JitEnv):
@@ -37,18 +39,10 @@ class Stochastic(JitEnv):
         share: float
 
     class Params(NamedTuple):
-        p: float = 0.75
+        p: Annotated[float, Gt(0), Lt(1)] = 0.75
         """share of action 0 that is asked for"""
-        horizon: int = 500
+        horizon: Count = 500
         """steps of an episode"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 0 < params.p < 1:
-            raise ValueError(f"Stochastic: parameter p is {params.p:g}; expected more than 0 and less than 1.")
-        if params.horizon < 1:
-            raise ValueError(f"Stochastic: parameter horizon is {params.horizon}; expected at least 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):

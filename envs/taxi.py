@@ -9,6 +9,7 @@ from gymnasium.spaces import Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import integer, random
 
 MAP = (
@@ -36,14 +37,6 @@ TURNS = (  # what each action does as it says, to its left and to its right
 )
 
 
-class Tables(NamedTuple):
-    """What follows from each state and action in dry weather, (states, actions)."""
-
-    after: NDArray[np.int16]
-    rewards: NDArray[np.float64]
-    delivered: NDArray[np.bool_]
-
-
 def encode(cell: int, passenger: int, destination: int) -> int:
     """A state as one number."""
     return (cell * 5 + passenger) * 4 + destination
@@ -54,8 +47,8 @@ def decode(state: int) -> tuple[int, int, int]:
     return state // 20, state // 4 % 5, state % 4
 
 
-def tables() -> Tables:
-    """The rules."""
+def rules() -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.bool_]]:
+    """What follows from each state and action in dry weather, (states, actions): the next state, reward, delivery."""
     after = np.repeat(np.arange(STATES, dtype=np.int16)[:, np.newaxis], 6, axis=1)
     rewards, delivered = np.full((STATES, 6), -1.0), np.zeros((STATES, 6), np.bool_)
     for state in range(STATES):
@@ -76,7 +69,7 @@ def tables() -> Tables:
             rewards[state, DROPOFF] = 20.0 if pad == destination else -1.0
         else:
             rewards[state, DROPOFF] = -10.0
-    return Tables(after, rewards, delivered)
+    return after, rewards, delivered
 
 
 def write_mask(s, p, i):
@@ -122,29 +115,22 @@ class Taxi(JitEnv):
         """whether moves may go astray"""
         fickle_passenger: bool = False
         """whether the passenger may choose another destination, once, on the first move after a pickup"""
-        rainy_probability: float = 0.8
+        rainy_probability: Probability = 0.8
         """of a move in the direction of the action, in rain; the rest is shared by its left and right"""
-        fickle_probability: float = 0.3
+        fickle_probability: Probability = 0.3
         """of a change of the destination, for a fickle passenger"""
-        after: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.int16)
-        """(states, actions): next states in dry weather; computed, as are the tables below"""
-        rewards: np.ndarray[Any, Any] = np.zeros((STATES, 6))
-        """(states, actions)"""
-        delivered: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.bool_)
-        """(states, actions): whether the episode ends"""
-        masks: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.int8)
-        """(states, actions): 1 where something changes"""
-        turns: np.ndarray[Any, Any] = np.array(TURNS, np.int8)
-        """(actions, 3): actions that take one where it says, to the left of that and to the right"""
+
+    class Tables(NamedTuple):
+        after: NDArray[np.int16]  # (states, actions): next states in dry weather
+        rewards: NDArray[Any]  # (states, actions)
+        delivered: NDArray[np.bool_]  # (states, actions): whether the episode ends
+        masks: NDArray[np.int8]  # (states, actions): 1 where something changes
+        turns: NDArray[np.int8]  # (actions, 3): actions that take one where it says, to the left of that, to the right
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("rainy_probability", "fickle_probability"):
-            if not 0 <= getattr(params, name) <= 1:
-                raise ValueError(f"{cls.__name__}: parameter {name} is {getattr(params, name):g}; expected 0 to 1.")
-        rules = tables()
-        masks = (rules.after != np.arange(STATES)[:, np.newaxis]).astype(np.int8)
-        return params._replace(**rules._asdict(), masks=masks, turns=np.array(TURNS, np.int8))
+    def tables(cls, params: Any) -> Any:
+        after, rewards, delivered = rules()
+        return cls.Tables(after, rewards, delivered, after != np.arange(STATES)[:, np.newaxis], np.array(TURNS))
 
     @kernel
     def reset_env(s, p, i, rng):

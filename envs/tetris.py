@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
@@ -137,16 +139,16 @@ class Tetris(JitEnv):
         lines: int  # cleared
 
     class Params(NamedTuple):
-        height: int = 20
+        height: Annotated[int, Ge(4), Le(1000)] = 20
         """rows of the board"""
-        fall_steps: int = 6
+        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6
         """steps in which a piece falls by a row, at first"""
-        least_fall_steps: int = 3
+        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3
         """at last"""
-        masks: np.ndarray = MASKS
-        """of each piece and turn"""
-        cells: np.ndarray = CELLS
-        """of each piece and turn, in its box"""
+
+    class Tables(NamedTuple):
+        masks: NDArray[np.int64] = MASKS
+        cells: NDArray[np.int32] = CELLS
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
@@ -154,11 +156,7 @@ class Tetris(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 4 <= params.height <= 1000:
-            raise ValueError(f"Tetris: parameter height is {params.height}; expected 4 to 1000.")
-        if not 1 <= params.least_fall_steps <= 10_000:
-            raise ValueError(f"Tetris: parameter least_fall_steps is {params.least_fall_steps}; expected 1 to 10000.")
-        if not params.least_fall_steps <= params.fall_steps <= 10_000:
+        if params.fall_steps < params.least_fall_steps:
             raise ValueError(
                 f"Tetris: parameter fall_steps is {params.fall_steps}; expected least_fall_steps, "
                 f"{params.least_fall_steps}, to 10000."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Dict, Discrete
 
-from puffer_numba.envs._turns import check_opening, end_turn
+from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
 
@@ -53,13 +54,8 @@ class TicTacToe(JitEnv):
         draw: bool
 
     class Params(NamedTuple):
-        opening: int = 0
+        opening: Annotated[int, Ge(0), Le(CELLS // 2)] = 0
         """random moves before the players' own, at most; a new number of them in each game"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        check_opening(cls, params.opening, CELLS // 2)
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):

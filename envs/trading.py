@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from puffer_numba.envs._market import (
     HISTORY,
     SYMBOL_FEATURES,
     WINDOW,
+    AccountFeature,
+    Feature,
     clip,
     component,
     next_bar,
@@ -22,6 +26,7 @@ from puffer_numba.envs._market import (
 )
 from puffer_numba.envs._ohlcv import load_ohlcv, prepare_bars
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Probability
 from puffer_numba.jit.random import integer
 
 float64 = np.float64
@@ -87,27 +92,27 @@ class Trading(JitEnv):
         equity_history: Annotated[np.float32, HISTORY]
 
     class Params(NamedTuple):
-        symbols: int = 1
+        symbols: Count = 1
         """markets traded together from one account; with data, as many as they have"""
         max_ticks: int = 512
         """steps of an episode"""
-        cash: Money = 10_000.0
+        cash: Annotated[Money, Gt(0), Lt(math.inf)] = 10_000.0
         """at the start, in the currency of the prices"""
-        position_limit: int = 2
-        """lots of each symbol that may be held, or sold short: 1 to 127"""
+        position_limit: Annotated[int, Ge(1), Le(127)] = 2
+        """lots of each symbol that may be held, or sold short"""
         allow_short: bool = True
         """whether one may sell what one has not"""
-        leverage: Money = 1.0
+        leverage: Annotated[Money, Gt(0), Lt(math.inf)] = 1.0
         """position_limit lots of each symbol cost this many times cash, all together, at the start of an episode"""
-        lot_size: Money = 0.0
+        lot_size: Annotated[Money, Ge(0), Lt(math.inf)] = 0.0
         """units of a symbol in a lot (shares, coins); 0: as leverage has it"""
-        spread: Money = 0.0002
-        """between the prices to buy and to sell at, as a part of the price: 0 to 0.5"""
-        fee: Money = 0.0001
-        """of each order, as a part of its value: 0 to 0.5"""
-        ruin: Money = 0.5
-        """the episode ends where no more than this part of cash is left: 0 to less than 1"""
-        price: float = 100.0
+        spread: Annotated[Money, Ge(0), Le(0.5)] = 0.0002
+        """between the prices to buy and to sell at, as a part of the price"""
+        fee: Annotated[Money, Ge(0), Le(0.5)] = 0.0001
+        """of each order, as a part of its value"""
+        ruin: Annotated[Money, Ge(0), Lt(1)] = 0.5
+        """the episode ends where no more than this part of cash is left"""
+        price: Annotated[float, Ge(1e-3), Le(1e9)] = 100.0
         """simulated: before the first bar"""
         drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])
         """simulated, (regimes,): mean log return of a bar"""
@@ -115,16 +120,17 @@ class Trading(JitEnv):
         """simulated, (regimes,): standard deviation of a bar's log return"""
         reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
         """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
-        switch_rate: float = 0.02
+        switch_rate: Probability = 0.02
         """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
-        jump_rate: float = 0.005
+        jump_rate: Probability = 0.005
         """simulated: probability of a jump between close and open"""
-        jump_size: float = 0.02
+        jump_size: Annotated[float, Ge(0), Le(0.5)] = 0.02
         """simulated: mean absolute log return of a jump"""
         data: NDArray[np.float64] = _NO_DATA
         """(rows, symbols, 5): open, high, low, close, volume; no rows: simulated"""
-        bars: NDArray[np.float32] = np.zeros((0, 0, 5), np.float32)
-        """(rows, symbols, 5): the data as `prepare_bars` prepares them; computed"""
+
+    class Tables(NamedTuple):
+        bars: NDArray[np.float32]  # (rows, symbols, 5): the data as `prepare_bars` prepares them
 
     def __init__(
         self, num_envs: int = 1, *, data: Any = SIMULATED, max_episode_steps: Any = "default", **arguments: Any
@@ -154,7 +160,7 @@ class Trading(JitEnv):
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
-        return Box(-1.0, 1.0, (SYMBOL_FEATURES * p.symbols + len(_market.ACCOUNT_FEATURES),), np.float32)
+        return Box(-1.0, 1.0, (SYMBOL_FEATURES * p.symbols + len(AccountFeature),), np.float32)
 
     @staticmethod
     def single_action_space(p: Any) -> Any:
@@ -162,8 +168,20 @@ class Trading(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        _check(params)
-        return params._replace(bars=prepare_bars(params.data)) if len(params.data) else params
+        for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
+            values, regimes = getattr(params, name), len(params.drifts)
+            if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
+                expected = f"1 to 255 regimes, each {least:g} to {most:g}"
+                raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
+            if len(values) != regimes:
+                raise ValueError(
+                    f"Trading: parameter {name} has {len(values)} regimes; expected {regimes}, as drifts has."
+                )
+        return params
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
+        return cls.Tables(prepare_bars(params.data) if len(params.data) else np.zeros((0, 0, 5), np.float32))
 
     def feature_names(self) -> list[str]:
         """Names of the observation's elements, in their order; docs/trading.md defines each."""
@@ -215,20 +233,20 @@ class Trading(JitEnv):
             observe_market(s.ema[i, k], mean, s.bar[i, k], s.history[i, k], s.tick[i] + WINDOW, obs[i], first)
             units = float64(s.lots[i, k]) * s.lot_size[i, k]
             profit = units * (s.close[i, k] - s.entry[i, k])
-            obs[i, first + 44] = float(s.lots[i, k]) / float(p.position_limit)
-            obs[i, first + 45] = soft(float(profit / cash))
-            obs[i, first + 46] = float(s.held[i, k]) / float(s.held[i, k] + 16)
-            obs[i, first + 47] = float(p.spread) / (float(p.spread) + volatility(mean))
+            obs[i, first + Feature.position] = float(s.lots[i, k]) / float(p.position_limit)
+            obs[i, first + Feature.position_profit] = soft(float(profit / cash))
+            obs[i, first + Feature.holding_time] = float(s.held[i, k]) / float(s.held[i, k] + 16)
+            obs[i, first + Feature.spread] = float(p.spread) / (float(p.spread) + volatility(mean))
             value += units * s.close[i, k]
             unrealized += profit
         account = s.close.shape[1] * SYMBOL_FEATURES
         equity = s.equity[i]
-        obs[i, account] = soft(float(unrealized / cash))
-        obs[i, account + 1] = soft(float(s.realized_pnl[i] / cash))
-        obs[i, account + 2] = soft(float((equity - cash) / cash))
-        obs[i, account + 3] = clip(float((s.peak[i] - equity) / s.peak[i]))
-        obs[i, account + 4] = clip(float(0.5 * value / max(equity, 0.01 * cash)))
-        obs[i, account + 5] = float(s.tick[i]) / float(p.max_ticks)
+        obs[i, account + AccountFeature.unrealized_pnl] = soft(float(unrealized / cash))
+        obs[i, account + AccountFeature.realized_pnl] = soft(float(s.realized_pnl[i] / cash))
+        obs[i, account + AccountFeature.equity] = soft(float((equity - cash) / cash))
+        obs[i, account + AccountFeature.drawdown] = clip(float((s.peak[i] - equity) / s.peak[i]))
+        obs[i, account + AccountFeature.exposure] = clip(float(0.5 * value / max(equity, 0.01 * cash)))
+        obs[i, account + AccountFeature.time] = float(s.tick[i]) / float(p.max_ticks)
 
 
 def fill(s: Any, p: Any, i: Any, k: Any, side: Any) -> None:
@@ -266,32 +284,3 @@ def _count_symbols(data: NDArray[np.float64], symbols: Any) -> int:
     if symbols not in (1, found):
         raise ValueError(f"Trading: parameter symbols is {symbols!r}; expected {found}, as many as data have.")
     return found
-
-
-def _check(p: Any) -> None:
-    allowed = {
-        "symbols": (p.symbols >= 1, "at least 1"),
-        "cash": (0 < p.cash < np.inf, "more than 0"),
-        "position_limit": (1 <= p.position_limit <= 127, "1 to 127"),
-        "leverage": (0 < p.leverage < np.inf, "more than 0"),
-        "lot_size": (0 <= p.lot_size < np.inf, "at least 0"),
-        "spread": (0 <= p.spread <= 0.5, "0 to 0.5"),
-        "fee": (0 <= p.fee <= 0.5, "0 to 0.5"),
-        "ruin": (0 <= p.ruin < 1, "0 to less than 1"),
-        "price": (1e-3 <= p.price <= 1e9, "0.001 to 1e9"),
-        "switch_rate": (0 <= p.switch_rate <= 1, "0 to 1"),
-        "jump_rate": (0 <= p.jump_rate <= 1, "0 to 1"),
-        "jump_size": (0 <= p.jump_size <= 0.5, "0 to 0.5"),
-    }
-    for name, (good, expected) in allowed.items():
-        if not good:
-            raise ValueError(f"Trading: parameter {name} is {getattr(p, name):g}; expected {expected}.")
-    for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
-        values = getattr(p, name)
-        if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
-            expected = f"1 to 255 regimes, each {least:g} to {most:g}"
-            raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
-        if len(values) != len(p.drifts):
-            raise ValueError(
-                f"Trading: parameter {name} has {len(values)} regimes; expected {len(p.drifts)}, as drifts has."
-            )

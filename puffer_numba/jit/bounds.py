@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt
+
+Positive = Annotated[float, Gt(0)]
+Probability = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
 
 Bound = Gt | Ge | Lt | Le
 
