@@ -29,9 +29,9 @@ from players import one_ply, random_player
 from rich.console import Console
 
 import puffer_numba
+from puffer_numba import presets
 from puffer_numba.config import SECTIONS, Config
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-from puffer_numba.recommended import RECOMMENDED
 from puffer_numba.train.episodes import policy_player, run_episodes
 from puffer_numba.train.matches import play
 
@@ -119,7 +119,7 @@ class Run(NamedTuple):
 
 def names() -> list[str]:
     """The suite, and Gymnasium's environments that have settings here."""
-    return [*puffer_numba.list_envs(), *RECOMMENDED]
+    return [*puffer_numba.list_envs(), *(name for name in presets.names() if name.startswith("gym:"))]
 
 
 def settings_of(name: str) -> str:

@@ -13,6 +13,7 @@ gain) * (d + r)``: float32 is exact enough, whatever the price.
 from __future__ import annotations
 
 import math
+from enum import IntEnum, auto
 from typing import Any
 
 import numpy as np
@@ -45,38 +46,77 @@ SIGNAL, BAND, TOP, BOTTOM, SLOW, ATR, RISE, FALL, ADX, EXTENT, UPSIDE, LAGGED = 
 PATH, TREND, CUBE, VOLUME_4, VOLUME_16, VOLUME_64, FLOW = range(23, 30)
 MEANS = 30
 
-MARKET_FEATURES = (
-    *(f"return_{w}" for w in RETURN_WINDOWS),
-    *(f"lag_{k}" for k in LAGS),
-    *(f"volatility_{w}" for w in VARIANCE_WINDOWS),
-    "volatility_range",
-    "volatility_down",
-    *(f"ema_{w}" for w in EMA_WINDOWS[:5]),
-    "macd",
-    "macd_signal",
-    "macd_histogram",
-    *(f"rsi_{w}" for w in RSI_WINDOWS),
-    "stochastic_16",
-    "stochastic_slow",
-    "bollinger_32",
-    "directional_14",
-    "adx_14",
-    "atr_14",
-    "body",
-    "close_location",
-    "range",
-    "gap",
-    "volume_1",
-    "volume_4",
-    "money_flow_16",
-    "efficiency_16",
-    "autocorrelation_32",
-    "trend_64",
-    "skewness_64",
-)
-POSITION_FEATURES = ("position", "position_profit", "holding_time", "spread")
-ACCOUNT_FEATURES = ("unrealized_pnl", "realized_pnl", "equity", "drawdown", "exposure", "time")
-SYMBOL_FEATURES = len(MARKET_FEATURES) + len(POSITION_FEATURES)
+
+class Feature(IntEnum):
+    """Where each feature of a symbol stands in its block: 44 of its market, and 4 of the position in it."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[int]) -> int:
+        return count
+
+    return_1 = auto()
+    return_2 = auto()
+    return_4 = auto()
+    return_8 = auto()
+    return_16 = auto()
+    return_32 = auto()
+    lag_1 = auto()
+    lag_2 = auto()
+    lag_3 = auto()
+    volatility_4 = auto()
+    volatility_8 = auto()
+    volatility_16 = auto()
+    volatility_32 = auto()
+    volatility_64 = auto()
+    volatility_range = auto()
+    volatility_down = auto()
+    ema_4 = auto()
+    ema_8 = auto()
+    ema_16 = auto()
+    ema_32 = auto()
+    ema_64 = auto()
+    macd = auto()
+    macd_signal = auto()
+    macd_histogram = auto()
+    rsi_7 = auto()
+    rsi_14 = auto()
+    rsi_28 = auto()
+    stochastic_16 = auto()
+    stochastic_slow = auto()
+    bollinger_32 = auto()
+    directional_14 = auto()
+    adx_14 = auto()
+    atr_14 = auto()
+    body = auto()
+    close_location = auto()
+    range = auto()
+    gap = auto()
+    volume_1 = auto()
+    volume_4 = auto()
+    money_flow_16 = auto()
+    efficiency_16 = auto()
+    autocorrelation_32 = auto()
+    trend_64 = auto()
+    skewness_64 = auto()
+
+    position = auto()
+    position_profit = auto()
+    holding_time = auto()
+    spread = auto()
+
+
+class AccountFeature(IntEnum):
+    """Where each feature of the account stands, after the blocks of all symbols."""
+
+    unrealized_pnl = 0
+    realized_pnl = 1
+    equity = 2
+    drawdown = 3
+    exposure = 4
+    time = 5
+
+
+SYMBOL_FEATURES = len(Feature)
 
 _MOST = 0.5  # of a simulated bar's log return
 _LEAST_SIGMA = 1e-6  # volatility that normalizes, where prices stand still
@@ -89,9 +129,9 @@ def feature_names(symbols: int = 1) -> list[str]:
 
     With several symbols, names of the first 48 of each begin with its number: ``"0/return_1"``.
     """
-    block = (*MARKET_FEATURES, *POSITION_FEATURES)
+    block = list(Feature.__members__)
     blocks = [block] if symbols == 1 else [[f"{k}/{name}" for name in block] for k in range(symbols)]
-    return [name for names in (*blocks, ACCOUNT_FEATURES) for name in names]
+    return [name for names in (*blocks, AccountFeature.__members__) for name in names]
 
 
 def simulate_bar(p: Any, regime: Any, distance: Any, rng: Any) -> Any:
@@ -223,49 +263,53 @@ def volatility(mean: Any) -> Any:
 
 
 def observe_market(ema: Any, mean: Any, bar: Any, history: Any, clock: Any, out: Any, first: Any) -> None:
-    """Write the `MARKET_FEATURES` to ``out[first:]``."""
+    """Write the features of a symbol's market to its block, ``out[first:]``."""
     variance = mean[VARIANCE_64]
     sigma = volatility(mean)
     scale = 0.25 / sigma  # four standard deviations are 1
     r, up, down = bar[CHANGE], bar[UP], bar[DOWN]
     x = back(history, clock, 0)
     for j in range(len(RETURN_WINDOWS)):
-        out[first + j] = clip(float(x - back(history, clock, RETURN_WINDOWS[j])) * scale * float(RETURN_SCALES[j]))
+        out[first + Feature.return_1 + j] = clip(
+            float(x - back(history, clock, RETURN_WINDOWS[j])) * scale * float(RETURN_SCALES[j])
+        )
     for j in range(len(LAGS)):
         lag = back(history, clock, LAGS[j]) - back(history, clock, LAGS[j] + 1)
-        out[first + 6 + j] = clip(float(lag) * scale)
+        out[first + Feature.lag_1 + j] = clip(float(lag) * scale)
     for j in range(4):
-        out[first + 9 + j] = balance(mean[VARIANCE + j], variance)
-    out[first + 13] = clip(1.0 + 0.5 * log(sigma) / _LN_10)
-    out[first + 14] = balance(mean[EXTENT], variance)
-    out[first + 15] = clip((mean[VARIANCE_32] - 2.0 * mean[UPSIDE]) / max(mean[VARIANCE_32], _TINY))
+        out[first + Feature.volatility_4 + j] = balance(mean[VARIANCE + j], variance)
+    out[first + Feature.volatility_64] = clip(1.0 + 0.5 * log(sigma) / _LN_10)
+    out[first + Feature.volatility_range] = balance(mean[EXTENT], variance)
+    out[first + Feature.volatility_down] = clip(
+        (mean[VARIANCE_32] - 2.0 * mean[UPSIDE]) / max(mean[VARIANCE_32], _TINY)
+    )
     for j in range(5):
-        out[first + 16 + j] = clip(ema[j] * scale * float(EMA_SCALES[j]))
+        out[first + Feature.ema_4 + j] = clip(ema[j] * scale * float(EMA_SCALES[j]))
     macd = ema[EMA_26] - ema[EMA_12]
-    out[first + 21] = clip(macd * scale)
-    out[first + 22] = clip(mean[SIGNAL] * scale)
-    out[first + 23] = clip((macd - mean[SIGNAL]) * 2.0 * scale)
+    out[first + Feature.macd] = clip(macd * scale)
+    out[first + Feature.macd_signal] = clip(mean[SIGNAL] * scale)
+    out[first + Feature.macd_histogram] = clip((macd - mean[SIGNAL]) * 2.0 * scale)
     for j in range(3):
-        out[first + 24 + j] = balance(mean[GAIN + j], mean[LOSS + j])
-    out[first + 27] = balance(mean[BOTTOM], mean[TOP])
-    out[first + 28] = clip(mean[SLOW])
-    out[first + 29] = clip(ema[EMA_32] / (3.0 * max(math.sqrt(mean[BAND]), _LEAST_SIGMA)))
-    out[first + 30] = clip((mean[RISE] - mean[FALL]) / max(mean[ATR], _TINY))
-    out[first + 31] = clip(mean[ADX])
-    out[first + 32] = balance(mean[ATR], sigma)
+        out[first + Feature.rsi_7 + j] = balance(mean[GAIN + j], mean[LOSS + j])
+    out[first + Feature.stochastic_16] = balance(mean[BOTTOM], mean[TOP])
+    out[first + Feature.stochastic_slow] = clip(mean[SLOW])
+    out[first + Feature.bollinger_32] = clip(ema[EMA_32] / (3.0 * max(math.sqrt(mean[BAND]), _LEAST_SIGMA)))
+    out[first + Feature.directional_14] = clip((mean[RISE] - mean[FALL]) / max(mean[ATR], _TINY))
+    out[first + Feature.adx_14] = clip(mean[ADX])
+    out[first + Feature.atr_14] = balance(mean[ATR], sigma)
     extent = max(up + down, _TINY)
-    out[first + 33] = clip((r - bar[GAP]) / extent)
-    out[first + 34] = clip((down - up) / extent)
-    out[first + 35] = clip((up + down) * scale)
-    out[first + 36] = clip(bar[GAP] * scale)
-    out[first + 37] = balance(bar[VOLUME], mean[VOLUME_16])
-    out[first + 38] = balance(mean[VOLUME_4], mean[VOLUME_64])
-    out[first + 39] = clip(mean[FLOW] / max(mean[VOLUME_16], _TINY))
+    out[first + Feature.body] = clip((r - bar[GAP]) / extent)
+    out[first + Feature.close_location] = clip((down - up) / extent)
+    out[first + Feature.range] = clip((up + down) * scale)
+    out[first + Feature.gap] = clip(bar[GAP] * scale)
+    out[first + Feature.volume_1] = balance(bar[VOLUME], mean[VOLUME_16])
+    out[first + Feature.volume_4] = balance(mean[VOLUME_4], mean[VOLUME_64])
+    out[first + Feature.money_flow_16] = clip(mean[FLOW] / max(mean[VOLUME_16], _TINY))
     path = max(16.0 * mean[PATH], _TINY)
-    out[first + 40] = clip(float(x - back(history, clock, 16)) / path)
-    out[first + 41] = clip(mean[LAGGED] / max(mean[VARIANCE_32], _TINY))
-    out[first + 42] = clip(mean[TREND] * 8.0 * scale)
-    out[first + 43] = clip(mean[CUBE] / (4.0 * sigma * sigma * sigma))
+    out[first + Feature.efficiency_16] = clip(float(x - back(history, clock, 16)) / path)
+    out[first + Feature.autocorrelation_32] = clip(mean[LAGGED] / max(mean[VARIANCE_32], _TINY))
+    out[first + Feature.trend_64] = clip(mean[TREND] * 8.0 * scale)
+    out[first + Feature.skewness_64] = clip(mean[CUBE] / (4.0 * sigma * sigma * sigma))
 
 
 def component(action: Any, k: Any) -> Any:

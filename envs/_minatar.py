@@ -1,53 +1,43 @@
-"""What the five games of MinAtar share: the grid, the actions, sticky actions and the picture."""
+"""What the five games of MinAtar share: the grid, the actions and sticky actions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import random
-from puffer_numba.render.canvas import GRID, Canvas, Color
 
 SIZE = 10
 NOOP, LEFT, UP, RIGHT, DOWN, FIRE = range(6)
-TRAIN_CONFIG: dict[str, Any] = {
-    "env.num_envs": 128,
-    "policy.hidden_size": 128,
-    "train.horizon": 64,
-    "train.num_minibatches": 16,
-    "train.update_epochs": 2,
-    "train.learning_rate": 1e-3,
-    "train.gae_lambda": 0.9,
-    "train.ent_coef": 0.003,
-}
 
 
 class MinAtar(JitEnv):
-    """Base of the games: each adds State, kernels, the channels of its picture and the actions it can tell apart.
+    """Base of the games: each adds State, kernels, the channels of its observation and the actions it can tell apart.
 
     Source: Young & Tian (2019), "MinAtar: An Atari-inspired testbed for thorough and reproducible reinforcement
     learning experiments", arXiv 1903.03176, as in version 1.0.15 of the authors' package.
     """
 
-    channels: ClassVar[tuple[tuple[str, Color], ...]]
-    """Name and colour of each channel of the observation."""
+    channels: ClassVar[tuple[str, ...]]
+    """Name of each channel of the observation."""
     minimal_action_set: ClassVar[tuple[int, ...]]
     """The actions that do different things in this game."""
     render_fps = 10
 
     class Params(NamedTuple):
-        sticky_action_prob: float = 0.1
+        sticky_action_prob: Probability = 0.1
         """probability that a step repeats the action of the step before"""
         difficulty_ramping: bool = True
         """whether the game grows harder as it goes on; breakout and freeway never do"""
         minimal_actions: bool = False
         """offer only the actions that do different things in this game, as MinAtar's ``-v1`` ids; else all six"""
-        action_digits: int = 0x543210
-        """computed: which of the six actions each action is, a hexadecimal digit for each, the last digit first"""
+
+    class Tables(NamedTuple):
+        action_digits: int  # which of the six actions each action is: hexadecimal, the last digit is the first one's
 
     @property
     def keys(self) -> dict[str, Any]:  # type: ignore[override]
@@ -57,13 +47,9 @@ class MinAtar(JitEnv):
         return {names[number]: action for action, number in enumerate(offered)}
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 0 <= params.sticky_action_prob <= 1:
-            raise ValueError(
-                f"{cls.__name__}: parameter sticky_action_prob is {params.sticky_action_prob:g}; expected 0 to 1."
-            )
+    def tables(cls, params: Any) -> Any:
         actions = cls.minimal_action_set if params.minimal_actions else range(6)
-        return params._replace(action_digits=sum(number << 4 * action for action, number in enumerate(actions)))
+        return cls.Tables(sum(number << 4 * action for action, number in enumerate(actions)))
 
     @classmethod
     def single_observation_space(cls, p: Any) -> Box:
@@ -87,19 +73,3 @@ def clear(obs: Any, i: Any) -> None:
         for column in range(obs.shape[2]):
             for channel in range(obs.shape[3]):
                 obs[i, row, column, channel] = 0
-
-
-def picture(env_class: type[MinAtar], s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-    """The observation with a colour for each channel; where several are in a cell, the first one is on top."""
-    observation = np.zeros((1, SIZE, SIZE, len(env_class.channels)), np.uint8)
-    observe: Callable[..., None] = env_class.observe_env
-    with np.errstate(over="ignore"):  # as in kernels
-        observe(type(s)(*(field[i : i + 1] for field in s)), p, 0, observation)
-    cell = 40
-    canvas = Canvas(SIZE * cell, SIZE * cell)
-    for row in range(SIZE):
-        for column in range(SIZE):
-            here = np.flatnonzero(observation[0, row, column])
-            color = env_class.channels[here[0]][1] if len(here) else GRID
-            canvas.rectangle(column * cell + 1, row * cell + 1, cell - 2, cell - 2, color, radius=6 if len(here) else 3)
-    return canvas.array()

@@ -1,4 +1,4 @@
-"""What the MiniGrid environments share: the agent's moves, its view, the time limit and the picture.
+"""What the MiniGrid environments share: the agent's moves, its view and the time limit.
 
 The view is 7 x 7 cells: the agent is in the middle of the nearest row. Sets of its cells are bitboards, numbers with a
 byte for each row, the nearest first, and in it a bit for each cell, from the agent's left. Columns of the grid are
@@ -14,7 +14,6 @@ from gymnasium.spaces import Box, Dict, Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
 
@@ -166,7 +165,7 @@ def views(size: int) -> Views:
 
 
 class MiniGrid(JitEnv):
-    """Base of the environments: each adds State, kernels, and ``max_steps`` to its params.
+    """Base of the environments: each adds State, kernels, ``size`` and ``max_steps`` to its params.
 
     The mission, which MiniGrid's observations also have, is left out: it is the same text at every step.
 
@@ -174,7 +173,7 @@ class MiniGrid(JitEnv):
     environments for goal-oriented tasks", as in version 3 of the authors' package ``minigrid``.
     """
 
-    keys: ClassVar[dict[str, Any]] = {
+    keys: ClassVar = {
         "left": LEFT,
         "right": RIGHT,
         "up": FORWARD,
@@ -187,22 +186,16 @@ class MiniGrid(JitEnv):
     single_observation_space: Any = Dict(direction=Discrete(4), image=Box(0, 255, (VIEW, VIEW, 3), np.uint8))
     single_action_space = Discrete(7)
     observation_bytes = IMAGE + -(-VIEW * VIEW * 3 // 8) * 8
+    steps_for_each_cell: ClassVar[int]
+    """Steps of an episode in a square of ``size`` cells a side, for each cell, where ``max_steps`` is 0."""
+
+    @classmethod
+    def setup(cls, params: Any) -> Any:
+        return params._replace(max_steps=params.max_steps or cls.steps_for_each_cell * params.size**2)
 
     @classmethod
     def time_limit(cls, params: Any) -> int:
         return int(params.max_steps)
-
-
-def checked(cls: type, params: Any, least: int, steps_for_each_cell: int) -> Any:
-    """Params with a size from ``least`` to 100, and with ``max_steps`` filled in where it is 0."""
-    if not least <= params.size <= 100:
-        raise ValueError(f"{cls.__name__}: parameter size is {params.size}; expected {least} to 100.")
-    if params.max_steps < 0:
-        raise ValueError(
-            f"{cls.__name__}: parameter max_steps is {params.max_steps}; expected at least 1, or 0 for "
-            f"{steps_for_each_cell} * size * size."
-        )
-    return params._replace(max_steps=params.max_steps or steps_for_each_cell * params.size**2)
 
 
 def room(size: int) -> NDArray[np.int32]:
@@ -211,63 +204,3 @@ def room(size: int) -> NDArray[np.int32]:
     cells[1:-1, 1:-1] = EMPTY
     cells[-2, -2] = GOAL
     return cells
-
-
-def draw(
-    cells: NDArray[np.int32], x: int, y: int, direction: int, carries: bool, observation: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """The picture of a grid ``(size, size)``; cells that the agent sees, by its flat observation, are lighter."""
-    size = len(cells)
-    image = observation[IMAGE:IMAGE_END].reshape(VIEW, VIEW, 3)
-    pixels = max(6, 480 // size)
-    canvas = Canvas(size * pixels, size * pixels)
-    ahead_x, ahead_y = heading(direction)
-    seen = set()
-    for side, k in np.argwhere(image[:, :, 0] > 0).tolist():
-        distance, aside = VIEW - 1 - k, side - SIDE
-        seen.add((x + ahead_x * distance - ahead_y * aside, y + ahead_y * distance + ahead_x * aside))
-    for row, column in np.ndindex(size, size):
-        _draw_cell(canvas, int(cells[row, column]), column * pixels, row * pixels, pixels, (column, row) in seen)
-    middle = (x + 0.5) * pixels, (y + 0.5) * pixels
-    points = [
-        (middle[0] + (ahead_x * a - ahead_y * b) * pixels, middle[1] + (ahead_y * a + ahead_x * b) * pixels)
-        for a, b in ((0.36, 0.0), (-0.28, 0.3), (-0.28, -0.3))
-    ]
-    canvas.polygon(points, TEAL)
-    if carries:
-        _draw_key(canvas, middle[0] - pixels / 4, middle[1] - pixels / 4, pixels / 2, BACKGROUND)
-    return canvas.array()
-
-
-_FLOOR: Color = (24, 35, 48)
-_STONE: Color = (100, 116, 139)
-
-
-def _draw_cell(canvas: Canvas, cell: int, x: float, y: float, pixels: float, seen: bool) -> None:
-    inner, radius = pixels - 2, pixels / 10
-    canvas.rectangle(x + 1, y + 1, inner, inner, GRID if seen else _FLOOR, radius)
-    if cell == WALL:
-        canvas.rectangle(x, y, pixels, pixels, _STONE)
-    elif cell == GOAL:
-        canvas.rectangle(x + 1, y + 1, inner, inner, (74, 222, 128), radius)
-    elif cell == KEY:
-        _draw_key(canvas, x, y, pixels, AMBER)
-    elif cell == DOOR:
-        canvas.rectangle(x, y, pixels * 0.16, pixels, AMBER)
-    elif cell in (DOOR + CLOSED * STATE, DOOR + LOCKED * STATE):
-        canvas.rectangle(x, y, pixels, pixels, AMBER)
-        frame = pixels * 0.1
-        canvas.rectangle(x + frame, y + frame, pixels - 2 * frame, pixels - 2 * frame, (120, 84, 22))
-        if cell == DOOR + LOCKED * STATE:
-            canvas.circle(x + pixels / 2, y + pixels * 0.42, pixels * 0.12, CORAL)
-            canvas.rectangle(x + pixels * 0.45, y + pixels * 0.45, pixels * 0.1, pixels * 0.28, CORAL)
-        else:
-            canvas.circle(x + pixels * 0.76, y + pixels / 2, pixels * 0.07, FOREGROUND)
-
-
-def _draw_key(canvas: Canvas, x: float, y: float, pixels: float, color: Color) -> None:
-    canvas.circle(x + pixels * 0.5, y + pixels * 0.3, pixels * 0.17, color)
-    canvas.circle(x + pixels * 0.5, y + pixels * 0.3, pixels * 0.07, GRID)
-    canvas.rectangle(x + pixels * 0.46, y + pixels * 0.44, pixels * 0.09, pixels * 0.42, color)
-    for tooth in (0.62, 0.76):
-        canvas.rectangle(x + pixels * 0.5, y + pixels * tooth, pixels * 0.17, pixels * 0.08, color)

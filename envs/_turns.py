@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 
-def check_opening(cls: type, opening: int, most: int) -> None:
-    """Raise unless so many random moves leave a game to be played."""
-    if not 0 <= opening <= most:
-        raise ValueError(f"{cls.__name__}: parameter opening is {opening}; expected 0 to {most}.")
-
-
 def end_turn(s, i, team, player, won):
     """The other player is next; the winner gets what the loser loses."""
     other = 1 - player

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 def accelerations(p, theta1, theta2, dtheta1, dtheta2, torque):
@@ -52,21 +53,7 @@ class Acrobot(JitEnv):
     Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 600_000,
-        "train.target_return": -85.0,
-        "train.horizon": 256,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gae_lambda": 0.94,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.activation": "tanh",
-    }
+    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     render_fps = 15
     max_episode_steps = 500
     single_action_space = Discrete(3)
@@ -80,40 +67,31 @@ class Acrobot(JitEnv):
     class Params(NamedTuple):
         gravity: float = 9.8
         """m/s^2"""
-        length_1: float = 1.0
+        length_1: Positive = 1.0
         """of the first link, m"""
-        mass_1: float = 1.0
+        mass_1: Positive = 1.0
         """kg"""
-        mass_2: float = 1.0
+        mass_2: Positive = 1.0
         """kg"""
-        center_1: float = 0.5
+        center_1: Positive = 0.5
         """distance of the first link's center of mass from its joint, m"""
-        center_2: float = 0.5
+        center_2: Positive = 0.5
         """of the second link's, m"""
-        inertia: float = 1.0
+        inertia: Positive = 1.0
         """moment of inertia of each link, kg m^2"""
-        tau: float = 0.2
+        tau: Positive = 0.2
         """time of a step, s; one step of Runge and Kutta's method of fourth order"""
         max_speed_1: float = 4 * math.pi
         """the first joint's velocity is clipped to this, rad/s"""
         max_speed_2: float = 9 * math.pi
         """the second joint's"""
-        torque_noise: float = 0.0
+        torque_noise: Annotated[float, Ge(0)] = 0.0
         """uniform noise on the torque, up to this either way, N m"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         high = np.array([1.0, 1.0, 1.0, 1.0, p.max_speed_1, p.max_speed_2], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("length_1", "mass_1", "mass_2", "center_1", "center_2", "inertia", "tau"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Acrobot: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        if not params.torque_noise >= 0:
-            raise ValueError(f"Acrobot: parameter torque_noise is {params.torque_noise:g}; expected at least 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -153,18 +131,3 @@ class Acrobot(JitEnv):
         obs[i, 3] = sin(s.theta2[i])
         obs[i, 4] = s.dtheta1[i]
         obs[i, 5] = s.dtheta2[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, scale = 400, 90.0
-        first, second = float(s.theta1[i]), float(s.theta1[i] + s.theta2[i])
-        joint = (200.0, 200.0)
-        elbow = (joint[0] + scale * math.sin(first), joint[1] + scale * math.cos(first))
-        end = (elbow[0] + scale * math.sin(second), elbow[1] + scale * math.cos(second))
-        canvas = Canvas(size, size)
-        canvas.rectangle(0, joint[1] - scale - 1, size, 2, AMBER)
-        canvas.line(joint, elbow, TEAL, 14)
-        canvas.line(elbow, end, CORAL, 14)
-        for x, y in (joint, elbow):
-            canvas.circle(x, y, 5, GRID)
-        return canvas.array()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, stream_starts
-from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Bandit(JitEnv):
@@ -24,7 +24,6 @@ class Bandit(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 100_000, "train.target_return": 0.99}
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
 
@@ -33,11 +32,11 @@ class Bandit(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        num_actions: int = 4
+        num_actions: Annotated[int, Ge(2)] = 4
         """number of arms"""
         reward_scale: float = 1.0
         """reward of the arm that pays"""
-        reward_noise: float = 0.0
+        reward_noise: Annotated[float, Ge(0)] = 0.0
         """standard deviation of the noise on every reward"""
         arm: int = -1
         """the arm that pays; chosen by arm_seed where negative"""
@@ -50,10 +49,6 @@ class Bandit(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if params.num_actions < 2:
-            raise ValueError(f"Bandit: parameter num_actions is {params.num_actions}; expected at least 2.")
-        if params.reward_noise < 0:
-            raise ValueError(f"Bandit: parameter reward_noise is {params.reward_noise}; expected 0 or more.")
         if params.arm >= params.num_actions:
             raise ValueError(f"Bandit: parameter arm is {params.arm}; expected less than {params.num_actions}.")
         if params.arm >= 0:
@@ -76,15 +71,3 @@ class Bandit(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = 1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """A circle for each arm: the one that was pulled is filled; a ring marks the one that pays."""
-        cell, arms, pulled = 64, int(p.num_actions), int(s.arm[i]) - 1
-        canvas = Canvas(arms * cell + 16, cell + 16)
-        for arm in range(arms):
-            x, y = 8 + (arm + 0.5) * cell, 8 + 0.5 * cell
-            canvas.circle(x, y, 27, TEAL if arm == p.arm else GRID)
-            canvas.circle(x, y, 23, BACKGROUND if arm != pulled else TEAL if arm == p.arm else CORAL)
-            canvas.text(x - 7, y - 13, str(arm), BACKGROUND if arm == pulled else FOREGROUND, 22)
-        return canvas.array()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete, Tuple
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 ACE, TEN = 1, 10
 STICK, HIT = 0, 1
@@ -48,18 +47,7 @@ class Blackjack(JitEnv):
     Source: Sutton & Barto (2018), example 5.1, as in Gymnasium's Blackjack-v1, whose games it reproduces card by card.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"s": 0, "h": 1}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 4096,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 16,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 1.0,
-        "train.gae_lambda": 1.0,
-        "train.ent_coef": 0.01,
-    }
+    keys: ClassVar = {"s": 0, "h": 1}
     render_fps = 4
     single_observation_space = Tuple((Discrete(32), Discrete(11), Discrete(2)))
     single_action_space = Discrete(2)
@@ -118,31 +106,3 @@ class Blackjack(JitEnv):
         obs[i, 0] = player
         obs[i, 1] = s.dealer_card[i]
         obs[i, 2] = player > s.total[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        total, player = int(s.total[i]), int(best_sum(s.total[i], s.ace[i]))
-        notes = "".join([", usable ace" if player > total else "", ", bust" if player > 21 else ""])
-        return f"Dealer: {_face(int(s.dealer_card[i]))} ?\nPlayer: {player}{notes}\n"
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        canvas = Canvas(400, 400)
-        canvas.text(40, 28, "Dealer", FOREGROUND, 20)
-        card = _face(int(s.dealer_card[i]))
-        canvas.rectangle(40, 62, 90, 126, FOREGROUND, 10)
-        canvas.text(54, 70, card, BACKGROUND, 44)
-        canvas.rectangle(146, 62, 90, 126, GRID, 10)
-        canvas.rectangle(154, 70, 74, 110, TEAL, 7)
-        canvas.rectangle(162, 78, 58, 94, GRID, 5)
-        total, player = int(s.total[i]), int(best_sum(s.total[i], s.ace[i]))
-        canvas.text(40, 220, "Player", FOREGROUND, 20)
-        canvas.text(40, 246, str(player), CORAL if player > 21 else AMBER, 88)
-        if player > total:
-            canvas.rectangle(200, 286, 150, 38, TEAL, 10)
-            canvas.text(217, 293, "usable ace", BACKGROUND, 20)
-        return canvas.array()
-
-
-def _face(card: int) -> str:
-    return "A" if card == ACE else str(card)

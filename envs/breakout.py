@@ -6,19 +6,19 @@ import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Lt
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 STAY, LEFT, RIGHT = range(3)
 NOTHING, SIDE, CEILING, PADDLE, BRICK = range(5)  # what the ball meets
 LAUNCH_ANGLE = math.pi / 3.25  # from straight down, to either side
 BOUNCE_ANGLE = math.pi / 4  # from straight up, at the ends of the paddle
 FEATURES = 10  # that come before the bricks
-ROW_COLORS = (CORAL, (251, 146, 60), AMBER, (163, 214, 84), TEAL, (96, 165, 250))
 
 
 def start_round(s, p, i, rng):
@@ -92,14 +92,7 @@ class Breakout(JitEnv):
     frame in which it meets the paddle; there are six balls; and the paddle's y, a constant, and the score are observed.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 128,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 10_000_000,
-        "train.learning_rate": 1.5e-3,
-        "train.ent_coef": 0.01,
-    }
+    keys: ClassVar = {"": 0, "left": 1, "right": 2}
     render_fps = 15
     max_episode_steps = 10_000
     metrics = ("bricks",)
@@ -121,29 +114,29 @@ class Breakout(JitEnv):
         broken: Annotated[bool, "rows * columns"]
 
     class Params(NamedTuple):
-        frameskip: int = 4
+        frameskip: Count = 4
         """frames of a step"""
         width: float = 576.0
         """of the field; all lengths are in pixels, and velocities in pixels a second"""
         height: float = 330.0
-        paddle_width: float = 62.0
-        paddle_height: float = 8.0
-        paddle_speed: float = 620.0
-        ball: float = 32.0
+        paddle_width: Positive = 62.0
+        paddle_height: Positive = 8.0
+        paddle_speed: Positive = 620.0
+        ball: Positive = 32.0
         """side of the ball, a square"""
-        ball_speed: float = 256.0
+        ball_speed: Positive = 256.0
         """of a new ball"""
         ball_max_speed: float = 448.0
-        speed_up: float = 64.0
+        speed_up: Annotated[float, Ge(0), Lt(math.inf)] = 64.0
         """what every fourth hit of the paddle adds to the speed"""
         top: float = 50.0
         """space above the bricks"""
-        brick_width: float = 32.0
-        brick_height: float = 12.0
-        rows: int = 6
-        columns: int = 18
-        balls: int = 5
-        walls: int = 2
+        brick_width: Positive = 32.0
+        brick_height: Positive = 12.0
+        rows: Count = 6
+        columns: Count = 18
+        balls: Count = 5
+        walls: Count = 2
         """to be broken down"""
 
     @staticmethod
@@ -152,20 +145,11 @@ class Breakout(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("frameskip", "rows", "columns", "balls", "walls"):
-            if getattr(params, name) < 1:
-                raise ValueError(f"Breakout: parameter {name} is {getattr(params, name)}; expected at least 1.")
-        floats = ("paddle_width", "paddle_height", "paddle_speed", "ball", "ball_speed", "brick_width", "brick_height")
-        for name in floats:
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Breakout: parameter {name} is {getattr(params, name):g}; expected more than 0.")
         if not params.ball_speed <= params.ball_max_speed <= 60 * params.ball:
             raise ValueError(
                 f"Breakout: parameter ball_max_speed is {params.ball_max_speed:g}; expected ball_speed, "
                 f"{params.ball_speed:g}, to the size of the ball in each frame, {60 * params.ball:g}."
             )
-        if not 0 <= params.speed_up < math.inf:
-            raise ValueError(f"Breakout: parameter speed_up is {params.speed_up:g}; expected at least 0.")
         if not max(params.paddle_width, params.ball, params.columns * params.brick_width) <= params.width:
             raise ValueError(
                 f"Breakout: parameter width is {params.width:g}; expected at least that of the paddle, the ball, and "
@@ -269,22 +253,3 @@ class Breakout(JitEnv):
         obs[i, 9] = float(s.hits[i] % 4) / 4.0
         for k in range(obs.shape[1] - FEATURES):
             obs[i, FEATURES + k] = float(s.broken[i, k])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        width, height = round(float(p.width)), round(float(p.height))
-        canvas = Canvas(width, height)
-        for k in np.flatnonzero(~s.broken[i]).tolist():
-            row, column = divmod(k, int(p.columns))
-            x, y = column * float(p.brick_width), float(p.top) + row * float(p.brick_height)
-            color = ROW_COLORS[row % len(ROW_COLORS)]
-            canvas.rectangle(x + 1, y + 1, float(p.brick_width) - 2, float(p.brick_height) - 2, color, radius=2)
-        for ball in range(int(s.balls[i])):
-            canvas.circle(18 + 16 * ball, 18, 5, FOREGROUND)
-        canvas.text(width - 120, 8, f"bricks {int(s.bricks[i])}", FOREGROUND, 18)
-        y = height - float(p.paddle_height) - 10
-        canvas.rectangle(0, height - 2, width, 2, GRID)
-        canvas.rectangle(float(s.paddle_x[i]), y, float(s.paddle_width[i]), float(p.paddle_height), TEAL, radius=4)
-        half = float(p.ball) / 2
-        canvas.rectangle(float(s.x[i]), float(s.y[i]), 2 * half, 2 * half, FOREGROUND, radius=half / 2)
-        return canvas.array()

@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class CartPole(JitEnv):
@@ -28,23 +28,7 @@ class CartPole(JitEnv):
     Source: Barto, Sutton & Anderson (1983), as in Gymnasium's CartPole-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "right": 1}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "policy.hidden_size": 32,
-        "policy.num_layers": 2,
-        "train.total_timesteps": 200_000,
-        "train.target_return": 490.0,  # of 100 episodes; at 475 one seed in six had been lucky
-        "train.horizon": 64,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 3,
-        "train.learning_rate": 4e-3,
-        "train.gae_lambda": 0.95,
-        "train.clip_coef": 0.3,
-        "train.target_kl": 0.02,
-        "train.ent_coef": 0.001,
-        "train.vf_coef": 0.25,
-    }
+    keys: ClassVar = {"left": 0, "right": 1}
     render_fps = 50
     max_episode_steps = 500
     single_action_space = Discrete(2)
@@ -58,19 +42,19 @@ class CartPole(JitEnv):
     class Params(NamedTuple):
         gravity: float = 9.8
         """m/s^2"""
-        mass_cart: float = 1.0
+        mass_cart: Positive = 1.0
         """kg"""
-        mass_pole: float = 0.1
+        mass_pole: Positive = 0.1
         """kg"""
-        half_length: float = 0.5
+        half_length: Positive = 0.5
         """of the pole, m"""
         force: float = 10.0
         """of a push, N"""
-        tau: float = 0.02
+        tau: Positive = 0.02
         """time of a step, s; explicit Euler"""
-        theta_limit: float = math.radians(12)
+        theta_limit: Positive = math.radians(12)
         """lean of the pole that ends the episode, rad"""
-        x_limit: float = 2.4
+        x_limit: Positive = 2.4
         """distance of the cart from the middle that ends the episode, m"""
         reset_bound: float = 0.05
         """all four state variables start uniform on [-reset_bound, reset_bound)"""
@@ -80,13 +64,6 @@ class CartPole(JitEnv):
         most = np.finfo(np.float32).max
         high = np.array([2 * p.x_limit, most, 2 * p.theta_limit, most], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("mass_cart", "mass_pole", "half_length", "tau", "theta_limit", "x_limit"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"CartPole: parameter {name} is {getattr(params, name)}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -120,22 +97,3 @@ class CartPole(JitEnv):
         obs[i, 1] = s.x_dot[i]
         obs[i, 2] = s.theta[i]
         obs[i, 3] = s.theta_dot[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        width, height, track = 600, 400, 300
-        scale = width / (2 * float(p.x_limit) * 1.1)
-        cart = width / 2 + float(s.x[i]) * scale
-        theta = float(s.theta[i])
-        tip = 2 * float(p.half_length) * scale
-        hinge = (cart, track - 24)
-        canvas = Canvas(width, height)
-        canvas.rectangle(0, track, width, 2, GRID)
-        for edge in (-p.x_limit, p.x_limit):
-            canvas.rectangle(width / 2 + float(edge) * scale - 1, track - 14, 2, 28, CORAL)
-        canvas.rectangle(cart - 34, track - 30, 68, 24, FOREGROUND, radius=5)
-        for wheel in (-20, 20):
-            canvas.circle(cart + wheel, track - 6, 6, GRID)
-        canvas.line(hinge, (hinge[0] + tip * math.sin(theta), hinge[1] - tip * math.cos(theta)), TEAL, 9)
-        canvas.circle(*hinge, 5, AMBER)
-        return canvas.array()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 LEFT, STAY, RIGHT = range(3)
 
@@ -28,12 +28,7 @@ class Catch(JitEnv):
     EnvPool's Catch-v0.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 128,
-        "train.total_timesteps": 300_000,
-        "train.horizon": 32,
-    }
+    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     render_fps = 8
     single_action_space = Discrete(3)
 
@@ -43,21 +38,14 @@ class Catch(JitEnv):
         paddle: np.int16  # its column
 
     class Params(NamedTuple):
-        rows: int = 10
+        rows: Annotated[int, Ge(2), Le(1024)] = 10
         """of the board"""
-        columns: int = 5
+        columns: Annotated[int, Ge(1), Le(1024)] = 5
         """of the board"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0.0, 1.0, (p.rows, p.columns), np.float32)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name, least in (("rows", 2), ("columns", 1)):
-            if not least <= getattr(params, name) <= 1024:
-                raise ValueError(f"Catch: parameter {name} is {getattr(params, name)}; expected {least} to 1024.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -81,23 +69,3 @@ class Catch(JitEnv):
                 obs[i, row, column] = 0.0
         obs[i, s.ball_row[i], s.ball_column[i]] = 1.0
         obs[i, obs.shape[1] - 1, s.paddle[i]] = 1.0
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        board = [["."] * int(p.columns) for _ in range(int(p.rows))]
-        board[int(s.ball_row[i])][int(s.ball_column[i])] = "o"
-        caught = s.ball_row[i] == p.rows - 1 and s.paddle[i] == s.ball_column[i]
-        board[-1][int(s.paddle[i])] = "@" if caught else "="
-        return "\n".join([*map("".join, board), ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        rows, columns = int(p.rows), int(p.columns)
-        size = max(4, 480 // max(rows, columns))
-        canvas = Canvas(columns * size, rows * size)
-        for k in range(rows * columns):
-            canvas.rectangle(k % columns * size + 1, k // columns * size + 1, size - 2, size - 2, GRID, size / 10)
-        left, top = int(s.paddle[i]) * size, (rows - 1) * size
-        canvas.rectangle(left + size * 0.06, top + size * 0.66, size * 0.88, size * 0.22, TEAL, size / 10)
-        canvas.circle((s.ball_column[i] + 0.5) * size, (s.ball_row[i] + 0.4) * size, size * 0.24, CORAL)
-        return canvas.array()

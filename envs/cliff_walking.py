@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import random
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 4, 12
 UP, RIGHT, DOWN, LEFT = range(4)
@@ -30,15 +29,7 @@ class CliffWalking(JitEnv):
     Source: Sutton & Barto (2018), example 6.6, as in Gymnasium's CliffWalking-v1, whose transitions it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"up": 0, "right": 1, "down": 2, "left": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "env.max_episode_steps": 200,  # at first most walks end nowhere
-        "train.total_timesteps": 3_000_000,
-        "train.target_return": -13.0,
-        "train.horizon": 64,
-        "train.ent_coef": 0.2,
-    }
+    keys: ClassVar = {"up": 0, "right": 1, "down": 2, "left": 3}
     render_fps = 4
     single_observation_space = Discrete(ROWS * COLUMNS)
     single_action_space = Discrete(4)
@@ -77,32 +68,3 @@ class CliffWalking(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.row[i] * COLUMNS + s.column[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        grid = [["o"] * COLUMNS for _ in range(ROWS)]
-        grid[-1][1:] = [*["C"] * (COLUMNS - 2), "T"]
-        grid[int(s.row[i])][int(s.column[i])] = "x"
-        return "\n".join([*map("  ".join, grid), "", ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size = 60
-        canvas = Canvas(COLUMNS * size, ROWS * size)
-        for row in range(ROWS):
-            for column in range(COLUMNS):
-                cliff = row == ROWS - 1 and 0 < column < COLUMNS - 1
-                x, y = column * size, row * size
-                if cliff:  # rocks down in the dark
-                    canvas.rectangle(x, y, size, 5, CORAL)
-                    for left, height in ((4, 22), (24, 34), (42, 18)):
-                        base = y + size
-                        canvas.polygon([(x + left, base), (x + left + 9, base - height), (x + left + 18, base)], GRID)
-                else:
-                    canvas.rectangle(x + 1, y + 1, size - 2, size - 2, GRID, 5)
-        pole, top = (COLUMNS - 1) * size + 22, (ROWS - 1) * size + 12
-        canvas.line((pole, top), (pole, top + 40), FOREGROUND, 3)
-        canvas.polygon([(pole, top), (pole + 26, top + 9), (pole, top + 18)], AMBER)
-        canvas.rectangle(8, (ROWS - 1) * size + 8, size - 16, size - 16, BACKGROUND, 5)
-        canvas.circle((int(s.column[i]) + 0.5) * size, (int(s.row[i]) + 0.5) * size, 16, TEAL)
-        return canvas.array()

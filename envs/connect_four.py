@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Dict, Discrete
 
-from puffer_numba.envs._turns import check_opening, end_turn
+from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 ROWS, COLUMNS = 6, 7
 STRIDE = ROWS + 1  # bits for a column: its cells from the bottom, and one that stays empty, so that no line wraps
@@ -47,21 +47,8 @@ class ConnectFour(JitEnv):
     Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
     """
 
-    keys: ClassVar[dict[str, Any]] = {str(column): column for column in range(7)}
+    keys: ClassVar = {str(column): column for column in range(7)}
     render_fps = 2
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "env.opening": 12,  # otherwise it knows but the games that it plays against itself
-        "train.total_timesteps": 16_000_000,
-        "train.horizon": 32,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 1.0,
-        "train.ent_coef": 0.01,
-        "train.normalize_returns": False,
-        "policy.hidden_size": 256,
-    }
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(
@@ -76,13 +63,8 @@ class ConnectFour(JitEnv):
         draw: bool
 
     class Params(NamedTuple):
-        opening: int = 0
+        opening: Annotated[int, Ge(0), Le(ROWS * COLUMNS // 2)] = 0
         """random moves before the players' own, at most; a new number of them in each game"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        check_opening(cls, params.opening, ROWS * COLUMNS // 2)
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -122,29 +104,3 @@ class ConnectFour(JitEnv):
                     cell = COLUMNS + 2 * (row * COLUMNS + column)
                     obs[i, a, cell] = (s.pieces[i, a] >> bit) & 1
                     obs[i, a, cell + 1] = (s.pieces[i, 1 - a] >> bit) & 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        canvas = Canvas(COLUMNS * 60 + 20, ROWS * 60 + 20)
-        canvas.rectangle(6, 6, COLUMNS * 60 + 8, ROWS * 60 + 8, GRID, radius=14)
-        for row, column, player in _cells(s, i):
-            color = (TEAL, CORAL, (14, 22, 32))[player]
-            canvas.circle(10 + column * 60 + 30, 10 + row * 60 + 30, 24, color)
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = ["XO."[player] for _, _, player in _cells(s, i)]
-        lines = [" ".join(cells[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)]
-        return "\n".join([*lines, " ".join(map(str, range(COLUMNS))), f"{'XO'[s.turn[i]]} to move"])
-
-
-def _cells(s: Any, i: int) -> list[tuple[int, int, int]]:
-    """Row, column, and 0 or 1 for a player's piece there, or 2 for none."""
-    cells = []
-    for row in range(ROWS):
-        for column in range(COLUMNS):
-            bit = STRIDE * column + ROWS - 1 - row
-            mine = [int(s.pieces[i, player]) >> bit & 1 for player in range(2)]
-            cells.append((row, column, mine.index(1) if any(mine) else 2))
-    return cells

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Lt
 from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Continuous(JitEnv):
@@ -27,16 +27,12 @@ class Continuous(JitEnv):
     Source: PufferLib 3, Ocean's ``continuous``. There, the step that is truncated earns nothing.
     """
 
-    keys: ClassVar[dict[str, Any]] = {
+    keys: ClassVar = {
         "left": (-1.0, 0.0),
         "right": (1.0, 0.0),
         "up": (0.0, 1.0),
         "down": (0.0, -1.0),
         "": (0.0, 0.0),
-    }
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 500_000,
-        "train.ent_coef": 0.0,
     }
     render_fps = 10
     max_episode_steps = 100
@@ -53,9 +49,9 @@ class Continuous(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        acceleration: float = 0.1
+        acceleration: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
         """of an action of 1: what it adds to the velocity in a step"""
-        radius: float = 0.1
+        radius: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
         """distance at which the target is reached"""
 
     @staticmethod
@@ -63,13 +59,6 @@ class Continuous(JitEnv):
         speed = 2 * math.sqrt(p.acceleration) + p.acceleration  # no more is gained on a way of length 2
         high = np.array([1 + speed, 1 + speed, speed, speed, 1, 1], np.float32)
         return Box(-high, high)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("acceleration", "radius"):
-            if not 0 < getattr(params, name) < math.inf:
-                raise ValueError(f"Continuous: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -99,19 +88,3 @@ class Continuous(JitEnv):
         obs[i, 3] = s.vy[i]
         obs[i, 4] = s.target_x[i]
         obs[i, 5] = s.target_y[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, margin = 400, 20
-        scale = size / 2 - margin
-
-        def at(x: Any, y: Any) -> tuple[float, float]:
-            return size / 2 + scale * float(x), size / 2 - scale * float(y)
-
-        canvas = Canvas(size, size)
-        canvas.rectangle(margin, margin, 2 * scale, 2 * scale, GRID, radius=8)
-        canvas.circle(*at(s.target_x[i], s.target_y[i]), float(p.radius) * scale, CORAL)
-        here = at(s.x[i], s.y[i])
-        canvas.line(here, at(s.x[i] + s.vx[i], s.y[i] + s.vy[i]), FOREGROUND, 3)
-        canvas.circle(*here, 8, TEAL)
-        return canvas.array()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+import math
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import normal, random
-from puffer_numba.render.canvas import AMBER, GRID, TEAL, Canvas
 
 
 class DeepSea(JitEnv):
@@ -34,15 +36,6 @@ class DeepSea(JitEnv):
     Source: Osband et al. (2019, 2020), as in bsuite's DeepSea, whose transitions it reproduces.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 4_096,
-        "train.total_timesteps": 4_000_000,
-        "train.target_return": 0.985,
-        "train.horizon": 10,
-        "train.gamma": 1.0,
-        "train.gae_lambda": 1.0,
-        "train.ent_coef": 0.1,
-    }
     render_fps = 8
     metrics = ("denoised_return", "bad_episode")
     single_action_space = Discrete(2)
@@ -54,36 +47,29 @@ class DeepSea(JitEnv):
         denoised_return: float
 
     class Params(NamedTuple):
-        size: int = 10
+        size: Annotated[int, Ge(2), Le(1024)] = 10
         """rows and columns"""
         deterministic: bool = True
         """if not, going right fails with probability ``1 / size``, and rewards in the lower corners are noisy"""
-        unscaled_move_cost: float = 0.01
+        unscaled_move_cost: Annotated[float, Gt(-math.inf), Lt(math.inf)] = 0.01
         """of ``size`` steps to the right"""
         randomize_actions: bool = True
         """if not, 0 is left and 1 is right in every cell"""
-        mapping_seed: int = 0
+        mapping_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
         """of the draw of what actions mean, in each cell; the same as bsuite's"""
-        right_action: np.ndarray[Any, Any] = np.ones((1, 1), np.int8)
-        """(size, size): the action that goes right; computed"""
+
+    class Tables(NamedTuple):
+        right_action: NDArray[np.int8]  # (size, size): the action that goes right
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0.0, 1.0, (p.size, p.size), np.float32)
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 1024:
-            raise ValueError(f"DeepSea: parameter size is {params.size}; expected 2 to 1024.")
-        if not 0 <= params.mapping_seed < 2**32:
-            raise ValueError(f"DeepSea: parameter mapping_seed is {params.mapping_seed}; expected 0 to 2**32 - 1.")
-        if not np.isfinite(params.unscaled_move_cost):
-            raise ValueError(
-                f"DeepSea: parameter unscaled_move_cost is {params.unscaled_move_cost:g}; expected a finite number."
-            )
+    def tables(cls, params: Any) -> Any:
         shape = (params.size, params.size)
         mapping = np.random.RandomState(params.mapping_seed).binomial(1, 0.5, shape)  # as bsuite does
-        return params._replace(right_action=(mapping if params.randomize_actions else np.ones(shape)).astype(np.int8))
+        return cls.Tables((mapping if params.randomize_actions else np.ones(shape)).astype(np.int8))
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -116,28 +102,3 @@ class DeepSea(JitEnv):
                 obs[i, row, column] = 0.0
         if s.row[i] < obs.shape[1]:
             obs[i, s.row[i], s.column[i]] = 1.0
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        size = int(p.size)
-        sea = [["."] * size for _ in range(size)]
-        sea[-1][-1] = "$"
-        if s.row[i] < size:
-            sea[int(s.row[i])][int(s.column[i])] = "x"
-        return "\n".join([*map("".join, sea), ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        count = int(p.size)
-        size = max(4, 480 // count)
-        canvas = Canvas(count * size, count * size)
-        for row in range(count):
-            for column in range(count):
-                shade = 0.35 + 0.65 * (1 - row / count)
-                color = (round(GRID[0] * shade), round(GRID[1] * 1.4 * shade), round(GRID[2] * 1.6 * shade))
-                canvas.rectangle(column * size + 1, row * size + 1, size - 2, size - 2, color, size / 10)
-        chest = (count - 1) * size
-        canvas.rectangle(chest + size * 0.2, chest + size * 0.35, size * 0.6, size * 0.45, AMBER, size / 10)
-        if s.row[i] < count:
-            canvas.circle((s.column[i] + 0.5) * size, (s.row[i] + 0.5) * size, size * 0.28, TEAL)
-        return canvas.array()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
-
-VIEW = 1.05  # width of the picture, in heights of the field
 
 
 class Flappy(JitEnv):
@@ -33,11 +32,7 @@ class Flappy(JitEnv):
     Source: Nguyen's game Flappy Bird (2013); the constants are our own.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "space": 1, "up": 1}
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 390.0,
-    }
+    keys: ClassVar = {"": 0, "space": 1, "up": 1}
     render_fps = 30
     max_episode_steps = 10_000
     metrics = ("passed",)
@@ -52,20 +47,20 @@ class Flappy(JitEnv):
         passed: int
 
     class Params(NamedTuple):
-        gravity: float = 0.003
+        gravity: Positive = 0.003
         """what a step takes from the velocity; all lengths are in heights of the field, velocities in these a step"""
-        flap: float = 0.03
-        max_fall: float = 0.045
+        flap: Annotated[float, Gt(0), Le(0.1)] = 0.03
+        max_fall: Annotated[float, Gt(0), Le(0.1)] = 0.045
         """the bird falls no faster"""
-        speed: float = 0.02
+        speed: Positive = 0.02
         """of the pipes"""
         spacing: float = 0.5
         """from one pair of pipes to the next"""
-        pipe_width: float = 0.12
+        pipe_width: Positive = 0.12
         gap_height: float = 0.26
         margin: float = 0.23
         """least distance of a gap's middle from ground and ceiling"""
-        bird: float = 0.06
+        bird: Positive = 0.06
         """side of the square"""
 
     @staticmethod
@@ -77,14 +72,6 @@ class Flappy(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("gravity", "speed", "pipe_width", "bird"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Flappy: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        for name in ("flap", "max_fall"):
-            if not 0 < getattr(params, name) <= 0.1:
-                raise ValueError(
-                    f"Flappy: parameter {name} is {getattr(params, name):g}; expected more than 0, and at most 0.1."
-                )
         least = params.pipe_width + params.bird + params.speed
         if not params.spacing > least:
             raise ValueError(f"Flappy: parameter spacing is {params.spacing:g}; expected more than {least:g}.")
@@ -131,26 +118,3 @@ class Flappy(JitEnv):
         obs[i, 2] = s.distance[i] / p.spacing
         obs[i, 3] = s.gap[i] - s.y[i]
         obs[i, 4] = s.next_gap[i] - s.y[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, ground, bird_x = 400, 14, 0.22
-        canvas = Canvas(round(VIEW * size), size + ground)
-        width, half = float(p.pipe_width) * size, float(p.gap_height) / 2
-        for k, gap in enumerate((float(s.gap[i]), float(s.next_gap[i]))):
-            x = (bird_x + float(s.distance[i]) + k * float(p.spacing)) * size
-            upper, lower = (1 - gap - half) * size, (1 - gap + half) * size
-            canvas.rectangle(x, -10, width, upper + 10, TEAL, radius=5)
-            canvas.rectangle(x, lower, width, size - lower + 10, TEAL, radius=5)
-            for y in (upper - 16, lower):
-                canvas.rectangle(x - 4, y, width + 8, 16, TEAL, radius=4)
-                canvas.rectangle(x - 4, y + (15 if y < upper else -1), width + 8, 2, BACKGROUND)
-        canvas.rectangle(0, size, VIEW * size, ground, GRID)
-        x, y, bird = bird_x * size, (1 - float(s.y[i])) * size, float(p.bird) * size
-        tilt = -float(s.velocity[i]) / float(p.flap) * bird / 3
-        canvas.rectangle(x - bird / 2, y - bird / 2, bird, bird, AMBER, radius=bird / 3)
-        canvas.polygon([(x - bird * 0.45, y), (x + bird * 0.05, y), (x - bird * 0.5, y + tilt)], FOREGROUND)
-        canvas.polygon([(x + bird * 0.4, y - 3), (x + bird * 0.75, y + 1), (x + bird * 0.4, y + 5)], CORAL)
-        canvas.circle(x + bird * 0.2, y - bird * 0.18, 2.5, BACKGROUND)
-        canvas.text(12, 8, str(int(s.passed[i])), FOREGROUND, 26)
-        return canvas.array()

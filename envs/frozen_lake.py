@@ -6,12 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
-from gymnasium.utils import colorize
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 MAPS = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -19,7 +18,6 @@ MAPS = {
 }
 LEFT, DOWN, RIGHT, UP = range(4)
 START, FROZEN, HOLE, GOAL = map(ord, "SFHG")
-ICE: Color = (74, 112, 140)
 _MOST = 1024  # cells along a side
 
 
@@ -96,16 +94,7 @@ class FrozenLake(JitEnv):
     ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "down": 1, "right": 2, "up": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "train.total_timesteps": 3_000_000,
-        "train.horizon": 64,
-        "train.learning_rate": 5e-3,
-        "train.gamma": 0.995,
-        "train.gae_lambda": 0.9,
-        "train.ent_coef": 0.03,  # so that cells on which little depends are learned too
-    }
+    keys: ClassVar = {"left": 0, "down": 1, "right": 2, "up": 3}
     max_episode_steps = 100
     render_fps = 4
     single_action_space = Discrete(4)
@@ -121,18 +110,16 @@ class FrozenLake(JitEnv):
         """the map: letters as `encode_map` takes them"""
         is_slippery: bool = True
         """whether moves may go astray"""
-        success_rate: float = 1 / 3
+        success_rate: Probability = 1 / 3
         """probability of a move in the direction of the action, on slippery ice"""
         reward_schedule: np.ndarray[Any, Any] = np.array([1.0, 0.0, 0.0])
         """for the goal, for a hole, and for any other cell"""
-        starts: np.ndarray[Any, Any] = np.zeros(0, np.uint32)
-        """(starts,): the start cells; computed from the map, as are the tables below"""
-        moves: np.ndarray[Any, Any] = np.zeros((0, 4), np.uint32)
-        """(cells, 4): where a step in each direction leads"""
-        rewards: np.ndarray[Any, Any] = np.zeros(0)
-        """(cells,): for a step to each cell"""
-        ends: np.ndarray[Any, Any] = np.zeros(0, np.bool_)
-        """(cells,): whether the episode ends there"""
+
+    class Tables(NamedTuple):
+        starts: NDArray[np.uint32]  # (starts,): the start cells
+        moves: NDArray[np.uint32]  # (cells, 4): where a step in each direction leads
+        rewards: NDArray[Any]  # (cells,): for a step to each cell
+        ends: NDArray[np.bool_]  # (cells,): whether the episode ends there
 
     def __init__(self, num_envs: int = 1, *, map_name: str | None = "4x4", desc: Any = None, **arguments: Any) -> None:
         if map_name is not None and map_name not in MAPS:
@@ -148,20 +135,22 @@ class FrozenLake(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 0 <= params.success_rate <= 1:
-            raise ValueError(f"{cls.__name__}: parameter success_rate is {params.success_rate:g}; expected 0 to 1.")
         rewards = params.reward_schedule
         if rewards.shape != (3,) or not np.isfinite(rewards).all():
             raise ValueError(
                 f"{cls.__name__}: parameter reward_schedule is {rewards.tolist()}; expected three numbers: for the "
                 "goal, for a hole, for any other cell."
             )
+        return params._replace(reward_schedule=rewards.astype(np.float64))
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
         tiles = params.desc.ravel()
-        return params._replace(
-            reward_schedule=rewards.astype(np.float64),
+        at_goal, in_hole, elsewhere = params.reward_schedule
+        return cls.Tables(
             starts=np.flatnonzero(tiles == START).astype(np.uint32),
             moves=_moves(*params.desc.shape),
-            rewards=np.select([tiles == GOAL, tiles == HOLE], rewards[:2].astype(np.float64), float(rewards[2])),
+            rewards=np.select([tiles == GOAL, tiles == HOLE], [at_goal, in_hole], elsewhere),
             ends=(tiles == GOAL) | (tiles == HOLE),
         )
 
@@ -185,39 +174,6 @@ class FrozenLake(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.cell[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        lines = [[chr(letter) for letter in row] for row in p.desc.tolist()]
-        row, column = divmod(int(s.cell[i]), p.desc.shape[1])
-        lines[row][column] = colorize(lines[row][column], "red", highlight=True)
-        title = ("", "  (Left)", "  (Down)", "  (Right)", "  (Up)")[int(s.last_action[i])]
-        return "\n".join([title, *map("".join, lines), ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        rows, columns = p.desc.shape
-        size = max(4, 480 // max(rows, columns))
-        canvas = Canvas(columns * size, rows * size)
-        agent = divmod(int(s.cell[i]), columns)
-        for (row, column), tile in np.ndenumerate(p.desc):
-            x, y = column * size, row * size
-            middle = (x + size / 2, y + size / 2)
-            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, ICE, size / 12)
-            if tile == HOLE:
-                canvas.circle(*middle, size * 0.4, GRID)
-                canvas.circle(middle[0], middle[1] + size * 0.04, size * 0.35, BACKGROUND)
-            elif tile == GOAL:
-                pole = x + size * 0.36
-                canvas.line((pole, y + size * 0.2), (pole, y + size * 0.85), FOREGROUND, size / 24)
-                flag = [(pole, y + size * 0.18), (x + size * 0.8, y + size * 0.33), (pole, y + size * 0.48)]
-                canvas.polygon(flag, AMBER)
-            elif tile == START:
-                canvas.rectangle(x + size * 0.12, y + size * 0.12, size * 0.76, size * 0.76, GRID, size / 12)
-                canvas.rectangle(x + size * 0.17, y + size * 0.17, size * 0.66, size * 0.66, ICE, size / 12)
-            if (row, column) == agent:
-                canvas.circle(*middle, size * 0.26, CORAL if tile == HOLE else TEAL)
-        return canvas.array()
 
 
 def _moves(rows: int, columns: int) -> NDArray[np.uint32]:

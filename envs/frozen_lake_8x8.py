@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from puffer_numba.envs.frozen_lake import FrozenLake
 
@@ -21,15 +21,6 @@ class FrozenLake8x8(FrozenLake):
     Source: Gymnasium's FrozenLake8x8-v1, whose transitions it reproduces. Parameters are those of ``frozen_lake``.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 64,
-        "train.learning_rate": 5e-3,
-        "train.gamma": 0.996,
-        "train.gae_lambda": 0.9,
-        "train.ent_coef": 0.015,
-    }
     max_episode_steps = 200
 
     def __init__(self, num_envs: int = 1, *, map_name: str | None = "8x8", **arguments: Any) -> None:

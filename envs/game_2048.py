@@ -5,30 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import BACKGROUND, FOREGROUND, GRID, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 SIZE = 4
 CELLS = SIZE * SIZE
 LARGEST = 17  # as an exponent of 2: no larger tile is possible
-COLORS: tuple[Color, ...] = (
-    (94, 116, 138),
-    (94, 139, 151),
-    (56, 163, 165),
-    (45, 190, 172),
-    (87, 204, 153),
-    (163, 214, 84),
-    (251, 191, 36),
-    (249, 160, 50),
-    (251, 133, 72),
-    (251, 113, 99),
-    (236, 88, 130),
-    (190, 96, 220),
-)
 
 
 def slide(a, b, c, d):
@@ -96,18 +83,7 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 10_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.995,
-        "train.ent_coef": 0.01,
-        "policy.hidden_size": 256,
-    }
-    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
+    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
@@ -125,18 +101,10 @@ class Game2048(JitEnv):
         reached_2048: bool
 
     class Params(NamedTuple):
-        reward_scale: float = 128.0
+        reward_scale: Positive = 128.0
         """score that earns a reward of 1; a power of 2, so that rewards are exact"""
-        idle_cost: float = 0.1
+        idle_cost: Annotated[float, Ge(0)] = 0.1
         """of a move that moves nothing"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not params.reward_scale > 0:
-            raise ValueError(f"Game2048: parameter reward_scale is {params.reward_scale:g}; expected more than 0.")
-        if not params.idle_cost >= 0:
-            raise ValueError(f"Game2048: parameter idle_cost is {params.idle_cost:g}; expected at least 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -183,24 +151,3 @@ class Game2048(JitEnv):
             obs[i, action] = s.legal[i, action]
         for k in range(CELLS):
             obs[i, 4 + k] = s.board[i, k]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        cell, margin, top = 96, 8, 44
-        canvas = Canvas(SIZE * cell + 2 * margin, SIZE * cell + 2 * margin + top)
-        canvas.text(margin + 6, 12, f"score {int(s.score[i])}", FOREGROUND, 22)
-        for k, exponent in enumerate(s.board[i].tolist()):
-            x, y = margin + k % SIZE * cell, margin + top + k // SIZE * cell
-            color = COLORS[min(exponent, len(COLORS)) - 1] if exponent else GRID
-            canvas.rectangle(x + 4, y + 4, cell - 8, cell - 8, color, radius=10)
-            if exponent:
-                text = str(1 << exponent)
-                size = (40, 40, 36, 28, 24, 20)[len(text) - 1]
-                canvas.text(x + cell / 2 - len(text) * size * 0.29, y + cell / 2 - size * 0.66, text, BACKGROUND, size)
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = [str(1 << exponent) if exponent else "." for exponent in s.board[i].tolist()]
-        lines = ["".join(cell.rjust(7) for cell in cells[k : k + SIZE]) for k in range(0, CELLS, SIZE)]
-        return "\n".join([*lines, f"score {int(s.score[i])}"])

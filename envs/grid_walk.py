@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, GRID, TEAL, Canvas
 
 UP, DOWN, LEFT, RIGHT = range(4)
 
@@ -28,8 +28,7 @@ class GridWalk(JitEnv):
     Source: Operant's guide to custom environments. It is a good one to copy.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 1_000_000, "train.target_return": 0.94}
+    keys: ClassVar = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
     max_episode_steps = 100
     single_observation_space = Box(-1, 1, (4,), np.float32)
     single_action_space = Discrete(4)
@@ -41,16 +40,10 @@ class GridWalk(JitEnv):
         goal_y: int
 
     class Params(NamedTuple):
-        size: int = 10
+        size: Annotated[int, Ge(2), Le(10_000)] = 10
         """cells along a side"""
         step_cost: float = 0.01
         """of each step that does not end at the goal"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 10_000:
-            raise ValueError(f"GridWalk: parameter size is {params.size}; expected 2 to 10000.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -76,14 +69,3 @@ class GridWalk(JitEnv):
         obs[i, 1] = float(2 * s.y[i] - last) / float(last)
         obs[i, 2] = float(2 * s.goal_x[i] - last) / float(last)
         obs[i, 3] = float(2 * s.goal_y[i] - last) / float(last)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size = int(p.size)
-        cell = max(4, 440 // size)
-        canvas = Canvas(size * cell, size * cell)
-        for k in range(size * size):
-            canvas.rectangle(k % size * cell + 1, k // size * cell + 1, cell - 2, cell - 2, GRID, cell / 8)
-        canvas.rectangle(s.goal_x[i] * cell + 1, s.goal_y[i] * cell + 1, cell - 2, cell - 2, AMBER, cell / 8)
-        canvas.circle((s.x[i] + 0.5) * cell, (s.y[i] + 0.5) * cell, cell * 0.3, TEAL)
-        return canvas.array()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Memory(JitEnv):
@@ -28,14 +29,6 @@ class Memory(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 500_000,
-        "train.target_return": 0.999,
-        "train.horizon": 32,
-        "train.num_minibatches": 4,
-        "policy.lstm": True,
-    }
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)
@@ -48,18 +41,10 @@ class Memory(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        mem_length: int = 1
+        mem_length: Count = 1
         """digits in the sequence"""
-        mem_delay: int = 0
+        mem_delay: Annotated[int, Ge(0)] = 0
         """steps between the last digit shown and the first one asked for"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if params.mem_length < 1:
-            raise ValueError(f"Memory: parameter mem_length is {params.mem_length}; expected at least 1.")
-        if params.mem_delay < 0:
-            raise ValueError(f"Memory: parameter mem_delay is {params.mem_delay}; expected 0 or more.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -80,18 +65,3 @@ class Memory(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.digits[i, s.tick[i]] if s.tick[i] < p.mem_length else -1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Above the sequence as far as it was shown, below what was said: right and wrong in two colors."""
-        cell, length, tick = 64, int(p.mem_length), int(s.tick[i])
-        canvas = Canvas(length * cell + 16, 2 * cell + 16)
-        for k in range(length):
-            digit, said = int(s.digits[i, k]), int(s.said[i, k]) - 1
-            shown = (str(digit) if k <= tick else "", AMBER if k == tick else GRID)
-            answer = ("", GRID) if said < 0 else (str(said), TEAL if said == digit else CORAL)
-            for row, (text, fill) in enumerate((shown, answer)):
-                x, y = 8 + k * cell, 8 + row * cell
-                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, fill, radius=8)
-                canvas.text(x + 23, y + 13, text, FOREGROUND if fill == GRID else BACKGROUND, 30)
-        return canvas.array()

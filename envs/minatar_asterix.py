@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, LEFT, NOOP, RIGHT, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, LEFT, NOOP, RIGHT, UP, MinAtar, clear, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, CORAL, TEAL
 
 PLAYER, ENEMY, TRAIL, GOLD = range(4)
 NONE = 0  # the kind of an empty row; others are ENEMY and GOLD
@@ -70,13 +69,8 @@ class MinAtarAsterix(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 12_000_000,
-        "train.target_return": 25.0,
-    }
     info = ("ramp_index",)
-    channels = (("player", TEAL), ("enemy", CORAL), ("trail", (84, 100, 120)), ("gold", AMBER))
+    channels = ("player", "enemy", "trail", "gold")
     minimal_action_set = (NOOP, LEFT, UP, RIGHT, DOWN)
 
     class State(NamedTuple):
@@ -137,7 +131,3 @@ class MinAtarAsterix(MinAtar):
             obs[i, k + 1, x, GOLD] = kind == GOLD
             obs[i, k + 1, behind if inside else 0, TRAIL] = inside & (kind != NONE)
         obs[i, s.player_y[i], s.player_x[i], PLAYER] = 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        return picture(MinAtarAsterix, s, p, i)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import LEFT, NOOP, RIGHT, MinAtar, clear, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, FOREGROUND, TEAL
 
 PADDLE, BALL, TRAIL, BRICK = range(4)
 WALL = 2**30 - 1  # three rows of ten bricks, a bit for each, below the top row of the picture
@@ -28,14 +27,7 @@ class MinAtarBreakout(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 4_000_000,
-        "train.update_epochs": 4,
-        "train.ent_coef": 0.001,
-        "train.max_grad_norm": 0.5,
-    }
-    channels = (("paddle", TEAL), ("ball", FOREGROUND), ("trail", (84, 100, 120)), ("brick", AMBER))
+    channels = ("paddle", "ball", "trail", "brick")
     minimal_action_set = (NOOP, LEFT, RIGHT)
 
     class State(NamedTuple):
@@ -103,7 +95,3 @@ class MinAtarBreakout(MinAtar):
         obs[i, 9, s.paddle[i], PADDLE] = 1
         obs[i, s.y[i], s.x[i], BALL] = 1
         obs[i, s.last_y[i], s.last_x[i], TRAIL] = 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        return picture(MinAtarBreakout, s, p, i)

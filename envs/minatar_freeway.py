@@ -7,14 +7,13 @@ too, and so none carries into the next.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, NOOP, TRAIN_CONFIG, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, NOOP, UP, MinAtar, clear, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, CORAL
 
 CHICKEN, CAR, SPEED_1 = range(3)  # SPEED_1 and the four channels after it: where a car was, by how often it moves
 COLUMN, BOTTOM = 4, 9  # the chicken's column, and the row it starts from
@@ -72,21 +71,7 @@ class MinAtarFreeway(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 6_000_000,
-        "train.target_return": 58.0,
-        "train.gamma": 0.997,
-    }
-    channels = (
-        ("chicken", AMBER),
-        ("car", CORAL),
-        ("speed 1", (122, 62, 62)),
-        ("speed 2", (106, 58, 62)),
-        ("speed 3", (92, 54, 62)),
-        ("speed 4", (78, 50, 62)),
-        ("speed 5", (66, 48, 62)),
-    )
+    channels = ("chicken", "car", "speed 1", "speed 2", "speed 3", "speed 4", "speed 5")
     minimal_action_set = (NOOP, UP, DOWN)
 
     class State(NamedTuple):
@@ -141,7 +126,3 @@ class MinAtarFreeway(MinAtar):
             obs[i, k + 1, lane(x, k), CAR] = 1
             obs[i, k + 1, lane(behind, k), SPEED_1 - 1 + lane(interval, k)] = 1
         obs[i, s.y[i], COLUMN, CHICKEN] = 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        return picture(MinAtarFreeway, s, p, i)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import DOWN, FIRE, LEFT, NOOP, RIGHT, UP, MinAtar, clear, sticky
 from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, TEAL
 
 FRONT, BACK, FRIENDLY_BULLET, TRAIL, ENEMY_BULLET, FISH, SUBMARINE, OXYGEN, DIVERS, DIVER = range(10)
 GONE = 0  # the kind of an enemy that was shot or left; others are FISH and SUBMARINE
@@ -201,31 +200,18 @@ class MinAtarSeaquest(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "policy.cnn": "small",
-        "policy.num_layers": 1,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 128,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 5e-4,
-        "train.gamma": 0.995,  # a breath of air is worth it, but later
-        "train.ent_coef": 0.02,
-    }
     info = ("ramp_index",)
     channels = (
-        ("sub_front", TEAL),
-        ("sub_back", (24, 128, 118)),
-        ("friendly_bullet", FOREGROUND),
-        ("trail", (58, 74, 94)),
-        ("enemy_bullet", (244, 114, 182)),
-        ("enemy_fish", CORAL),
-        ("enemy_sub", (190, 60, 90)),
-        ("oxygen_gauge", (125, 180, 240)),
-        ("diver_gauge", (180, 130, 30)),
-        ("diver", AMBER),
+        "sub_front",
+        "sub_back",
+        "friendly_bullet",
+        "trail",
+        "enemy_bullet",
+        "enemy_fish",
+        "enemy_sub",
+        "oxygen_gauge",
+        "diver_gauge",
+        "diver",
     )
     minimal_action_set = (NOOP, LEFT, UP, RIGHT, DOWN, FIRE)
 
@@ -340,7 +326,3 @@ class MinAtarSeaquest(MinAtar):
                 behind = x - s.diver_direction[i, k]
                 if (behind >= 0) & (behind <= 9):
                     obs[i, y, behind, TRAIL] = 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        return picture(MinAtarSeaquest, s, p, i)

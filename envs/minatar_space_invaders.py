@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, TRAIN_CONFIG, MinAtar, clear, picture, sticky
+from puffer_numba.envs._minatar import FIRE, LEFT, NOOP, RIGHT, MinAtar, clear, sticky
 from puffer_numba.jit import kernel
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, TEAL
 
 CANNON, ALIEN, ALIEN_LEFT, ALIEN_RIGHT, FRIENDLY_BULLET, ENEMY_BULLET = range(6)
 ROWS, COLUMNS = 4, 6  # of a wave
@@ -73,20 +72,8 @@ class MinAtarSpaceInvaders(MinAtar):
     Source: Young & Tian (2019), arXiv 1903.03176; transitions are those of their package ``minatar`` 1.0.15.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        **TRAIN_CONFIG,
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 150.0,
-    }
     info = ("ramp_index",)
-    channels = (
-        ("cannon", TEAL),
-        ("alien", CORAL),
-        ("alien_left", CORAL),
-        ("alien_right", CORAL),
-        ("friendly_bullet", FOREGROUND),
-        ("enemy_bullet", AMBER),
-    )
+    channels = ("cannon", "alien", "alien_left", "alien_right", "friendly_bullet", "enemy_bullet")
     minimal_action_set = (NOOP, LEFT, RIGHT, FIRE)
 
     class State(NamedTuple):
@@ -180,7 +167,3 @@ class MinAtarSpaceInvaders(MinAtar):
         for k in range(2):
             obs[i, max(s.bullet_y[i, k], 0), s.bullet_x[i, k], FRIENDLY_BULLET] |= s.bullet_y[i, k] != NO_BULLET
         obs[i, max(s.enemy_y[i], 0), s.enemy_x[i], ENEMY_BULLET] = s.enemy_y[i] != NO_BULLET
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        return picture(MinAtarSpaceInvaders, s, p, i)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
 
 from puffer_numba.envs._minigrid import (
     CLOSED,
@@ -20,15 +22,11 @@ from puffer_numba.envs._minigrid import (
     SIDE,
     STATE,
     TOGGLE,
-    WALL,
     MiniGrid,
     bit_of,
-    checked,
     column_of,
-    draw,
     goal_reward,
     heading,
-    room,
     tables,
     turned,
     views,
@@ -60,15 +58,6 @@ class MiniGridDoorKey(MiniGrid):
     never changes.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 5_000_000,
-        "train.target_return": 0.95,
-        "train.learning_rate": 1e-3,
-        "train.ent_coef": 0.01,
-        "train.normalize_observations": True,
-        "policy.hidden_size": 128,
-    }
-
     class State(NamedTuple):
         x: int
         y: int
@@ -81,21 +70,21 @@ class MiniGridDoorKey(MiniGrid):
         tick: int
 
     class Params(NamedTuple):
-        size: int = 8
+        size: Annotated[int, Ge(5), Le(100)] = 8
         """cells along a side, the walls included"""
-        max_steps: int = 0
+        max_steps: Annotated[int, Ge(0)] = 0
         """of an episode, and scale of the reward; 0 is 10 * size * size"""
-        inside: np.ndarray[Any, Any] = np.zeros(0, np.int64)
-        """(cells * 4,): cells of the view that are in the room, by row, column and direction; computed, as the next"""
-        light: np.ndarray[Any, Any] = np.zeros((0, 0), np.uint8)
-        """(128, 128): how light spreads from row to row of the view"""
-        pieces: np.ndarray[Any, Any] = np.zeros((0, 0, 0), np.int64)
-        """(2, 128, 3): columns of the image"""
+
+    class Tables(NamedTuple):
+        inside: NDArray[np.int64]  # (cells * 4,): cells of the view that are in the room, by row, column and direction
+        light: NDArray[np.uint8]  # (128, 128): how light spreads from row to row of the view
+        pieces: NDArray[np.int64]  # (2, 128, 3): columns of the image
+
+    steps_for_each_cell = 10
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        params = checked(cls, params, least=5, steps_for_each_cell=10)
-        return params._replace(inside=views(params.size).inside, **tables()._asdict())
+    def tables(cls, params: Any) -> Any:
+        return cls.Tables(views(params.size).inside, *tables())
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -154,15 +143,3 @@ class MiniGridDoorKey(MiniGrid):
         if (visible >> key & 1) & (not carries):
             write_cell(obs, i, key, KEY)
         write_cell(obs, i, SIDE, KEY if carries else EMPTY)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        cells = room(int(p.size))
-        cells[:, s.split[i]] = WALL
-        cells[s.door_row[i], s.split[i]] = DOOR + s.door[i] * STATE
-        carries = bool(s.key_x[i] == 0)
-        if not carries:
-            cells[s.key_y[i], s.key_x[i]] = KEY
-        observation = np.zeros((i + 1, MiniGrid.observation_bytes), np.uint8)
-        MiniGridDoorKey.observe_env(s, p, i, observation)
-        return draw(cells, int(s.x[i]), int(s.y[i]), int(s.direction[i]), carries, observation[i])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
 
 from puffer_numba.envs._minigrid import (
     FORWARD,
     MiniGrid,
-    checked,
-    draw,
     goal_reward,
     heading,
-    room,
     turned,
     views,
 )
@@ -40,12 +39,6 @@ class MiniGridEmpty(MiniGrid):
     square", which never changes.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 1_000_000,
-        "train.target_return": 0.955,
-        "train.normalize_observations": True,
-    }
-
     class State(NamedTuple):
         x: np.int32
         y: np.int32
@@ -53,19 +46,21 @@ class MiniGridEmpty(MiniGrid):
         tick: int
 
     class Params(NamedTuple):
-        size: int = 8
+        size: Annotated[int, Ge(4), Le(100)] = 8
         """cells along a side, the walls included"""
         random_start: bool = False
         """whether the agent starts anywhere"""
-        max_steps: int = 0
+        max_steps: Annotated[int, Ge(0)] = 0
         """of an episode, and scale of the reward; 0 is 4 * size * size"""
-        views: np.ndarray[Any, Any] = np.zeros((0, 0), np.uint8)
-        """(cells * 4, bytes): what is observed by row, column and direction; computed"""
+
+    class Tables(NamedTuple):
+        views: NDArray[np.uint8]  # (cells * 4, bytes): what is observed, by row, column and direction
+
+    steps_for_each_cell = 4
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        params = checked(cls, params, least=4, steps_for_each_cell=4)
-        return params._replace(views=views(params.size).observations)
+    def tables(cls, params: Any) -> Any:
+        return cls.Tables(views(params.size).observations)
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -91,9 +86,3 @@ class MiniGridEmpty(MiniGrid):
         view = np.uintp((s.y[i] * p.size + s.x[i]) * 4 + s.direction[i])
         for k in range(obs.shape[1]):
             obs[i, k] = p.views[view, k]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        x, y, direction = int(s.x[i]), int(s.y[i]), int(s.direction[i])
-        observation = p.views[(y * p.size + x) * 4 + direction]
-        return draw(room(int(p.size)), x, y, direction, False, observation)

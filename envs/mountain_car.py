@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class MountainCar(JitEnv):
@@ -27,19 +26,7 @@ class MountainCar(JitEnv):
     Source: Moore (1990), as in Gymnasium's MountainCar-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": 0, "": 1, "right": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 1_500_000,
-        "train.horizon": 16,  # many small updates; with large ones it never sees the goal
-        "train.num_minibatches": 4,
-        "train.update_epochs": 4,
-        "train.learning_rate": 5e-4,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.activation": "tanh",
-    }
+    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     max_episode_steps = 200
     single_action_space: Any = Discrete(3)
 
@@ -56,7 +43,7 @@ class MountainCar(JitEnv):
         """of the wall at the left, which stops the car"""
         max_position: float = 0.6
         """of the wall at the right"""
-        max_speed: float = 0.07
+        max_speed: Positive = 0.07
         """the velocity is clipped to this"""
         goal_position: float = 0.5
         goal_velocity: float = 0.0
@@ -74,8 +61,6 @@ class MountainCar(JitEnv):
                 f"{cls.__name__}: parameter goal_position is {params.goal_position:g}; expected more than "
                 f"min_position, {params.min_position:g}, and at most max_position, {params.max_position:g}."
             )
-        if not params.max_speed > 0:
-            raise ValueError(f"{cls.__name__}: parameter max_speed is {params.max_speed:g}; expected more than 0.")
         return params
 
     @kernel
@@ -95,29 +80,3 @@ class MountainCar(JitEnv):
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.position[i]
         obs[i, 1] = s.velocity[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        width, height = 600, 400
-        scale = width / float(p.max_position - p.min_position)
-
-        def at(position: float) -> tuple[float, float]:
-            return (position - float(p.min_position)) * scale, height - 60 - (math.sin(3 * position) + 1) * 0.45 * scale
-
-        positions = np.linspace(float(p.min_position), float(p.max_position), 100).tolist()
-        canvas = Canvas(width, height)
-        canvas.polygon([(0, height), *map(at, positions), (width, height)], GRID)
-        x, y = at(float(p.goal_position))
-        canvas.line((x, y), (x, y - 60), FOREGROUND, 2)
-        canvas.polygon([(x, y - 60), (x + 28, y - 51), (x, y - 42)], AMBER)
-        slope = math.atan(math.cos(3 * float(s.position[i])) * 3 * 0.45)
-        x, y = at(float(s.position[i]))
-
-        def on_car(forward: float, up: float) -> tuple[float, float]:
-            turn = (math.cos(slope), math.sin(slope))
-            return x + forward * turn[0] - up * turn[1], y - forward * turn[1] - up * turn[0]
-
-        canvas.polygon([on_car(-26, 10), on_car(26, 10), on_car(20, 28), on_car(-20, 28)], TEAL)
-        for forward in (-15, 15):
-            canvas.circle(*on_car(forward, 8), 8, CORAL)
-        return canvas.array()

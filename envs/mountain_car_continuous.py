@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from puffer_numba.envs.mountain_car import MountainCar
-from puffer_numba.jit import kernel
+from puffer_numba.jit import kernel, with_defaults
 from puffer_numba.jit.math import cos
 
 
@@ -25,39 +25,11 @@ class MountainCarContinuous(MountainCar):
     Source: Moore (1990), as in Gymnasium's MountainCarContinuous-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": -1.0, "": 0.0, "right": 1.0}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "train.total_timesteps": 6_000_000,
-        "train.target_return": 90.0,
-        "train.horizon": 256,
-        "train.num_minibatches": 32,
-        "train.update_epochs": 4,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.999,
-        "train.gae_lambda": 0.99,
-        "train.normalize_observations": True,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-        "policy.log_std": 2.5,  # full throttle one way or the other, which swings out of the valley now and then
-    }
+    keys: ClassVar = {"left": -1.0, "": 0.0, "right": 1.0}
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)
 
-    class Params(NamedTuple):
-        force: float = 0.0015
-        """of the motor at full throttle: what it adds to the velocity in a step"""
-        gravity: float = 0.0025
-        """what the steepest slope takes from the velocity in a step"""
-        min_position: float = -1.2
-        """of the wall at the left, which stops the car"""
-        max_position: float = 0.6
-        """of the wall at the right"""
-        max_speed: float = 0.07
-        """the velocity is clipped to this"""
-        goal_position: float = 0.45
-        goal_velocity: float = 0.0
-        """slower than this, the goal does not count"""
+    Params = with_defaults(MountainCar.Params, force=0.0015, goal_position=0.45)
 
     @kernel
     def step_env(s, p, i, action, rng):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
+from annotated_types import Ge
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
-from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Multiagent(JitEnv):
@@ -25,7 +24,6 @@ class Multiagent(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {"train.total_timesteps": 200_000, "train.target_return": 0.99}
     agents = "players"
     metrics = ("solved",)
 
@@ -34,7 +32,7 @@ class Multiagent(JitEnv):
         solved: bool  # by all
 
     class Params(NamedTuple):
-        players: int = 2
+        players: Annotated[int, Ge(2)] = 2
         """agents in one environment"""
 
     @staticmethod
@@ -44,12 +42,6 @@ class Multiagent(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Discrete:
         return Discrete(p.players)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if params.players < 2:
-            raise ValueError(f"Multiagent: parameter players is {params.players}; expected at least 2.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -69,18 +61,3 @@ class Multiagent(JitEnv):
     def observe_env(s, p, i, obs):
         for a in range(obs.shape[1]):
             obs[i, a, 0] = a
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """A row for each agent: its own number, and under which one its last choice was."""
-        cell, players = 48, int(p.players)
-        canvas = Canvas(players * cell + 16, players * cell + 16)
-        for a in range(players):
-            for k in range(players):
-                x, y = 8 + k * cell, 8 + a * cell
-                picked = int(s.picked[i, a]) == k + 1
-                color = GRID if not picked else TEAL if k == a else CORAL
-                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, color, radius=6)
-                if k == a:
-                    canvas.text(x + 16, y + 10, str(a), BACKGROUND if picked else FOREGROUND, 22)
-        return canvas.array()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import random
-from puffer_numba.render.canvas import AMBER, FOREGROUND, GRID, TEAL, Canvas
 
 FORWARD, BACK = 0, 1
 
@@ -28,11 +28,6 @@ class NChain(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 500_000,
-        "train.horizon": 64,
-    }
     max_episode_steps = 1000
     single_action_space = Discrete(2)
 
@@ -40,9 +35,9 @@ class NChain(JitEnv):
         state: int
 
     class Params(NamedTuple):
-        n: int = 5
+        n: Annotated[int, Ge(2), Le(2**20)] = 5
         """states"""
-        slip: float = 0.2
+        slip: Probability = 0.2
         """probability that the other action happens"""
         small: float = 2.0
         """reward for going back"""
@@ -52,14 +47,6 @@ class NChain(JitEnv):
     @staticmethod
     def single_observation_space(p: Any) -> Discrete:
         return Discrete(p.n)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.n <= 2**20:
-            raise ValueError(f"NChain: parameter n is {params.n}; expected 2 to 2**20.")
-        if not 0 <= params.slip <= 1:
-            raise ValueError(f"NChain: parameter slip is {params.slip:g}; expected 0 to 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -75,26 +62,3 @@ class NChain(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.state[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        chain = ["o"] * int(p.n)
-        chain[int(s.state[i])] = "x"
-        return "-".join(chain) + "\n"
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        shown = min(int(p.n), 20)  # of a longer chain, the part around the state
-        first = min(max(int(s.state[i]) - shown // 2, 0), int(p.n) - shown)
-        size = max(32, 600 // shown)
-        canvas = Canvas(shown * size, size * 2)
-        canvas.rectangle(0, size - 2, shown * size, 4, GRID)
-        for k in range(shown):
-            state = first + k
-            x = (k + 0.5) * size
-            color = AMBER if state == p.n - 1 else GRID
-            canvas.circle(x, size, size * 0.36, color)
-            if state == s.state[i]:
-                canvas.circle(x, size, size * 0.26, TEAL)
-            canvas.text(x - size * 0.06, size * 1.45, str(state), FOREGROUND, size * 0.18)
-        return canvas.array()

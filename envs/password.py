@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import stream_starts
-from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas
 
 
 class Password(JitEnv):
@@ -28,11 +28,6 @@ class Password(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 300_000,
-        "train.target_return": 0.99,
-        "train.ent_coef": 0.05,
-    }
     metrics = ("solved",)
     single_action_space = Discrete(2)
 
@@ -42,7 +37,7 @@ class Password(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        length: int = 5
+        length: Annotated[int, Ge(1), Le(30)] = 5
         """digits of the password"""
         password: int = -1
         """digit k is bit k of this number; chosen by password_seed where negative"""
@@ -55,8 +50,6 @@ class Password(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 1 <= params.length <= 30:
-            raise ValueError(f"Password: parameter length is {params.length}; expected 1 to 30.")
         if params.password >= 2**params.length:
             raise ValueError(
                 f"Password: parameter password is {params.password}; expected less than {2**params.length}, "
@@ -83,17 +76,3 @@ class Password(JitEnv):
     def observe_env(s, p, i, obs):
         for k in range(obs.shape[1]):
             obs[i, k] = float((s.said[i] >> k) & 1) if k < s.tick[i] else -1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """The password above, what was said below: right digits in one color, wrong ones in another."""
-        cell, length, tick = 64, int(p.length), int(s.tick[i])
-        canvas = Canvas(length * cell + 16, 2 * cell + 16)
-        for k in range(length):
-            right, said = (int(word) >> k & 1 for word in (p.password, s.said[i]))
-            color = GRID if k >= tick else TEAL if said == right else CORAL
-            for row, (digit, fill) in enumerate([(right, GRID), (said if k < tick else "", color)]):
-                x, y = 8 + k * cell, 8 + row * cell
-                canvas.rectangle(x + 3, y + 3, cell - 6, cell - 6, fill, radius=8)
-                canvas.text(x + 23, y + 13, str(digit), FOREGROUND if fill == GRID else BACKGROUND, 30)
-        return canvas.array()

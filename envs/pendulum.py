@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Positive
 from puffer_numba.jit.math import cos, floor, sin
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 
 class Pendulum(JitEnv):
@@ -27,18 +27,7 @@ class Pendulum(JitEnv):
     Source: Gymnasium's Pendulum-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"left": -2.0, "": 0.0, "right": 2.0}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 16,
-        "train.total_timesteps": 200_000,
-        "train.horizon": 128,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 8,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.95,
-        "train.ent_coef": 0.0,
-        "policy.shared": False,
-    }
+    keys: ClassVar = {"left": -2.0, "": 0.0, "right": 2.0}
     max_episode_steps = 200
 
     class State(NamedTuple):
@@ -48,15 +37,15 @@ class Pendulum(JitEnv):
     class Params(NamedTuple):
         gravity: float = 10.0
         """m/s^2"""
-        mass: float = 1.0
+        mass: Positive = 1.0
         """kg"""
-        length: float = 1.0
+        length: Positive = 1.0
         """m"""
-        tau: float = 0.05
+        tau: Positive = 0.05
         """time of a step, s"""
-        max_speed: float = 8.0
+        max_speed: Positive = 8.0
         """the velocity is clipped to this, rad/s"""
-        max_torque: float = 2.0
+        max_torque: Positive = 2.0
         """N m"""
 
     @staticmethod
@@ -67,13 +56,6 @@ class Pendulum(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Box:
         return Box(-p.max_torque, p.max_torque, (1,), np.float32)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("mass", "length", "tau", "max_speed", "max_torque"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Pendulum: parameter {name} is {getattr(params, name):g}; expected more than 0.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -96,16 +78,3 @@ class Pendulum(JitEnv):
         obs[i, 0] = cos(s.theta[i])
         obs[i, 1] = sin(s.theta[i])
         obs[i, 2] = s.theta_dot[i]
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, length = 400, 150
-        theta, middle = float(s.theta[i]), (200.0, 200.0)
-        tip = (middle[0] + length * math.sin(theta), middle[1] - length * math.cos(theta))
-        canvas = Canvas(size, size)
-        canvas.circle(*middle, length + 14, GRID)
-        canvas.circle(*middle, length + 11, (14, 22, 32))
-        canvas.line(middle, tip, TEAL, 16)
-        canvas.circle(*tip, 14, CORAL)
-        canvas.circle(*middle, 6, AMBER)
-        return canvas.array()

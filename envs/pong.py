@@ -8,8 +8,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Positive
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
 
 FRAMES = 4
 """Frames of a step. No parameter: only loops whose length is known are unrolled, and so vectorized."""
@@ -63,14 +63,7 @@ class Pong(JitEnv):
     downwards, the ball is put back into the field only at the agent's end, and an observed score is 0 up to the end.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "up": 1, "down": 2}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 64,
-        "train.total_timesteps": 8_000_000,
-        "train.target_return": 20.0,
-        "train.update_epochs": 2,
-        "train.gamma": 0.98,
-    }
+    keys: ClassVar = {"": 0, "up": 1, "down": 2}
     render_fps = 15
     max_episode_steps = 5000
     metrics = ("points", "lost")
@@ -88,28 +81,25 @@ class Pong(JitEnv):
         lost: int
 
     class Params(NamedTuple):
-        width: float = 500.0
+        width: Positive = 500.0
         """of the field; all lengths are in pixels, and velocities in pixels for each frame"""
-        height: float = 640.0
-        paddle: float = 70.0
+        height: Positive = 640.0
+        paddle: Positive = 70.0
         """length of a paddle, which may go out of the field by half of it"""
-        ball: float = 32.0
+        ball: Positive = 32.0
         """side of the ball, a square"""
-        paddle_speed: float = 8.0
-        ball_speed_x: float = 10.0
+        paddle_speed: Positive = 8.0
+        ball_speed_x: Positive = 10.0
         ball_speed_y: float = 1.0
         """when a rally starts"""
-        ball_max_speed_y: float = 13.0
-        spin: float = 3.0
+        ball_max_speed_y: Positive = 13.0
+        spin: Positive = 3.0
         """what a moving paddle adds to the ball's velocity along y; of the agent only"""
-        max_score: int = 21
+        max_score: Count = 21
         """points that end the episode"""
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name in ("width", "height", "paddle", "ball", "paddle_speed", "ball_speed_x", "ball_max_speed_y", "spin"):
-            if not getattr(params, name) > 0:
-                raise ValueError(f"Pong: parameter {name} is {getattr(params, name):g}; expected more than 0.")
         for name, most in (("ball", min(params.width, params.height)), ("paddle", params.height)):
             if not getattr(params, name) < most:
                 raise ValueError(f"Pong: parameter {name} is {getattr(params, name):g}; expected less than {most:g}.")
@@ -118,8 +108,6 @@ class Pong(JitEnv):
                 f"Pong: parameter ball_speed_y is {params.ball_speed_y:g}; expected 0 to ball_max_speed_y, "
                 f"{params.ball_max_speed_y:g}."
             )
-        if params.max_score < 1:
-            raise ValueError(f"Pong: parameter max_score is {params.max_score}; expected at least 1.")
         return params
 
     @kernel
@@ -162,18 +150,3 @@ class Pong(JitEnv):
         obs[i, 5] = clip(0.5 + 0.5 * s.vy[i] / p.ball_max_speed_y, 0.0, 1.0)
         obs[i, 6] = float(s.lost[i]) / float(p.max_score)
         obs[i, 7] = float(s.points[i]) / float(p.max_score)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        margin, scale = 20.0, 0.625
-        width, height, ball, paddle = (float(value) for value in (p.width, p.height, p.ball, p.paddle))
-        canvas = Canvas(round(width * scale + 2 * margin), round(height * scale))
-        for dash in range(6, round(height * scale), 24):
-            canvas.rectangle(margin + width * scale / 2 - 2, dash, 4, 12, GRID)
-        for score, x in ((s.lost[i], 0.25), (s.points[i], 0.75)):
-            canvas.text(margin + width * scale * x - 12, 10, str(score), GRID, 44)
-        for low, x, color in ((s.left[i], margin - 10, CORAL), (s.right[i], margin + width * scale, TEAL)):
-            canvas.rectangle(x, (height - float(low) - paddle) * scale, 10, paddle * scale, color, radius=3)
-        x, y = margin + float(s.x[i]) * scale, (height - float(s.y[i]) - ball) * scale
-        canvas.rectangle(x, y, ball * scale, ball * scale, AMBER, radius=5)
-        return canvas.array()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le, Lt
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import choice, integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 NOOP, FORWARD, TURN_LEFT, TURN_RIGHT, TOGGLE_LOAD = range(5)
 UP, DOWN, LEFT, RIGHT = range(4)
@@ -23,8 +23,9 @@ SIZES = {"tiny": (3, 1), "small": (3, 2), "medium": (5, 2), "large": (5, 3)}  # 
 SEEN = 7
 ROBOT, DIRECTION, SHELF, REQUESTED, WALL = 1, 2, 32, 64, 128  # DIRECTION << direction
 EMPTY = DIRECTION << UP
+GLYPHS = ((2 * np.arange(256)[:, np.newaxis] >> np.arange(SEEN + 1)) & 1).astype(np.float32)
+"""(256, 8): what a robot sees of each content of a cell, after a number that means nothing."""
 NO_ROBOT = 255 - ROBOT - 15 * DIRECTION
-SHELF_COLOR: Color = (84, 104, 128)
 _MOST = 200  # cells along a side; with the border, their indices are uint16
 
 
@@ -129,24 +130,14 @@ def ask(s, p, i, rng):
         s.grid[i, cell] |= REQUESTED if asked else 0
 
 
-def show(glyphs, content, obs, i, a, column):
-    """What is seen of a cell, from ``column`` on; the element before that is lost.
+def show(content, obs, i, a, column):
+    """What is seen of a cell, from ``column`` on; the element before that is lost, which makes it eight in one store.
 
-    All are loaded before any is stored, or LLVM, which cannot know that ``obs`` is not ``glyphs``, would do it one by
-    one: half as fast, all in all.
+    GLYPHS is a constant, not a table among the params: LLVM knows then that ``obs`` cannot overlap it.
     """
-    c = np.uintp(column)
-    g = np.uintp(content)
-    g0, g1, g2, g3 = glyphs[g, 0], glyphs[g, 1], glyphs[g, 2], glyphs[g, 3]
-    g4, g5, g6, g7 = glyphs[g, 4], glyphs[g, 5], glyphs[g, 6], glyphs[g, 7]
-    obs[i, a, c - np.uintp(1)] = g0
-    obs[i, a, c] = g1
-    obs[i, a, c + np.uintp(1)] = g2
-    obs[i, a, c + np.uintp(2)] = g3
-    obs[i, a, c + np.uintp(3)] = g4
-    obs[i, a, c + np.uintp(4)] = g5
-    obs[i, a, c + np.uintp(5)] = g6
-    obs[i, a, c + np.uintp(6)] = g7
+    first, glyph = np.uintp(column) - np.uintp(1), np.uintp(content)
+    for k in range(SEEN + 1):
+        obs[i, a, first + np.uintp(k)] = GLYPHS[glyph, k]
 
 
 class Rware(JitEnv):
@@ -173,17 +164,6 @@ class Rware(JitEnv):
     reference calls its time limit a termination. Without its messages, and its observations as images.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 12_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 2,
-        "train.learning_rate": 1e-3,
-        "train.ent_coef": 0.03,
-        "train.normalize_observations": True,
-        "policy.hidden_size": 128,
-    }
     agents = "robots"
     metrics = ("deliveries",)
     max_episode_steps = 500
@@ -211,30 +191,23 @@ class Rware(JitEnv):
         """agents in one environment"""
         requests: int = 2
         """shelves that are asked for at a time"""
-        sensor_range: int = 1
+        sensor_range: Annotated[int, Ge(1), Le(10)] = 1
         """how many cells a robot sees, in each direction"""
-        reward_type: int = INDIVIDUAL
+        reward_type: Annotated[int, Ge(GLOBAL), Le(TWO_STAGE)] = INDIVIDUAL
         """0: a delivery is everybody's; 1: the robot's own; 2: half of it is for bringing the shelf back"""
-        max_inactivity: int = 0
+        max_inactivity: Annotated[int, Ge(0), Lt(2**31)] = 0
         """the episode ends after so many steps without a delivery; 0: it does not"""
         normalised_coordinates: bool = False
         """column and row from 0 to 1"""
-        cells: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
-        """(height * width,): their indices in the grid; computed from the layout, as are the tables below"""
-        goals: np.ndarray[Any, Any] = np.zeros(0, np.uint16)
-        """(goals,): likewise"""
-        start: np.ndarray[Any, Any] = np.zeros(0, np.uint8)
-        """the grid without robots"""
-        highway: np.ndarray[Any, Any] = np.zeros(0, np.bool_)
-        """whether each cell of the grid is one, goals included"""
-        places: np.ndarray[Any, Any] = np.zeros((0, 2))
-        """(cells of the grid, 2): column and row, as robots observe them"""
-        steps: np.ndarray[Any, Any] = np.zeros(4, np.int64)
-        """(4,): from a cell to the next one in each direction"""
-        turns: np.ndarray[Any, Any] = np.zeros((5, 4), np.uint8)
-        """(5, 4): the direction after each action"""
-        glyphs: np.ndarray[Any, Any] = np.zeros((256, SEEN + 1))
-        """(256, 8): what a robot sees of each content of a cell, after a number that means nothing"""
+
+    class Tables(NamedTuple):  # of the layout; cells are indices of State.grid
+        cells: NDArray[np.uint16]  # (height * width,)
+        goals: NDArray[np.uint16]  # (goals,)
+        start: NDArray[np.uint8]  # (cells of the grid,): the grid without robots
+        highway: NDArray[np.bool_]  # (cells of the grid,): whether each is one, goals included
+        places: NDArray[Any]  # (cells of the grid, 2): column and row, as robots observe them
+        steps: NDArray[np.int64]  # (4,): from a cell to the next one in each direction
+        turns: NDArray[np.uint8]  # (5, 4): the direction after each action
 
     def __init__(self, num_envs: int = 1, *, size: str = "tiny", layout: Any = None, **arguments: Any) -> None:
         if size not in SIZES:
@@ -257,17 +230,29 @@ class Rware(JitEnv):
         if max(layout.shape) > _MOST:
             size = f"{layout.shape[0]} x {layout.shape[1]}"
             raise ValueError(f"Rware: parameter layout has {size} cells; expected at most {_MOST} a side.")
-        limits = {
-            "robots": (1, min(layout.size, _MOST)),
-            "requests": (1, shelves - 1),
-            "sensor_range": (1, 10),
-            "reward_type": (GLOBAL, TWO_STAGE),
-            "max_inactivity": (0, 2**31 - 1),
-        }
-        for name, (low, high) in limits.items():
-            if not low <= getattr(params, name) <= high:
-                raise ValueError(f"Rware: parameter {name} is {getattr(params, name)}; expected {low} to {high}.")
-        return params._replace(layout=layout.astype(np.uint8), **_tables(layout, params))
+        for name, most in (("robots", min(layout.size, _MOST)), ("requests", shelves - 1)):
+            if not 1 <= getattr(params, name) <= most:
+                raise ValueError(f"Rware: parameter {name} is {getattr(params, name)}; expected 1 to {most}.")
+        return params._replace(layout=layout.astype(np.uint8))
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
+        padded = np.pad(params.layout, params.sensor_range, constant_values=WALL)
+        grid = padded.ravel()
+        stride = padded.shape[1]
+        y, x = np.indices(padded.shape)
+        places = np.stack([x, y], axis=-1).reshape(-1, 2) - float(params.sensor_range)
+        if params.normalised_coordinates:
+            places /= np.maximum([params.layout.shape[1] - 1, params.layout.shape[0] - 1], 1)
+        return cls.Tables(
+            cells=np.flatnonzero(grid != WALL).astype(np.uint16),
+            goals=np.flatnonzero(grid == GOAL).astype(np.uint16),
+            start=np.select([grid == WALL, grid == SHELF_PLACE], [EMPTY | WALL, EMPTY | SHELF], EMPTY).astype(np.uint8),
+            highway=(grid == HIGHWAY) | (grid == GOAL),
+            places=places,
+            steps=np.array([-stride, stride, -1, 1]),
+            turns=_turns(),
+        )
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -330,10 +315,10 @@ class Rware(JitEnv):
             stride = np.uintp(p.steps[DOWN])
             corner = np.uintp(cell) + np.uintp(p.sensor_range) * (stride + np.uintp(1))
             column = np.uintp(obs.shape[2])
-            for _ in range(width):  # backwards, for each glyph has a number too many at its front
+            for _ in range(width):  # backwards, for each cell is written with a number too many at its front
                 for x in range(width):
                     column -= np.uintp(SEEN)
-                    show(p.glyphs, s.grid[i, corner - np.uintp(x)], obs, i, a, column)
+                    show(s.grid[i, corner - np.uintp(x)], obs, i, a, column)
                 corner -= stride
             obs[i, a, 0] = p.places[cell, 0]
             obs[i, a, 1] = p.places[cell, 1]
@@ -342,53 +327,11 @@ class Rware(JitEnv):
                 obs[i, a, 3 + direction] = 1.0 if s.direction[i, a] == direction else 0.0
             obs[i, a, 7] = p.highway[cell]
 
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Shelves, amber where they are asked for; goals are outlined. Robots are teal, and coral with a shelf."""
-        height, width = p.layout.shape
-        size = max(8, 640 // max(height, width))
-        canvas = Canvas(width * size, height * size)
-        robots = {int(cell): a for a, cell in enumerate(s.cell[i])}
-        for (row, column), cell in np.ndenumerate(p.cells.reshape(height, width)):
-            x, y = column * size, row * size
-            kind, content = int(p.layout[row, column]), int(s.grid[i, cell])
-            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, FOREGROUND if kind == GOAL else GRID, size / 8)
-            if kind != SHELF_PLACE:
-                canvas.rectangle(x + 2, y + 2, size - 4, size - 4, BACKGROUND, size / 10)
-            if content & SHELF:
-                color = AMBER if content & REQUESTED else SHELF_COLOR
-                canvas.rectangle(x + size * 0.1, y + size * 0.1, size * 0.8, size * 0.8, color, size / 10)
-            if int(cell) in robots:
-                a = robots[int(cell)]
-                middle = (x + size / 2, y + size / 2)
-                canvas.circle(*middle, size * 0.3, CORAL if s.loaded[i, a] else TEAL)
-                dx, dy = ((0, -1), (0, 1), (-1, 0), (1, 0))[int(s.direction[i, a])]
-                nose = (middle[0] + dx * size * 0.28, middle[1] + dy * size * 0.28)
-                canvas.line(middle, nose, BACKGROUND, size / 12)
-        return canvas.array()
 
-
-def _tables(layout: NDArray[Any], p: Any) -> dict[str, NDArray[Any]]:
-    """Those of Params."""
-    padded = np.pad(layout, p.sensor_range, constant_values=GOAL + 1)  # the border
-    grid = padded.ravel()
-    stride = padded.shape[1]
-    y, x = np.indices(padded.shape)
-    places = np.stack([x, y], axis=-1).reshape(-1, 2) - float(p.sensor_range)
-    if p.normalised_coordinates:
-        places /= np.maximum([layout.shape[1] - 1, layout.shape[0] - 1], 1)
+def _turns() -> NDArray[np.uint8]:
     clockwise = [UP, RIGHT, DOWN, LEFT]
     turns = np.tile(np.arange(4, dtype=np.uint8), (5, 1))
     for k, direction in enumerate(clockwise):
         turns[TURN_LEFT, direction] = clockwise[k - 1]
         turns[TURN_RIGHT, direction] = clockwise[(k + 1) % 4]
-    return {
-        "cells": np.flatnonzero(grid <= GOAL).astype(np.uint16),
-        "goals": np.flatnonzero(grid == GOAL).astype(np.uint16),
-        "start": np.select([grid > GOAL, grid == SHELF_PLACE], [EMPTY | WALL, EMPTY | SHELF], EMPTY).astype(np.uint8),
-        "highway": (grid == HIGHWAY) | (grid == GOAL),
-        "places": places,
-        "steps": np.array([-stride, stride, -1, 1]),
-        "turns": turns,
-        "glyphs": ((2 * np.arange(256)[:, np.newaxis] >> np.arange(SEEN + 1)) & 1).astype(np.float64),
-    }
+    return turns

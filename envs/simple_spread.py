@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box
 
 from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import AMBER, CORAL, TEAL
 
 SIZE = 0.15  # radius of an agent
 ACCELERATION = 5.0
@@ -38,17 +38,6 @@ class SimpleSpread(JitEnv):
     penalty at first, and its partial observations. Where the last step succeeds, it is both truncated and terminated.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 25,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 3,
-        "train.learning_rate": 2e-3,
-        "train.gamma": 0.9,
-        "train.ent_coef": 0.003,
-        "policy.hidden_size": 128,
-    }
     agents = "players"
     metrics = ("covered", "collisions")
     max_episode_steps = 25
@@ -63,9 +52,9 @@ class SimpleSpread(JitEnv):
         collisions: int  # pairs that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        players: int = 3
+        players: Annotated[int, Ge(1), Le(100)] = 3
         """agents in one environment, and landmarks"""
-        local_ratio: float = 0.5
+        local_ratio: Annotated[float, Ge(0), Le(1)] = 0.5
         """weight of an agent's own reward, from 0 to 1; the common one has the rest"""
         continuous_actions: bool = False
         """push a little or much"""
@@ -79,14 +68,6 @@ class SimpleSpread(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Any:
         return particles.action_space(p.continuous_actions)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 1 <= params.players <= 100:
-            raise ValueError(f"SimpleSpread: parameter players is {params.players}; expected 1 to 100.")
-        if not 0 <= params.local_ratio <= 1:
-            raise ValueError(f"SimpleSpread: parameter local_ratio is {params.local_ratio:g}; expected 0 to 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -146,15 +127,3 @@ class SimpleSpread(JitEnv):
                 obs[i, a, column + 1] = s.position[i, other, 1] - y
             for k in range(2 * (players - 1)):
                 obs[i, a, 2 + 4 * players + k] = 0.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Amber landmarks; agents are coral while they touch another one."""
-        ground = particles.Ground(np.concatenate([s.position[i], s.landmark[i]]))
-        distances = np.linalg.norm(s.position[i, :, None] - s.position[i], axis=-1)
-        touching = (distances < 2 * SIZE).sum(axis=1) > 1  # itself is one
-        for a in range(int(p.players)):
-            ground.body(s.position[i, a], SIZE, CORAL if touching[a] else TEAL, s.velocity[i, a])
-        for landmark in s.landmark[i]:
-            ground.body(landmark, 0.05, AMBER)
-        return ground.canvas.array()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box
 
 from puffer_numba.envs import _particles as particles
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.math import exp
 from puffer_numba.jit.random import uniform
-from puffer_numba.render.canvas import CORAL, TEAL, Color
 
 ADVERSARY_SIZE, ADVERSARY_ACCELERATION, ADVERSARY_SPEED = 0.075, 3.0, 1.0
 PREY_SIZE, PREY_ACCELERATION, PREY_SPEED = 0.05, 4.0, 1.3
 OBSTACLE_SIZE = 0.2
-OBSTACLE: Color = (84, 104, 128)
 
 
 def bound(x):
@@ -66,17 +65,6 @@ class SimpleTag(JitEnv):
     at first, and its partial observations. Where the last step succeeds, it is both truncated and terminated.
     """
 
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 25,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 3,
-        "train.learning_rate": 1e-3,
-        "train.gamma": 0.95,
-        "train.ent_coef": 0.04,
-        "policy.hidden_size": 128,
-    }
     agents = "num_adversaries + num_good"
     metrics = ("caught",)
     max_episode_steps = 25
@@ -90,11 +78,11 @@ class SimpleTag(JitEnv):
         caught: int  # pairs of adversary and prey that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        num_good: int = 1
+        num_good: Annotated[int, Ge(1), Le(100)] = 1
         """prey in one environment"""
-        num_adversaries: int = 3
+        num_adversaries: Annotated[int, Ge(1), Le(100)] = 3
         """their pursuers"""
-        num_obstacles: int = 2
+        num_obstacles: Annotated[int, Ge(0), Le(100)] = 2
         """discs that do not move"""
         continuous_actions: bool = False
         """push a little or much"""
@@ -109,14 +97,6 @@ class SimpleTag(JitEnv):
     @staticmethod
     def single_action_space(p: Any) -> Any:
         return particles.action_space(p.continuous_actions)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name, least in (("num_good", 1), ("num_adversaries", 1), ("num_obstacles", 0)):
-            value = getattr(params, name)
-            if not least <= value <= 100:
-                raise ValueError(f"SimpleTag: parameter {name} is {value}; expected {least} to 100.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -178,14 +158,3 @@ class SimpleTag(JitEnv):
                     velocities += 2
             for column in range(velocities, obs.shape[2]):
                 obs[i, a, column] = 0.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """Coral adversaries, teal prey."""
-        ground = particles.Ground(np.concatenate([s.position[i], s.obstacle[i]]))
-        for obstacle in s.obstacle[i, : p.num_obstacles]:
-            ground.body(obstacle, OBSTACLE_SIZE, OBSTACLE)
-        for a, position in enumerate(s.position[i]):
-            hunts = a < p.num_adversaries
-            ground.body(position, float(size(p, a)), CORAL if hunts else TEAL, s.velocity[i, a])
-        return ground.canvas.array()

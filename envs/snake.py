@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 UP, DOWN, LEFT, RIGHT = range(4)
 FOOD, CORPSE, EMPTY, OWN, OTHER, WALL, BODY = range(2, -5, -1)  # what is seen; on the board snake a is BODY - a
 OUTSIDE = -1
 MOST_SNAKES = 125
 TRIES = 64
-COLORS: tuple[Color, ...] = (TEAL, CORAL, (167, 120, 245), (132, 204, 80), (96, 145, 250), (249, 146, 60))
 
 
 def free_cell(board, i, rng, size, vision):
@@ -53,16 +52,7 @@ class Snake(JitEnv):
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"up": 0, "down": 1, "left": 2, "right": 3}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 32,
-        "train.total_timesteps": 8_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 16,
-        "train.update_epochs": 1,
-        "train.learning_rate": 1e-3,
-        "policy.hidden_size": 128,
-    }
+    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     agents = "snakes"
     max_episode_steps = 500
     render_fps = 10
@@ -80,13 +70,13 @@ class Snake(JitEnv):
         eaten: float  # for each snake
 
     class Params(NamedTuple):
-        snakes: int = 16
+        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16
         """agents on one board"""
-        size: int = 32
+        size: Annotated[int, Ge(2), Le(1000)] = 32
         """cells along a side, without the walls"""
-        food: int = 32
+        food: Annotated[int, Ge(0)] = 32
         """cells with food"""
-        vision: int = 5
+        vision: Annotated[int, Ge(1), Le(100)] = 5
         """cells that a snake sees in each direction"""
         reward_food: float = 0.1
         reward_corpse: float = 0.1
@@ -102,14 +92,8 @@ class Snake(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 1 <= params.snakes <= MOST_SNAKES:
-            raise ValueError(f"Snake: parameter snakes is {params.snakes}; expected 1 to {MOST_SNAKES}.")
-        if not 1 <= params.vision <= 100:
-            raise ValueError(f"Snake: parameter vision is {params.vision}; expected 1 to 100.")
-        if not 2 <= params.size <= 1000:
-            raise ValueError(f"Snake: parameter size is {params.size}; expected 2 to 1000.")
         most = params.size**2 // 2 - params.snakes
-        if not 0 <= params.food <= most:
+        if params.food > most:
             raise ValueError(
                 f"Snake: parameter food is {params.food}; expected 0 to {most}, so that it and the snakes take no more "
                 f"than half of {params.size} x {params.size} cells."
@@ -198,26 +182,3 @@ class Snake(JitEnv):
                     seen = s.board[i, corner + np.uintp(column)]
                     obs[i, a, row, column] = OWN if seen == own else OTHER if seen < WALL else seen
                 corner += np.uintp(width)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size, vision = int(p.size), int(p.vision)
-        cell = max(4, 480 // size)
-        width = size + 2 * vision
-        canvas = Canvas(size * cell + 8, size * cell + 8, GRID)
-        canvas.rectangle(4, 4, size * cell, size * cell, BACKGROUND)
-        board = s.board[i].reshape(width, width)[vision : vision + size, vision : vision + size]
-        heads = set(s.head[i].tolist())
-        for row, column in np.argwhere(board != EMPTY).tolist():
-            v = int(board[row, column])
-            x, y = 4 + column * cell, 4 + row * cell
-            if v in (FOOD, CORPSE):
-                radius = cell * (0.3 if v == FOOD else 0.2)
-                canvas.circle(x + cell / 2, y + cell / 2, radius, AMBER if v == FOOD else FOREGROUND)
-                continue
-            color = COLORS[(BODY - v) % len(COLORS)]
-            canvas.rectangle(x + 0.5, y + 0.5, cell - 1, cell - 1, color, radius=cell / 4)
-            if (row + vision) * width + column + vision in heads:
-                for eye in (0.32, 0.68):
-                    canvas.circle(x + cell * eye, y + cell * 0.4, max(1, cell / 9), BACKGROUND)
-        return canvas.array()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 EMPTY, AGENT, TARGET = 0, 1, 2
 NOOP, DOWN, UP, LEFT, RIGHT = range(5)
@@ -27,24 +27,8 @@ class Squared(JitEnv):
     Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"down": 1, "up": 2, "left": 3, "right": 4}
+    keys: ClassVar = {"down": 1, "up": 2, "left": 3, "right": 4}
     render_fps = 8
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "policy.hidden_size": 128,
-        "policy.num_layers": 2,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 64,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 4,
-        "train.learning_rate": 2e-3,
-        "train.gae_lambda": 1.0,  # only the end has a reward
-        "train.gamma": 0.997,  # with less, it pays to wait for the time limit beside an edge: the loss comes later
-        "train.ent_coef": 0.02,
-        "train.vf_coef": 1.0,
-        "train.normalize_returns": False,
-        "train.normalize_observations": True,
-    }
     metrics = ("solved",)
     single_action_space = Discrete(5)
 
@@ -56,18 +40,12 @@ class Squared(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        size: int = 11
+        size: Annotated[int, Ge(2), Le(1024)] = 11
         """cells along a side"""
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
         return Box(0, 2, (p.size * p.size,), np.uint8)
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 2 <= params.size <= 1024:
-            raise ValueError(f"Squared: parameter size is {params.size}; expected 2 to 1024.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -95,13 +73,3 @@ class Squared(JitEnv):
             obs[i, k] = EMPTY
         obs[i, s.target[i]] = TARGET
         obs[i, s.row[i] * p.size + s.column[i]] = AGENT
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size = int(p.size)
-        pixels = max(4, 440 // size)
-        canvas = Canvas(size * pixels, size * pixels)
-        for k in range(size * size):
-            color = TEAL if k == s.row[i] * size + s.column[i] else CORAL if k == s.target[i] else GRID
-            canvas.rectangle(k % size * pixels + 1, k // size * pixels + 1, pixels - 2, pixels - 2, color, pixels / 6)
-        return canvas.array()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Lt
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba.jit import JitEnv, kernel
-from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas
+from puffer_numba.jit.bounds import Count
 
 
 class Stochastic(JitEnv):
@@ -28,10 +29,6 @@ class Stochastic(JitEnv):
     """
 
     render_fps = 4
-    train_config: ClassVar[dict[str, Any]] = {
-        "train.total_timesteps": 500_000,
-        "train.learning_rate": 5e-4,
-    }
     metrics = ("share",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)
@@ -42,18 +39,10 @@ class Stochastic(JitEnv):
         share: float
 
     class Params(NamedTuple):
-        p: float = 0.75
+        p: Annotated[float, Gt(0), Lt(1)] = 0.75
         """share of action 0 that is asked for"""
-        horizon: int = 500
+        horizon: Count = 500
         """steps of an episode"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        if not 0 < params.p < 1:
-            raise ValueError(f"Stochastic: parameter p is {params.p:g}; expected more than 0 and less than 1.")
-        if params.horizon < 1:
-            raise ValueError(f"Stochastic: parameter horizon is {params.horizon}; expected at least 1.")
-        return params
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -71,14 +60,3 @@ class Stochastic(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = 1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        """A bar for the share of action 0, and a line where it is to be."""
-        width, height = 480, 120
-        share, wanted = float(s.share[i]), float(p.p)
-        canvas = Canvas(width, height)
-        canvas.rectangle(20, 40, width - 40, 40, GRID, radius=6)
-        canvas.rectangle(20, 40, (width - 40) * share, 40, TEAL if abs(share - wanted) < 0.05 else CORAL, radius=6)
-        canvas.rectangle(20 + (width - 40) * wanted - 2, 28, 4, 64, AMBER)
-        return canvas.array()

@@ -6,12 +6,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
-from gymnasium.utils import colorize
 from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Probability
 from puffer_numba.jit.random import integer, random
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 MAP = (
     "+---------+",
@@ -36,16 +35,6 @@ TURNS = (  # what each action does as it says, to its left and to its right
     (PICKUP, PICKUP, PICKUP),
     (DROPOFF, DROPOFF, DROPOFF),
 )
-PAD_COLORS: tuple[Color, ...] = (CORAL, (74, 222, 128), AMBER, (96, 165, 250))
-_NAMES = ("South", "North", "East", "West", "Pickup", "Dropoff")
-
-
-class Tables(NamedTuple):
-    """What follows from each state and action in dry weather, (states, actions)."""
-
-    after: NDArray[np.int16]
-    rewards: NDArray[np.float64]
-    delivered: NDArray[np.bool_]
 
 
 def encode(cell: int, passenger: int, destination: int) -> int:
@@ -58,8 +47,8 @@ def decode(state: int) -> tuple[int, int, int]:
     return state // 20, state // 4 % 5, state % 4
 
 
-def tables() -> Tables:
-    """The rules."""
+def rules() -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.bool_]]:
+    """What follows from each state and action in dry weather, (states, actions): the next state, reward, delivery."""
     after = np.repeat(np.arange(STATES, dtype=np.int16)[:, np.newaxis], 6, axis=1)
     rewards, delivered = np.full((STATES, 6), -1.0), np.zeros((STATES, 6), np.bool_)
     for state in range(STATES):
@@ -80,7 +69,7 @@ def tables() -> Tables:
             rewards[state, DROPOFF] = 20.0 if pad == destination else -1.0
         else:
             rewards[state, DROPOFF] = -10.0
-    return Tables(after, rewards, delivered)
+    return after, rewards, delivered
 
 
 def write_mask(s, p, i):
@@ -107,13 +96,7 @@ class Taxi(JitEnv):
     Source: Dietterich (2000), as in Gymnasium's Taxi-v4, whose transitions it reproduces.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 6_000_000,
-        "train.horizon": 64,
-        "train.ent_coef": 0.1,
-    }
+    keys: ClassVar = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
     max_episode_steps = 200
     render_fps = 4
     single_observation_space = Discrete(STATES)
@@ -132,29 +115,22 @@ class Taxi(JitEnv):
         """whether moves may go astray"""
         fickle_passenger: bool = False
         """whether the passenger may choose another destination, once, on the first move after a pickup"""
-        rainy_probability: float = 0.8
+        rainy_probability: Probability = 0.8
         """of a move in the direction of the action, in rain; the rest is shared by its left and right"""
-        fickle_probability: float = 0.3
+        fickle_probability: Probability = 0.3
         """of a change of the destination, for a fickle passenger"""
-        after: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.int16)
-        """(states, actions): next states in dry weather; computed, as are the tables below"""
-        rewards: np.ndarray[Any, Any] = np.zeros((STATES, 6))
-        """(states, actions)"""
-        delivered: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.bool_)
-        """(states, actions): whether the episode ends"""
-        masks: np.ndarray[Any, Any] = np.zeros((STATES, 6), np.int8)
-        """(states, actions): 1 where something changes"""
-        turns: np.ndarray[Any, Any] = np.array(TURNS, np.int8)
-        """(actions, 3): actions that take one where it says, to the left of that and to the right"""
+
+    class Tables(NamedTuple):
+        after: NDArray[np.int16]  # (states, actions): next states in dry weather
+        rewards: NDArray[Any]  # (states, actions)
+        delivered: NDArray[np.bool_]  # (states, actions): whether the episode ends
+        masks: NDArray[np.int8]  # (states, actions): 1 where something changes
+        turns: NDArray[np.int8]  # (actions, 3): actions that take one where it says, to the left of that, to the right
 
     @classmethod
-    def setup(cls, params: Any) -> Any:
-        for name in ("rainy_probability", "fickle_probability"):
-            if not 0 <= getattr(params, name) <= 1:
-                raise ValueError(f"{cls.__name__}: parameter {name} is {getattr(params, name):g}; expected 0 to 1.")
-        rules = tables()
-        masks = (rules.after != np.arange(STATES)[:, np.newaxis]).astype(np.int8)
-        return params._replace(**rules._asdict(), masks=masks, turns=np.array(TURNS, np.int8))
+    def tables(cls, params: Any) -> Any:
+        after, rewards, delivered = rules()
+        return cls.Tables(after, rewards, delivered, after != np.arange(STATES)[:, np.newaxis], np.array(TURNS))
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -191,59 +167,3 @@ class Taxi(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         obs[i, 0] = s.state[i]
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        lines = [list(line) for line in MAP]
-        taxi, passenger, destination = decode(int(s.state[i]))
-
-        def paint(cell: int, color: str, **style: bool) -> None:
-            row, column = 1 + cell // SIDE, 2 * (cell % SIDE) + 1
-            lines[row][column] = colorize(lines[row][column], color, **style)
-
-        if passenger == IN_TAXI:
-            row, column = 1 + taxi // SIDE, 2 * (taxi % SIDE) + 1
-            lines[row][column] = lines[row][column].replace(" ", "_")
-            paint(taxi, "green", highlight=True)
-        else:
-            paint(taxi, "yellow", highlight=True)
-            paint(PADS[passenger], "blue", bold=True)
-        paint(PADS[destination], "magenta")
-        action = int(s.last_action[i])
-        return "\n".join([*map("".join, lines), f"  ({_NAMES[action - 1]})" if action else "", ""])
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        size = 88
-        taxi, passenger, destination = decode(int(s.state[i]))
-        canvas = Canvas(SIDE * size + 16, SIDE * size + 16)
-
-        def corner(cell: int) -> tuple[float, float]:
-            return 8 + cell % SIDE * size, 8 + cell // SIDE * size
-
-        for cell in range(CELLS):
-            x, y = corner(cell)
-            canvas.rectangle(x + 1, y + 1, size - 2, size - 2, GRID, 6)
-            if cell in PADS:
-                canvas.rectangle(x + 8, y + 8, size - 16, size - 16, PAD_COLORS[PADS.index(cell)], 10)
-                canvas.rectangle(x + 14, y + 14, size - 28, size - 28, GRID, 7)
-        for cell in range(CELLS):
-            x, y = corner(cell)
-            if cell % SIDE < SIDE - 1 and MAP[1 + cell // SIDE][2 * (cell % SIDE) + 2] == "|":
-                canvas.rectangle(x + size - 4, y, 8, size, FOREGROUND)
-        x, y = corner(PADS[destination])  # a flag
-        canvas.line((x + 24, y + 22), (x + 24, y + 66), FOREGROUND, 4)
-        canvas.polygon([(x + 24, y + 20), (x + 50, y + 30), (x + 24, y + 40)], PAD_COLORS[destination])
-        if passenger != IN_TAXI:
-            x, y = corner(PADS[passenger])
-            canvas.circle(x + 62, y + 46, 8, TEAL)
-            canvas.polygon([(x + 50, y + 74), (x + 54, y + 56), (x + 70, y + 56), (x + 74, y + 74)], TEAL)
-        x, y = corner(taxi)
-        canvas.rectangle(x + 14, y + 40, size - 28, 22, AMBER, 7)
-        canvas.rectangle(x + 27, y + 24, size - 54, 22, AMBER, 6)
-        canvas.rectangle(x + 32, y + 29, size - 64, 13, BACKGROUND, 3)
-        for wheel in (30, size - 30):
-            canvas.circle(x + wheel, y + 62, 8, BACKGROUND)
-        if passenger == IN_TAXI:
-            canvas.circle(x + size / 2, y + 36, 6, TEAL)
-        return canvas.array()

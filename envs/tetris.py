@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 NOTHING, LEFT, RIGHT, ROTATE, SOFT_DROP, HARD_DROP, HOLD = range(7)
 WIDTH = 10
@@ -17,15 +18,6 @@ PREVIEW = 2
 BAG = 7
 NUMBERS = 6
 NAMES = "IOTSZJL"
-COLORS: tuple[Color, ...] = (
-    TEAL,
-    AMBER,
-    (167, 120, 245),
-    (132, 204, 80),
-    CORAL,
-    (96, 145, 250),
-    (249, 146, 60),
-)
 
 
 def _boxes() -> np.ndarray[Any, Any]:
@@ -126,12 +118,7 @@ class Tetris(JitEnv):
     place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "policy.hidden_size": 128,
-        "train.total_timesteps": 20_000_000,
-    }
+    keys: ClassVar = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
     render_fps = 15
     max_episode_steps = 10_000
     metrics = ("lines",)
@@ -152,16 +139,16 @@ class Tetris(JitEnv):
         lines: int  # cleared
 
     class Params(NamedTuple):
-        height: int = 20
+        height: Annotated[int, Ge(4), Le(1000)] = 20
         """rows of the board"""
-        fall_steps: int = 6
+        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6
         """steps in which a piece falls by a row, at first"""
-        least_fall_steps: int = 3
+        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3
         """at last"""
-        masks: np.ndarray = MASKS
-        """of each piece and turn"""
-        cells: np.ndarray = CELLS
-        """of each piece and turn, in its box"""
+
+    class Tables(NamedTuple):
+        masks: NDArray[np.int64] = MASKS
+        cells: NDArray[np.int32] = CELLS
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
@@ -169,11 +156,7 @@ class Tetris(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        if not 4 <= params.height <= 1000:
-            raise ValueError(f"Tetris: parameter height is {params.height}; expected 4 to 1000.")
-        if not 1 <= params.least_fall_steps <= 10_000:
-            raise ValueError(f"Tetris: parameter least_fall_steps is {params.least_fall_steps}; expected 1 to 10000.")
-        if not params.least_fall_steps <= params.fall_steps <= 10_000:
+        if params.fall_steps < params.least_fall_steps:
             raise ValueError(
                 f"Tetris: parameter fall_steps is {params.fall_steps}; expected least_fall_steps, "
                 f"{params.least_fall_steps}, to 10000."
@@ -279,46 +262,3 @@ class Tetris(JitEnv):
             obs[i, first + k * BAG + int(s.bags[i, (drawn + k) % (2 * BAG)])] = 1.0
         if held > 0:
             obs[i, first + (PREVIEW + 1) * BAG + held - 1] = 1.0
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        cell, margin, side = 22, 14, 120
-        height = int(p.height)
-        canvas = Canvas(WIDTH * cell + 2 * margin + side, height * cell + 2 * margin)
-
-        def draw(x: float, y: float, color: Color, inset: int = 1, size: int = cell) -> None:
-            canvas.rectangle(x + inset, y + inset, size - 2 * inset, size - 2 * inset, color, radius=4)
-
-        def draw_box(x: float, y: float, title: str, piece: int) -> None:
-            canvas.text(x, y, title, FOREGROUND, 14)
-            for row, column in CELLS[piece, 0].tolist() if piece >= 0 else []:
-                draw(x + column * 18, y + 24 + row * 18, COLORS[piece], size=18)
-
-        for k, content in enumerate(s.board[i].tolist()):
-            color = COLORS[content - 1] if content else GRID
-            draw(margin + k % WIDTH * cell, margin + k // WIDTH * cell, color, 1 if content else 2)
-        piece, turns, column = int(s.piece[i]), int(s.turns[i]), int(s.column[i])
-        bottom = landing_row(s.rows, i, MASKS[piece, turns], int(s.row[i]), column)
-        for row, is_shadow in ((bottom, True), (int(s.row[i]), False)):
-            for down, right in CELLS[piece, turns].tolist():
-                x, y = margin + (column + right) * cell, margin + (row + down) * cell
-                draw(x, y, COLORS[piece])
-                if is_shadow:
-                    draw(x, y, BACKGROUND, 3)
-        x = 2 * margin + WIDTH * cell
-        for k in range(PREVIEW):
-            draw_box(x, margin + 80 * k, "next" if k == 0 else "", int(s.bags[i, (s.drawn[i] + k + 1) % (2 * BAG)]))
-        draw_box(x, margin + 190, "hold", int(s.held[i]) - 1)
-        canvas.text(x, margin + 300, "lines", FOREGROUND, 14)
-        canvas.text(x, margin + 320, str(int(s.lines[i])), AMBER, 30)
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = np.array([".", *NAMES])[s.board[i]].reshape(-1, WIDTH)
-        for row, column in CELLS[s.piece[i], s.turns[i]].tolist():
-            cells[int(s.row[i]) + row, int(s.column[i]) + column] = NAMES[s.piece[i]].lower()
-        coming = "".join(NAMES[s.bags[i, (s.drawn[i] + k) % (2 * BAG)]] for k in range(1, PREVIEW + 1))
-        held = NAMES[s.held[i] - 1] if s.held[i] else "-"
-        board = "\n".join("".join(row) for row in cells.tolist())
-        return f"{board}\nnext {coming}  hold {held}  lines {s.lines[i]}"

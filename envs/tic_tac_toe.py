@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Dict, Discrete
 
-from puffer_numba.envs._turns import check_opening, end_turn
+from puffer_numba.envs._turns import end_turn
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas
 
 CELLS = 9
 LINES = (0o007, 0o070, 0o700, 0o111, 0o222, 0o444, 0o421, 0o124)  # rows, columns, diagonals, a bit for each cell
@@ -40,19 +40,7 @@ class TicTacToe(JitEnv):
     """
 
     render_fps = 2
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 512,
-        "env.opening": 4,  # otherwise it knows but the games that it plays against itself
-        "train.total_timesteps": 4_000_000,
-        "train.horizon": 32,
-        "train.num_minibatches": 8,
-        "train.update_epochs": 2,
-        "train.learning_rate": 2e-3,
-        "train.ent_coef": 0.01,
-        "train.normalize_returns": False,
-        "policy.hidden_size": 128,
-    }
-    keys: ClassVar[dict[str, Any]] = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
+    keys: ClassVar = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(
@@ -66,13 +54,8 @@ class TicTacToe(JitEnv):
         draw: bool
 
     class Params(NamedTuple):
-        opening: int = 0
+        opening: Annotated[int, Ge(0), Le(CELLS // 2)] = 0
         """random moves before the players' own, at most; a new number of them in each game"""
-
-    @classmethod
-    def setup(cls, params: Any) -> Any:
-        check_opening(cls, params.opening, CELLS // 2)
-        return params
 
     @kernel
     def reset_env(s, p, i, rng, team):
@@ -106,25 +89,3 @@ class TicTacToe(JitEnv):
                 obs[i, a, cell] = ((taken >> cell) & 1 == 0) & (s.turn[i] == a)
                 obs[i, a, CELLS + 2 * cell] = (s.marks[i, a] >> cell) & 1
                 obs[i, a, CELLS + 2 * cell + 1] = (s.marks[i, 1 - a] >> cell) & 1
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> np.ndarray[Any, Any]:
-        canvas = Canvas(360, 360)
-        for k in (1, 2):
-            canvas.line((120 * k, 20), (120 * k, 340), GRID, 6)
-            canvas.line((20, 120 * k), (340, 120 * k), GRID, 6)
-        for cell in range(CELLS):
-            x, y = cell % 3 * 120 + 60, cell // 3 * 120 + 60
-            if s.marks[i, 0] >> cell & 1:
-                canvas.line((x - 30, y - 30), (x + 30, y + 30), TEAL, 12)
-                canvas.line((x - 30, y + 30), (x + 30, y - 30), TEAL, 12)
-            elif s.marks[i, 1] >> cell & 1:
-                canvas.circle(x, y, 38, CORAL)
-                canvas.circle(x, y, 26, (14, 22, 32))
-        return canvas.array()
-
-    @staticmethod
-    def ansi_env(s: Any, p: Any, i: int) -> str:
-        cells = ["X" if s.marks[i, 0] >> c & 1 else "O" if s.marks[i, 1] >> c & 1 else "." for c in range(CELLS)]
-        lines = [" ".join(cells[row * 3 : row * 3 + 3]) for row in range(3)]
-        return "\n".join([*lines, f"{'XO'[s.turn[i]]} to move"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from puffer_numba.envs._market import (
     HISTORY,
     SYMBOL_FEATURES,
     WINDOW,
+    AccountFeature,
+    Feature,
     clip,
     component,
     next_bar,
@@ -22,15 +26,14 @@ from puffer_numba.envs._market import (
 )
 from puffer_numba.envs._ohlcv import load_ohlcv, prepare_bars
 from puffer_numba.jit import JitEnv, kernel
+from puffer_numba.jit.bounds import Count, Probability
 from puffer_numba.jit.random import integer
-from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color
 
 float64 = np.float64
 Money = Annotated[float, np.float64]
 SELL, HOLD, BUY = range(3)
 SIMULATED = ""
 _NO_DATA = np.zeros((0, 0, 5))
-MUTED: Color = (120, 136, 156)
 
 
 class Trading(JitEnv):
@@ -58,11 +61,7 @@ class Trading(JitEnv):
     Source: none; the market follows Hamilton (1989) in its regimes and Kou (2002) in its jumps.
     """
 
-    keys: ClassVar[dict[str, Any]] = {"down": SELL, "": HOLD, "up": BUY}
-    train_config: ClassVar[dict[str, Any]] = {
-        "env.num_envs": 256,
-        "train.total_timesteps": 2_000_000,
-    }
+    keys: ClassVar = {"down": SELL, "": HOLD, "up": BUY}
     render_fps = 8
     info = ("tick", "equity", "realized_pnl")
     metrics = ("equity", "realized_pnl", "trades")
@@ -93,27 +92,27 @@ class Trading(JitEnv):
         equity_history: Annotated[np.float32, HISTORY]
 
     class Params(NamedTuple):
-        symbols: int = 1
+        symbols: Count = 1
         """markets traded together from one account; with data, as many as they have"""
         max_ticks: int = 512
         """steps of an episode"""
-        cash: Money = 10_000.0
+        cash: Annotated[Money, Gt(0), Lt(math.inf)] = 10_000.0
         """at the start, in the currency of the prices"""
-        position_limit: int = 2
-        """lots of each symbol that may be held, or sold short: 1 to 127"""
+        position_limit: Annotated[int, Ge(1), Le(127)] = 2
+        """lots of each symbol that may be held, or sold short"""
         allow_short: bool = True
         """whether one may sell what one has not"""
-        leverage: Money = 1.0
+        leverage: Annotated[Money, Gt(0), Lt(math.inf)] = 1.0
         """position_limit lots of each symbol cost this many times cash, all together, at the start of an episode"""
-        lot_size: Money = 0.0
+        lot_size: Annotated[Money, Ge(0), Lt(math.inf)] = 0.0
         """units of a symbol in a lot (shares, coins); 0: as leverage has it"""
-        spread: Money = 0.0002
-        """between the prices to buy and to sell at, as a part of the price: 0 to 0.5"""
-        fee: Money = 0.0001
-        """of each order, as a part of its value: 0 to 0.5"""
-        ruin: Money = 0.5
-        """the episode ends where no more than this part of cash is left: 0 to less than 1"""
-        price: float = 100.0
+        spread: Annotated[Money, Ge(0), Le(0.5)] = 0.0002
+        """between the prices to buy and to sell at, as a part of the price"""
+        fee: Annotated[Money, Ge(0), Le(0.5)] = 0.0001
+        """of each order, as a part of its value"""
+        ruin: Annotated[Money, Ge(0), Lt(1)] = 0.5
+        """the episode ends where no more than this part of cash is left"""
+        price: Annotated[float, Ge(1e-3), Le(1e9)] = 100.0
         """simulated: before the first bar"""
         drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])
         """simulated, (regimes,): mean log return of a bar"""
@@ -121,16 +120,17 @@ class Trading(JitEnv):
         """simulated, (regimes,): standard deviation of a bar's log return"""
         reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
         """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
-        switch_rate: float = 0.02
+        switch_rate: Probability = 0.02
         """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
-        jump_rate: float = 0.005
+        jump_rate: Probability = 0.005
         """simulated: probability of a jump between close and open"""
-        jump_size: float = 0.02
+        jump_size: Annotated[float, Ge(0), Le(0.5)] = 0.02
         """simulated: mean absolute log return of a jump"""
         data: NDArray[np.float64] = _NO_DATA
         """(rows, symbols, 5): open, high, low, close, volume; no rows: simulated"""
-        bars: NDArray[np.float32] = np.zeros((0, 0, 5), np.float32)
-        """(rows, symbols, 5): the data as `prepare_bars` prepares them; computed"""
+
+    class Tables(NamedTuple):
+        bars: NDArray[np.float32]  # (rows, symbols, 5): the data as `prepare_bars` prepares them
 
     def __init__(
         self, num_envs: int = 1, *, data: Any = SIMULATED, max_episode_steps: Any = "default", **arguments: Any
@@ -160,7 +160,7 @@ class Trading(JitEnv):
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
-        return Box(-1.0, 1.0, (SYMBOL_FEATURES * p.symbols + len(_market.ACCOUNT_FEATURES),), np.float32)
+        return Box(-1.0, 1.0, (SYMBOL_FEATURES * p.symbols + len(AccountFeature),), np.float32)
 
     @staticmethod
     def single_action_space(p: Any) -> Any:
@@ -168,8 +168,20 @@ class Trading(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        _check(params)
-        return params._replace(bars=prepare_bars(params.data)) if len(params.data) else params
+        for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
+            values, regimes = getattr(params, name), len(params.drifts)
+            if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
+                expected = f"1 to 255 regimes, each {least:g} to {most:g}"
+                raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
+            if len(values) != regimes:
+                raise ValueError(
+                    f"Trading: parameter {name} has {len(values)} regimes; expected {regimes}, as drifts has."
+                )
+        return params
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
+        return cls.Tables(prepare_bars(params.data) if len(params.data) else np.zeros((0, 0, 5), np.float32))
 
     def feature_names(self) -> list[str]:
         """Names of the observation's elements, in their order; docs/trading.md defines each."""
@@ -221,47 +233,20 @@ class Trading(JitEnv):
             observe_market(s.ema[i, k], mean, s.bar[i, k], s.history[i, k], s.tick[i] + WINDOW, obs[i], first)
             units = float64(s.lots[i, k]) * s.lot_size[i, k]
             profit = units * (s.close[i, k] - s.entry[i, k])
-            obs[i, first + 44] = float(s.lots[i, k]) / float(p.position_limit)
-            obs[i, first + 45] = soft(float(profit / cash))
-            obs[i, first + 46] = float(s.held[i, k]) / float(s.held[i, k] + 16)
-            obs[i, first + 47] = float(p.spread) / (float(p.spread) + volatility(mean))
+            obs[i, first + Feature.position] = float(s.lots[i, k]) / float(p.position_limit)
+            obs[i, first + Feature.position_profit] = soft(float(profit / cash))
+            obs[i, first + Feature.holding_time] = float(s.held[i, k]) / float(s.held[i, k] + 16)
+            obs[i, first + Feature.spread] = float(p.spread) / (float(p.spread) + volatility(mean))
             value += units * s.close[i, k]
             unrealized += profit
         account = s.close.shape[1] * SYMBOL_FEATURES
         equity = s.equity[i]
-        obs[i, account] = soft(float(unrealized / cash))
-        obs[i, account + 1] = soft(float(s.realized_pnl[i] / cash))
-        obs[i, account + 2] = soft(float((equity - cash) / cash))
-        obs[i, account + 3] = clip(float((s.peak[i] - equity) / s.peak[i]))
-        obs[i, account + 4] = clip(float(0.5 * value / max(equity, 0.01 * cash)))
-        obs[i, account + 5] = float(s.tick[i]) / float(p.max_ticks)
-
-    @staticmethod
-    def render_env(s: Any, p: Any, i: int) -> NDArray[np.uint8]:
-        tick, symbols = int(s.tick[i]), s.close.shape[1]
-        shown = min(symbols, 3)
-        width, height, top, foot = 720, 480, 56, 96
-        canvas = Canvas(width, height)
-        clock = tick + WINDOW
-        slots = np.arange(clock - HISTORY + 1, clock + 1) % HISTORY
-        panel = (height - top - foot) / shown
-        for k in range(shown):
-            prices = s.close[i, k] * np.exp(s.history[i, k, slots] - s.history[i, k, slots[-1]])
-            lots = np.where(np.arange(HISTORY) >= HISTORY - tick, s.lots_history[i, k, slots], 0)
-            box = (16, top + k * panel, width - 96, panel - 12)
-            _draw_prices(canvas, box, prices, lots, float(s.entry[i, k]) if s.lots[i, k] else None)
-        money = s.equity_history[i, slots[max(HISTORY - tick, 0) :]] if tick else s.equity[i : i + 1]
-        _draw_line(canvas, (16, height - foot, width - 96, foot - 14), money, float(p.cash), AMBER)
-        position = (
-            "flat" if not s.lots[i].any() else ", ".join(f"{lot:+d}" if lot else "0" for lot in s.lots[i, :6].tolist())
-        )
-        profit = float(s.equity[i]) / float(p.cash) - 1
-        canvas.text(16, 16, f"{float(s.equity[i]):,.2f}", AMBER, 20)
-        canvas.text(150, 20, f"{profit:+.2%}", TEAL if profit >= 0 else CORAL, 15)
-        canvas.text(250, 20, f"realized {float(s.realized_pnl[i]):+,.2f}", FOREGROUND, 15)
-        canvas.text(430, 20, f"lots {position}", FOREGROUND, 15)
-        canvas.text(width - 104, 20, f"{tick} / {int(p.max_ticks)}", MUTED, 15)
-        return canvas.array()
+        obs[i, account + AccountFeature.unrealized_pnl] = soft(float(unrealized / cash))
+        obs[i, account + AccountFeature.realized_pnl] = soft(float(s.realized_pnl[i] / cash))
+        obs[i, account + AccountFeature.equity] = soft(float((equity - cash) / cash))
+        obs[i, account + AccountFeature.drawdown] = clip(float((s.peak[i] - equity) / s.peak[i]))
+        obs[i, account + AccountFeature.exposure] = clip(float(0.5 * value / max(equity, 0.01 * cash)))
+        obs[i, account + AccountFeature.time] = float(s.tick[i]) / float(p.max_ticks)
 
 
 def fill(s: Any, p: Any, i: Any, k: Any, side: Any) -> None:
@@ -288,63 +273,6 @@ def fill(s: Any, p: Any, i: Any, k: Any, side: Any) -> None:
     s.lots[i, k] = lots
 
 
-def _draw_prices(
-    canvas: Canvas, box: tuple[float, float, float, float], prices: Any, lots: Any, entry: float | None
-) -> None:
-    """A symbol's prices, coloured by the position that was held, and at what price the present one was entered."""
-    inside = [entry] if entry is not None else []
-    at = _frame(canvas, box, [*prices.tolist(), *inside])
-    points = [at(j / (len(prices) - 1), price) for j, price in enumerate(prices.tolist())]
-    bottom = box[1] + box[3]
-    for j in range(len(points) - 1):  # the area below, darker than the line
-        color = _position_color(lots[j + 1])
-        shade: Any = tuple((2 * b + c) // 3 if lots[j + 1] else b for b, c in zip(GRID, color, strict=True))
-        canvas.polygon([points[j], points[j + 1], (points[j + 1][0], bottom), (points[j][0], bottom)], shade)
-    for j in range(len(points) - 1):
-        canvas.line(points[j], points[j + 1], _position_color(lots[j + 1]), 2.5)
-    canvas.circle(points[-1][0], points[-1][1], 4, FOREGROUND)
-    canvas.text(box[0] + box[2] + 8, points[-1][1] - 8, f"{prices[-1]:.5g}", FOREGROUND, 13)
-    if entry is not None:
-        left, y = at(0, entry)
-        for dash in range(int(left), int(box[0] + box[2]), 12):
-            canvas.rectangle(dash, y - 1, 6, 2, AMBER)
-
-
-def _draw_line(
-    canvas: Canvas, box: tuple[float, float, float, float], values: Any, reference: float, color: Color
-) -> None:
-    """Equity, and what one started with."""
-    values = [float(value) for value in values]
-    at = _frame(canvas, box, [*values, reference])
-    first = HISTORY - len(values)
-    points = [at((first + j) / (HISTORY - 1), value) for j, value in enumerate(values)]
-    y = at(0, reference)[1]
-    canvas.rectangle(box[0], y, box[2], 1, MUTED)
-    if len(points) > 1:
-        canvas.polyline(points, color, 2.5)
-    canvas.circle(points[-1][0], points[-1][1], 4, color)
-    canvas.text(box[0] + box[2] + 8, points[-1][1] - 8, f"{values[-1]:,.0f}", color, 13)
-
-
-def _frame(canvas: Canvas, box: tuple[float, float, float, float], values: list[float]) -> Any:
-    """Grid lines, and a function from (part of the width, value) to a point."""
-    x, y, width, height = box
-    low, high = min(values), max(values)
-    margin = 0.08 * (high - low) + 1e-4 * abs(high)
-    low, high = low - margin, high + margin
-    for line in range(4):
-        canvas.rectangle(x, y + line * height / 3, width, 1, GRID)
-
-    def at(part: float, value: float) -> tuple[float, float]:
-        return x + part * width, y + height * (high - value) / (high - low)
-
-    return at
-
-
-def _position_color(lots: Any) -> Color:
-    return TEAL if lots > 0 else CORAL if lots < 0 else MUTED
-
-
 def _is_simulated(data: Any) -> bool:
     return (
         data is None or (isinstance(data, str) and data == SIMULATED) or getattr(data, "shape", None) == _NO_DATA.shape
@@ -356,32 +284,3 @@ def _count_symbols(data: NDArray[np.float64], symbols: Any) -> int:
     if symbols not in (1, found):
         raise ValueError(f"Trading: parameter symbols is {symbols!r}; expected {found}, as many as data have.")
     return found
-
-
-def _check(p: Any) -> None:
-    allowed = {
-        "symbols": (p.symbols >= 1, "at least 1"),
-        "cash": (0 < p.cash < np.inf, "more than 0"),
-        "position_limit": (1 <= p.position_limit <= 127, "1 to 127"),
-        "leverage": (0 < p.leverage < np.inf, "more than 0"),
-        "lot_size": (0 <= p.lot_size < np.inf, "at least 0"),
-        "spread": (0 <= p.spread <= 0.5, "0 to 0.5"),
-        "fee": (0 <= p.fee <= 0.5, "0 to 0.5"),
-        "ruin": (0 <= p.ruin < 1, "0 to less than 1"),
-        "price": (1e-3 <= p.price <= 1e9, "0.001 to 1e9"),
-        "switch_rate": (0 <= p.switch_rate <= 1, "0 to 1"),
-        "jump_rate": (0 <= p.jump_rate <= 1, "0 to 1"),
-        "jump_size": (0 <= p.jump_size <= 0.5, "0 to 0.5"),
-    }
-    for name, (good, expected) in allowed.items():
-        if not good:
-            raise ValueError(f"Trading: parameter {name} is {getattr(p, name):g}; expected {expected}.")
-    for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
-        values = getattr(p, name)
-        if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
-            expected = f"1 to 255 regimes, each {least:g} to {most:g}"
-            raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
-        if len(values) != len(p.drifts):
-            raise ValueError(
-                f"Trading: parameter {name} has {len(values)} regimes; expected {len(p.drifts)}, as drifts has."
-            )

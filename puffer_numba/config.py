@@ -1,6 +1,6 @@
 """What a training run can be told, as typed dataclasses; each docstring becomes the help of its option.
 
-A value comes from, in increasing precedence: the defaults here, the environment's own ``train_config``,
+A value comes from, in increasing precedence: the defaults here, the environment's own ``train_config`` or preset,
 and overrides from the caller or the command line. Overrides are dotted names: ``train.learning_rate``.
 """
 

@@ -2,5 +2,6 @@
 
 from puffer_numba.jit.compiler.functions import kernel
 from puffer_numba.jit.env import JitEnv
+from puffer_numba.jit.fields import with_defaults
 
-__all__ = ["JitEnv", "kernel"]
+__all__ = ["JitEnv", "kernel", "with_defaults"]

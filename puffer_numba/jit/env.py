@@ -25,6 +25,7 @@ from puffer_numba.env import (
     StepResult,
 )
 from puffer_numba.jit import fields
+from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.tuples import Episodes
@@ -79,7 +80,13 @@ class JitEnv(PufferEnv):
 
     **Params** fields are ``float``, ``int``, ``bool``, or arrays (``np.ndarray``, read-only in kernels). What is
     ``float``, and arrays of float64, become the environment's float type, unless the annotation is
-    ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. `setup` may check them and compute tables.
+    ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. Bounds are declared with annotated-types:
+    ``Annotated[float, Gt(0)]``, ``Annotated[int, Ge(1), Le(32)]``; of an array they hold for each element, and NaN is
+    out of any. `setup` checks what bounds cannot say. `with_defaults` makes Params with other defaults for a derived
+    class.
+
+    **Tables** are for what kernels look up and nobody sets: fields as those of Params, which `tables` computes from the
+    params. Kernels find both in ``p``.
 
     **Spaces** may be functions of the params. Where the observation space is no Box (a Discrete, or a Dict or Tuple),
     ``obs[i]`` is one flat observation, as `puffer_numba.spaces.ObservationLayout` lays it out: a Discrete is
@@ -118,22 +125,31 @@ class JitEnv(PufferEnv):
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
     keys: ClassVar[dict[str, Any]] = {}
     """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
-    train_config: ClassVar[dict[str, Any]] = {}
-    """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``."""
+    train_config: ClassVar[dict[str, Any]] = Preset()  # type: ignore[assignment]
+    """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``.
+
+    A class that does not declare it has those of `puffer_numba.presets` for the environment of the suite that it is or
+    derives from, or none."""
     sweep_space: ClassVar[dict[str, Any]] = {}
     """Ranges for `puffer_numba.sweep` in place of the usual ones: ``{"train.gamma": ReverseLogUniform(0.9, 0.99)}``."""
 
     class Params(NamedTuple):
         """No parameters."""
 
+    class Tables(NamedTuple):
+        """No tables."""
+
     State: ClassVar[Any]
     reset_env: ClassVar[Callable[..., None]]
     step_env: ClassVar[Callable[..., Any]]
     observe_env: ClassVar[Callable[..., None]]
-    render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = None
-    """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no picture."""
-    ansi_env: ClassVar[Callable[..., str] | None] = None
-    """``ansi_env(s, p, i) -> str``, for games that a terminal can show; None for others."""
+    render_env: ClassVar[Callable[..., NDArray[np.uint8]] | None] = Drawing()  # type: ignore[assignment]
+    """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no image.
+
+    A static method of the class, or a function of a module of its own: that of an environment in ``package/NAME.py``
+    may stand in ``package/drawing/NAME.py``, which is imported when it is first asked for."""
+    ansi_env: ClassVar[Callable[..., str] | None] = Drawing()  # type: ignore[assignment]
+    """``ansi_env(s, p, i) -> str``, for games that a terminal can show, in the same places; None for others."""
 
     def __init__(
         self,
@@ -181,12 +197,17 @@ class JitEnv(PufferEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        """Check the params and fill in computed ones; called once, with the class's own ``Params``.
+        """Check what bounds cannot say, and fill in what depends on other params; called once, with a ``Params``.
 
-        Raise a ValueError that names the parameter, its value and what is allowed. To pass a table to the kernels,
-        declare it as an array and return ``params._replace(table=...)``.
+        Raise a ValueError that names the parameter, its value and what is allowed; return the params, perhaps with
+        other values: ``params._replace(max_steps=...)``.
         """
         return params
+
+    @classmethod
+    def tables(cls, params: Any) -> Any:
+        """The class's ``Tables``, computed from the params, after `setup`; called once."""
+        return cls.Tables()
 
     @classmethod
     def time_limit(cls, params: Any) -> int | None:
@@ -529,7 +550,7 @@ class JitEnv(PufferEnv):
         return [self.render(index, mode) for index in range(self._num_envs)]
 
     def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
-        """Environment ``index``: a picture, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
+        """Environment ``index``: an image, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
         way = type(self).ansi_env if mode == "ansi" else type(self).render_env
         if way is None:
             return None

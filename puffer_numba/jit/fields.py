@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from gymnasium import Space
@@ -13,7 +13,10 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError
+from puffer_numba.jit.bounds import bounds_of, describe, within
 from puffer_numba.jit.compiler.tuples import tuple_class
+
+ParamsClass = TypeVar("ParamsClass", bound=type)
 
 _RESERVED = ("num_envs", "seed", "buf", "dtype", "jit", "autoreset", "max_episode_steps", "first_env")
 
@@ -22,19 +25,53 @@ class UnknownParameter(APIUsageError, ValueError):
     """A keyword argument that the environment's class does not have."""
 
 
+def with_defaults(params: ParamsClass, **defaults: Any) -> ParamsClass:
+    """The same ``Params`` with other defaults, for an environment that derives from another.
+
+    ::
+
+        class Params(NamedTuple):
+            force: float = 0.001
+            gravity: float = 0.0025
+
+        Params = with_defaults(MountainCar.Params, force=0.0015)
+
+    Raises:
+        APIUsageError: there is no such parameter.
+    """
+    base: Any = params
+    unknown = [name for name in defaults if name not in base._fields]
+    if unknown:
+        known = ", ".join(base._fields)
+        raise APIUsageError(f"with_defaults: {base.__qualname__} has no parameter {unknown[0]!r}. Parameters: {known}.")
+    all_defaults = {**base._field_defaults, **defaults}
+
+    def new(cls: type, *args: Any, **given: Any) -> Any:
+        rest = {name: all_defaults[name] for name in base._fields[len(args) :] if name in all_defaults}
+        return base.__new__(cls, *args, **{**rest, **given})
+
+    # Python finds its source by these, and in that what describes each field
+    namespace = {n: getattr(base, n) for n in ("__module__", "__qualname__", "__firstlineno__") if hasattr(base, n)}
+    namespace |= {"__slots__": (), "__new__": new, "_field_defaults": all_defaults}
+    return type(base.__name__, (base,), namespace)  # type: ignore[return-value]
+
+
 def check_class(cls: type) -> None:
     """Raise unless ``cls`` declares everything a JitEnv must."""
     needed = ("State", "reset_env", "step_env", "observe_env", "single_observation_space", "single_action_space")
     missing = [name for name in needed if not hasattr(cls, name)]
     if missing:
         raise APIUsageError(f"{cls.__name__} does not declare {', '.join(missing)}; see help(JitEnv).")
-    for name in ("State", "Params"):
+    for name in ("State", "Params", "Tables"):
         declared = getattr(cls, name)
         if not (isinstance(declared, type) and issubclass(declared, tuple) and hasattr(declared, "_fields")):
             raise APIUsageError(f"{cls.__name__}.{name} must be a NamedTuple class, not {declared!r}.")
     clash = sorted(set(cls.Params._fields) & set(_RESERVED))  # type: ignore[attr-defined]
     if clash:
         raise APIUsageError(f"{cls.__name__}.Params: {clash} are names of JitEnv's own arguments; choose others.")
+    clash = sorted(set(cls.Params._fields) & set(cls.Tables._fields))  # type: ignore[attr-defined]
+    if clash:
+        raise APIUsageError(f"{cls.__name__}.Tables: {clash} are names of params; choose others.")
     for kind in ("info", "metrics"):
         unknown = [name for name in getattr(cls, kind) if name not in cls.State._fields]  # type: ignore[attr-defined]
         if unknown:
@@ -78,7 +115,12 @@ def choose(cls: type, name: str, value: Any, options: Mapping[str, int]) -> int:
 
 
 def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any]]) -> Any:
-    """The class's Params with the values given, cast to what kernels compute with, after its ``setup``."""
+    """What kernels take as ``p``: the class's Params with the values given, after ``setup``, and its Tables.
+
+    Raises:
+        ValueError: a parameter is unknown, of another type than declared, or out of its bounds.
+        APIUsageError: one that has no default is missing, or the class is wrong.
+    """
     declared = cls.Params
     unknown = sorted(set(given) - set(declared._fields))
     if unknown:
@@ -92,32 +134,58 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
     missing = [n for n in declared._fields if n not in given and n not in declared._field_defaults]
     if missing:
         raise APIUsageError(f"{cls.__name__} needs a value for {', '.join(missing)}.")
-    hints = _hints(cls, "Params")
-    typed = {n: _cast_param(cls, n, v, hints[n], floats) for n, v in {**declared._field_defaults, **given}.items()}
-    params = cls.setup(declared(**typed))
-    casted = (_cast_param(cls, n, v, hints[n], floats) for n, v in params._asdict().items())
-    return tuple_class("Params", declared._fields)(*casted)
+    params = cls.setup(declared(**_cast_all(cls, "Params", {**declared._field_defaults, **given}, floats)))
+    tables = cls.tables(params)
+    if not isinstance(tables, cls.Tables):
+        raise APIUsageError(f"{cls.__name__}.tables() returned {type(tables).__name__}; expected its Tables.")
+    values = _cast_all(cls, "Params", params._asdict(), floats) | _cast_all(cls, "Tables", tables._asdict(), floats)
+    return tuple_class("Params", values)(*values.values())
 
 
-def _cast_param(cls: type, name: str, value: Any, hint: Any, floats: type[np.floating[Any]]) -> Any:
-    problem = f"{cls.__name__}: parameter {name} is {value!r}; expected "
-    if get_origin(hint) is Annotated:  # Annotated[float, np.float64]
-        hint, floats = get_args(hint)
+def _cast_all(cls: type, kind: str, values: Mapping[str, Any], floats: type[np.floating[Any]]) -> dict[str, Any]:
+    """Values of ``cls.Params`` or ``cls.Tables`` in the order of their fields, as they are declared, within bounds."""
+    return {name: _cast(cls, kind, name, values[name], hint, floats) for name, hint in _hints(cls, kind).items()}
+
+
+def _cast(cls: type, kind: str, name: str, value: Any, hint: Any, floats: type[np.floating[Any]]) -> Any:
+    metadata: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:  # Annotated[float, np.float64, Gt(0)]
+        hint, *rest = get_args(hint)
+        metadata = tuple(rest)
+    for item in metadata:
+        if isinstance(item, type) and issubclass(item, np.floating):
+            floats = item
+    try:
+        bounds = bounds_of(metadata)
+    except TypeError as error:
+        raise APIUsageError(f"{cls.__name__}.{kind}.{name}: {error}.") from error
+    problem = f"{cls.__name__}: parameter {name} is {{}}; expected {{}}."
+    if hint in (bool, int, float):
+        cast: Any = _cast_number(value, hint, floats, problem)
+        shown = f"{cast:g}" if hint is float else str(cast)
+    else:
+        cast = _cast_array(value, hint, floats, problem)
+        shown = str(cast.tolist())
+    if not within(cast, bounds):
+        raise ValueError(problem.format(shown, f"{'each ' if np.ndim(cast) else ''}{describe(bounds)}"))
+    return cast
+
+
+def _cast_number(value: Any, hint: type, floats: type[np.floating[Any]], problem: str) -> Any:
     if hint is bool:
         if not isinstance(value, bool | np.bool_):
-            raise ValueError(problem + "True or False.")
+            raise ValueError(problem.format(repr(value), "True or False"))
         return bool(value)
-    if hint is int:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ValueError(problem + "an integer.")
-        return int(value)
-    if hint is float:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-            raise ValueError(problem + "a number.")
-        return floats(value)
+    allowed: Any = int | np.integer if hint is int else int | float | np.integer | np.floating
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        raise ValueError(problem.format(repr(value), "an integer" if hint is int else "a number"))
+    return int(value) if hint is int else floats(value)
+
+
+def _cast_array(value: Any, hint: Any, floats: type[np.floating[Any]], problem: str) -> NDArray[Any]:
     array = np.array(value, order="C")
     if array.dtype.kind not in "iufb":
-        raise ValueError(problem + "an array of numbers.")
+        raise ValueError(problem.format(repr(value), "an array of numbers"))
     own = get_args(get_args(hint)[1]) if len(get_args(hint)) == 2 else ()  # NDArray[np.float64]: as it says
     if own and isinstance(own[0], type) and issubclass(own[0], np.generic):
         array = array.astype(own[0])
@@ -183,7 +251,7 @@ def action_bounds(space: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _hints(cls: Any, kind: str) -> dict[str, Any]:
-    """Types of the fields of ``cls.State`` or ``cls.Params``."""
+    """Types of the fields of ``cls.State``, ``cls.Params`` or ``cls.Tables``."""
     declared = getattr(cls, kind)
     try:
         return get_type_hints(declared, include_extras=True)

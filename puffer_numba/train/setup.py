@@ -7,17 +7,17 @@ from typing import Any
 
 import numba
 
-from puffer_numba import registry, vector
+from puffer_numba import presets, registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS
-from puffer_numba.recommended import RECOMMENDED
 
 
 def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Defaults, then what is recommended for the environment, then ``overrides``.
+    """Defaults, then what suits the environment, then ``overrides``.
 
-    Recommended is what the environment's class has in ``train_config``, or `puffer_numba.recommended` by its name.
+    What suits it is the class attribute ``train_config``, if its class declares one; else the preset of that name,
+    ``puffer_numba/presets/NAME.toml``; of a class that derives from one of the suite's, that one's.
 
     Args:
         env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
@@ -27,11 +27,8 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
         APIUsageError: no such environment or setting, or a value that is not allowed.
     """
     config = Config(env_name=env_name)
-    if ":" in env_name:
-        creator = vector.env_creator(env_name)
-        config.update(RECOMMENDED.get(env_name) or getattr(creator, "train_config", {}))
-    else:
-        config.update(getattr(registry.spec(env_name).env_class, "train_config", {}))
+    made_by = vector.env_creator(env_name) if ":" in env_name else registry.spec(env_name).env_class
+    config.update(getattr(made_by, "train_config", None) or presets.settings(env_name))
     config.update(overrides or {})
     config.validate()
     return config

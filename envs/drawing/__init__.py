@@ -1,0 +1,1 @@
+"""Images and text of the suite: `render_env` and `ansi_env` of the environment of the same name."""
