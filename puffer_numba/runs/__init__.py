@@ -1,0 +1,1 @@
+"""What a run leaves behind and shows: checkpoints, its folder, logs, the dashboard, learning curves, evaluation."""

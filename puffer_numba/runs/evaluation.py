@@ -1,0 +1,136 @@
+"""How well a trained policy does: returns and lengths of whole episodes, watched or recorded if wanted."""
+
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from contextlib import ExitStack
+
+from dataclasses import dataclass
+
+from pathlib import Path
+
+from typing import Any
+
+import numpy as np
+
+import torch
+
+from numpy.typing import NDArray
+
+from torch import nn
+
+from puffer_numba.runs import checkpoint as checkpoints
+
+from puffer_numba.runs.checkpoint import Checkpoint
+
+from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.models.encoders import StructuredEncoder
+
+from puffer_numba.env import APIUsageError, PufferEnv
+
+from puffer_numba.train.setup import load_env
+
+from puffer_numba.train.matches import policy_player
+
+from puffer_numba.models.load import load_policy
+
+from puffer_numba.render.canvas import Frame
+from puffer_numba.render.window import picture, recorder, window
+
+from puffer_numba.train.resume import load_normalizer
+
+from puffer_numba.train.episodes import Screen, run_episodes
+
+ROWS = 64  # environments that are evaluated side by side
+
+
+@dataclass
+class Evaluation:
+    """Results of some episodes."""
+
+    checkpoint: Path
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean, standard deviation, minimum and maximum of "return" and "length"."""
+        return {
+            name: {
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                "min": float(values.min()),
+                "max": float(values.max()),
+            }
+            for name, values in (("return", self.returns), ("length", self.lengths))
+        }
+
+
+def evaluate(
+    env_name: str,
+    checkpoint: str | Path = "latest",
+    *,
+    episodes: int | None = None,
+    deterministic: bool = False,
+    render_mode: str | None = None,
+    gif: str | Path | None = None,
+    fps: int = 50,
+    seed: int = 0,
+    data_dir: str | Path = "runs",
+    overrides: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Run episodes with the policy of a checkpoint.
+
+    Args:
+        checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
+        episodes: how many; by default 100, or 1 where they are shown or recorded.
+        deterministic: take the likeliest action instead of drawing one.
+        render_mode: "human" shows a window.
+        gif: file to record the first episode to.
+        fps: frames for each second, shown and recorded.
+        seed: of environments and actions.
+        overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
+        APIUsageError: an environment that draws no pictures.
+        ImportError: pygame or imageio is not installed; the message names the extra that brings them.
+    """
+    if render_mode not in (None, "human"):
+        raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
+    if episodes is not None and episodes < 1:
+        raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
+    saved = checkpoints.load_of(env_name, checkpoint, data_dir)
+    config = saved.config.update(overrides or {})
+    config.validate()
+    watched = render_mode is not None or gif is not None
+    count = episodes or (1 if watched else 100)
+    shown = count if render_mode is not None else 1 if gif is not None else 0
+    with ExitStack() as stack:
+        screens: list[Screen] = []
+        if gif is not None:
+            screens.append(stack.enter_context(recorder(gif, fps)))
+        if render_mode == "human":
+            screens.append(stack.enter_context(window(env_name, fps)))
+        parts = []
+        for episodes_, rows, watchers in ((shown, 1, screens), (count - shown, ROWS, [])):
+            if episodes_:
+                env = stack.enter_context(load_env(config, min(episodes_, rows)))
+                policy, normalizer = load_trained(saved, env)
+                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
+                seed += 1  # the others' episodes differ from those that were shown
+    returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Evaluation(saved.path, returns, lengths)
+
+
+def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:
+    """The policy of a checkpoint for the spaces of ``env``, and what normalizes its observations, if anything does."""
+    config = saved.config
+    policy = load_policy(config, env)
+    checkpoints.load_weights(policy, saved)
+    if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
+        return policy, None  # or it is a part of the policy
+    normalizer = RunningNormalizer(env.single_observation_space.shape)
+    load_normalizer(normalizer, saved, "normalizer")
+    return policy, normalizer
