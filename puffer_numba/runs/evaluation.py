@@ -1,6 +1,5 @@
 """How well a trained policy does: returns and lengths of whole episodes, watched or recorded if wanted."""
 
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
