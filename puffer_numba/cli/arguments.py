@@ -19,6 +19,7 @@ import tyro
 from tyro import _errors
 
 from puffer_numba import registry, vector
+from puffer_numba.config import REMOVED
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
 from puffer_numba.naming import FORMS, load_spec
@@ -47,7 +48,7 @@ def _complaint(event: _errors.ParseErrorEvent, cls: type) -> str:
     """What ``event`` says, as one sentence; "" where it is of no kind that is known here."""
     match event:
         case _errors.UnrecognizedArgs():
-            return f"Unrecognized options: {', '.join(event.tokens)}{_suggestion(event.tokens, cls)}"
+            return _removed(event.tokens) or _unrecognized(event.tokens, cls)
         case _errors.InstantiationFailure():
             where = f" {event.argument.display_name()}" if event.argument else ""
             return f"Error parsing{where}: {event.message.splitlines()[0].rstrip('.')}."
@@ -69,11 +70,17 @@ def _described(argument: Any) -> str:
     return f"{name} {(text or '').removesuffix('(required)').rstrip(' .')}."
 
 
-def _suggestion(tokens: Sequence[str], cls: type) -> str:
-    """The end of a sentence about unknown ``tokens``: options of ``cls`` that look alike."""
+def _removed(tokens: Sequence[str]) -> str:
+    """What to say of ``tokens`` where one of them is an option that there was once; else ""."""
+    return next((f"--{name}: {REMOVED[name]}" for name in sorted(given_names(tokens)) if name in REMOVED), "")
+
+
+def _unrecognized(tokens: Sequence[str], cls: type) -> str:
+    """A sentence about unknown ``tokens``, with options of ``cls`` that look alike."""
     known = list(_options(cls))
     close = [match for token in tokens if token.startswith("--") for match in get_close_matches(token, known, 3, 0.8)]
-    return f"; did you mean {' or '.join(close[:3])}?" if close else "."
+    suggestion = f"; did you mean {' or '.join(close[:3])}?" if close else "."
+    return f"Unrecognized options: {', '.join(tokens)}{suggestion}"
 
 
 def _options(cls: Any, prefix: str = "--") -> Iterator[str]:
