@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import warnings
 from collections.abc import Callable
@@ -36,7 +37,7 @@ from tests.helpers.gym_envs import Nested, Parts
 from tests.helpers.jit_envs import Drawn, Paint, Team, Walk
 from tests.helpers.vector_envs import Plain
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), contextlib.suppress(ImportError):
     # Box2D's bindings are made by SWIG, which names no module for three types
     warnings.filterwarnings("ignore", "builtin type .* has no __module__ attribute", DeprecationWarning)
     import Box2D  # noqa: F401
@@ -528,6 +529,8 @@ CREATORS = {
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", CREATORS)
 def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend):
+    if name == "LunarLander-v3":
+        pytest.importorskip("Box2D")
     n, creator = 4, CREATORS[name]
     theirs = SyncVectorEnv([creator] * n, autoreset_mode=AutoresetMode.SAME_STEP)
     with BACKENDS[backend](creator, n) as puffer_env:

@@ -9,9 +9,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from pettingzoo.classic.rps import rps
+
+pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.evaluation import evaluate_policy

@@ -7,21 +7,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import cv2
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from stable_baselines3.common.vec_env import VecNormalize
 
 import puffer_numba
 from puffer_numba import APIUsageError, PufferEnv, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, PettingZooPufferEnv, PufferVectorEnv
-from puffer_numba.emulation.as_sb3 import SB3VecEnv
 from puffer_numba.env import make_buffers
 from puffer_numba.extras import MissingExtra
-from puffer_numba.pufferl import PuffeRL, load_config, load_policy
 from puffer_numba.wrappers.actions import ClipAction, RescaleAction
 from puffer_numba.wrappers.base import Wrapper
 from puffer_numba.wrappers.images import FrameStack, ResizeObservation
@@ -29,6 +25,8 @@ from puffer_numba.wrappers.normalize import NormalizeObservation, NormalizeRewar
 from puffer_numba.wrappers.statistics import EpisodeStats
 from tests.helpers.gym_envs import Camera, Walking
 from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk
+
+cv2 = pytest.importorskip("cv2")
 
 KINDS: dict[str, Callable[[Any, int], PufferEnv]] = {
     "serial": lambda creator, n: vector.make(creator, num_envs=n, backend="serial"),
@@ -214,12 +212,11 @@ def test_seeds_and_options_go_through() -> None:
 
 
 def test_wrapped_once_more_as_others() -> None:
-    """A wrapped environment as Gymnasium's and Stable-Baselines3's, and one that a vector backend makes."""
+    """A wrapped environment as Gymnasium's, and one that a vector backend makes."""
     stacked = FrameStack(puffer_numba.make("cartpole", num_envs=4), 3)
     envs = PufferVectorEnv(stacked)
     assert envs.reset(seed=0)[0].shape == (4, 3, 4)
     assert "final_obs" in [envs.step([1] * 4)[-1] for _ in range(15)][-1] or envs.puffer_env.log()["episodes"] > 0
-    assert SB3VecEnv(NormalizeReward(vector.make(Camera, num_envs=2, backend="serial"))).reset().shape == (2, 12, 20, 3)
     made = vector.make(lambda: FrameStack(GymnasiumPufferEnv(Camera()), 2), num_envs=4, num_workers=2)
     alone = FrameStack(vector.make(Camera, num_envs=4, backend="serial"), 2)
     with made:
@@ -381,10 +378,26 @@ def test_statistics_are_those_of_all_that_was_seen(kind: str) -> None:
         assert normalized[-1]["observations"].dtype == np.float32
 
 
+def test_wrapped_once_more_as_stable_baselines() -> None:
+    pytest.importorskip("stable_baselines3")
+    from puffer_numba.emulation.as_sb3 import SB3VecEnv
+
+    wrapped = NormalizeReward(vector.make(Camera, num_envs=2, backend="serial"))
+    assert SB3VecEnv(wrapped).reset().shape == (2, 12, 20, 3)
+
+
+def vec_normalize(env: PufferEnv, **options: Any) -> Any:
+    """Stable-Baselines3's VecNormalize around ``env``; skips where it is not installed."""
+    VecNormalize = pytest.importorskip("stable_baselines3.common.vec_env").VecNormalize
+    from puffer_numba.emulation.as_sb3 import SB3VecEnv
+
+    return VecNormalize(SB3VecEnv(env), **options)
+
+
 def test_as_vec_normalize_where_no_episode_ends() -> None:
     """Many rows, compared step by step; their ends differ, as Gymnasium counts last observations and it does not."""
     creator = partial(gymnasium.make, "Pendulum-v1", max_episode_steps=1000)
-    theirs = VecNormalize(SB3VecEnv(vector.make(creator, num_envs=5, backend="serial")), norm_reward=False)
+    theirs = vec_normalize(vector.make(creator, num_envs=5, backend="serial"), norm_reward=False)
     ours = NormalizeObservation(vector.make(creator, num_envs=5, backend="serial"))
     np.testing.assert_allclose(ours.reset()[0], theirs.reset(), rtol=1e-5, atol=1e-5)
     rng = np.random.default_rng(0)
@@ -397,7 +410,7 @@ def test_as_vec_normalize_where_no_episode_ends() -> None:
 def test_rewards_as_by_vec_normalize(kind: str) -> None:
     """Row by row, through many ends of both kinds."""
     with MAKERS[kind]() as plain, NormalizeReward(MAKERS[kind](), gamma=0.9, clip=3.0) as ours:
-        theirs = VecNormalize(SB3VecEnv(plain), norm_obs=False, gamma=0.9, clip_reward=3.0)
+        theirs = vec_normalize(plain, norm_obs=False, gamma=0.9, clip_reward=3.0)
         ours.reset()
         theirs.reset()
         rng = np.random.default_rng(0)
@@ -562,6 +575,7 @@ def test_resizing_batches_of_some_rows() -> None:
 
 def test_pictures_of_atari_by_the_dozen() -> None:
     """Resized and stacked in batches, as by Gymnasium's wrappers around each."""
+    pytest.importorskip("ale_py")
     cv2.setNumThreads(1)
     creator = partial(gymnasium.make, "ale_py:ALE/Pong-v5", obs_type="grayscale", disable_env_checker=True)
 
@@ -608,6 +622,9 @@ def test_opencv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_trainer_learns_through_wrappers() -> None:
     """CartPole, from 22 steps to some hundreds; a wrapped environment is not bound, but copied from."""
+    pytest.importorskip("torch")
+    from puffer_numba.pufferl import PuffeRL, load_config, load_policy
+
     config = load_config("cartpole", {"train.total_timesteps": 150_000, "train.seed": 1})
     wrapped = NormalizeReward(NormalizeObservation(puffer_numba.make("cartpole", num_envs=config.env.num_envs)))
     trainer = PuffeRL(config, wrapped, load_policy(config, wrapped))
