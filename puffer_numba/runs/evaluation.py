@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
 from puffer_numba.models.normalizer import RunningNormalizer
-from puffer_numba.render.window import recorder, window
+from puffer_numba.render.canvas import Frame
+from puffer_numba.render.window import image_of, recorder, window
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import Checkpoint
-from puffer_numba.train.episodes import Screen, run_episodes
+from puffer_numba.train.episodes import Watcher, run_episodes
 from puffer_numba.train.setup import load_env
 
 ROWS = 64  # environments that are evaluated side by side
@@ -87,20 +88,24 @@ def evaluate(
     count = episodes or (1 if watched else 100)
     shown = count if render_mode is not None else 1 if gif is not None else 0
     with ExitStack() as stack:
-        screens: list[Screen] = []
+        watchers: list[Watcher] = []
         if gif is not None:
-            screens.append(stack.enter_context(recorder(gif, fps)))
+            watchers.append(_shown_by(stack.enter_context(recorder(gif, fps))))
         if render_mode == "human":
-            screens.append(stack.enter_context(window(env_name, fps)))
+            watchers.append(_shown_by(stack.enter_context(window(env_name, fps))))
         parts = []
-        for episodes_, rows, watchers in ((shown, 1, screens), (count - shown, ROWS, [])):
+        for episodes_, rows, present in ((shown, 1, watchers), (count - shown, ROWS, [])):
             if episodes_:
                 env = stack.enter_context(load_env(config, min(episodes_, rows)))
                 policy, normalizer = load_trained(saved, env)
-                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
+                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, present))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
+
+
+def _shown_by(show: Callable[[Frame], object]) -> Watcher:
+    return lambda env: show(image_of(env))
 
 
 def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:

@@ -35,6 +35,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import puffer_numba
 from puffer_numba.distributions.actions import action_distribution, action_params
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import require
@@ -299,7 +299,7 @@ def _interface(env: PufferEnv, inputs: Arrays, outputs: Arrays) -> dict[str, str
     observation_space = env.single_observation_space if emulated is None else emulated.observation_space
     action_space = env.single_action_space if emulated is None else emulated.action_space
     return {
-        "library": f"puffer_numba {puffer_numba.__version__}",
+        "library": f"puffer_numba {version('puffer_numba')}",
         "observation_space": str(observation_space),
         "action_space": str(action_space),
         "flat_action_space": str(env.single_action_space),

@@ -13,14 +13,13 @@ from torch import nn
 from puffer_numba.distributions import action_distribution, seed_stream
 from puffer_numba.env import PufferEnv
 from puffer_numba.models.actor import Actor
-from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import image_of
 
 Player = Callable[[PufferEnv, NDArray[np.bool_]], NDArray[Any]]
 """From an environment, and which of its rows begin an episode, to actions for all rows, as ``env.step`` takes them;
 those of others' seats are ignored."""
 
-Screen = Callable[[Frame], object]
+Watcher = Callable[[PufferEnv], object]
+"""Called before each step, to show or record the environment."""
 
 
 class Quota:
@@ -90,7 +89,7 @@ def run_episodes(
     normalizer: nn.Module | None = None,
     deterministic: bool = False,
     seed: int = 0,
-    screens: Sequence[Screen] = (),
+    watchers: Sequence[Watcher] = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns and lengths of ``episodes`` whole episodes of ``policy``, a `Quota` of them in each row."""
     rows, space = env.num_agents, env.single_action_space
@@ -102,8 +101,8 @@ def run_episodes(
     begins = np.ones(rows, np.bool_)
     env.reset(seed)
     while quota.is_open():
-        for screen in screens:
-            screen(image_of(env))
+        for watch in watchers:
+            watch(env)
         acting = env.masks.copy()
         _, rewards, terminals, truncations, _ = env.step(player(env, begins))
         begins = terminals | truncations
