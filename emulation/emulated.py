@@ -15,11 +15,7 @@ from puffer_numba.spaces.actions import ActionChecker, ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
 
 AnyArray = NDArray[Any]
-
-
 Buf = Mapping[str, AnyArray] | Buffers | None
-
-
 CHECKED_STEPS = 16
 
 

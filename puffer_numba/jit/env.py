@@ -294,6 +294,14 @@ class JitEnv(PufferEnv):
         return Buffers(**{name: a.reshape(rows + a.shape[1:]) for name, a in buffers._asdict().items()})
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments that make another such environment; without its size, seed and autoreset mode."""
+        names: tuple[str, ...] = type(self).Params._fields
+        declared = {name: getattr(self.params, name) for name in names}
+        params = {n: v.item() if isinstance(v, np.generic) else v for n, v in declared.items()}
+        return {"dtype": self.float_type.__name__, "max_episode_steps": self.max_episode_steps, **params}
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all arrays: state, random streams, episode statistics, buffers; not of params, which are shared."""
         own = (*self.state, self._streams, *self._episodes[:-1])

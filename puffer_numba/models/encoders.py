@@ -19,17 +19,9 @@ from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativ
 from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 
 MOST_ONE_HOT = 256
-
-
 MOST_EMBEDDED = 2**16
-
-
 EMBEDDING_SIZE = 32
-
-
 LEAST_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
-
-
 Observations = Tensor | Sequence[Tensor]
 """What a `StructuredEncoder` takes: flat observations ``(rows, *shape)``, or ``(rows, *shape)`` for each leaf."""
 
