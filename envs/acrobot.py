@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
@@ -53,8 +53,6 @@ class Acrobot(JitEnv):
     Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": 0, "": 1, "right": 2}
-    render_fps = 15
     max_episode_steps = 500
     single_action_space = Discrete(3)
 

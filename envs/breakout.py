@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -92,8 +92,6 @@ class Breakout(JitEnv):
     frame in which it meets the paddle; there are six balls; and the paddle's y, a constant, and the score are observed.
     """
 
-    keys: ClassVar = {"": 0, "left": 1, "right": 2}
-    render_fps = 15
     max_episode_steps = 10_000
     metrics = ("bricks",)
     single_action_space = Discrete(3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -28,8 +28,6 @@ class CartPole(JitEnv):
     Source: Barto, Sutton & Anderson (1983), as in Gymnasium's CartPole-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": 0, "right": 1}
-    render_fps = 50
     max_episode_steps = 500
     single_action_space = Discrete(2)
 

@@ -36,7 +36,6 @@ class DeepSea(JitEnv):
     Source: Osband et al. (2019, 2020), as in bsuite's DeepSea, whose transitions it reproduces.
     """
 
-    render_fps = 8
     metrics = ("denoised_return", "bad_episode")
     single_action_space = Discrete(2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
@@ -83,8 +83,6 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
-    render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
     single_observation_space: Any = Dict(

@@ -28,7 +28,6 @@ class Memory(JitEnv):
     last digit is never asked for, and saying 0 while the sequence is shown is rewarded; this one has none of the three.
     """
 
-    render_fps = 4
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -26,7 +26,6 @@ class MountainCar(JitEnv):
     Source: Moore (1990), as in Gymnasium's MountainCar-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     max_episode_steps = 200
     single_action_space: Any = Discrete(3)
 

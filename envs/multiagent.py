@@ -23,7 +23,6 @@ class Multiagent(JitEnv):
     Source: PufferLib 3, Ocean's ``multiagent``, which has two agents.
     """
 
-    render_fps = 4
     agents = "players"
     metrics = ("solved",)
 

@@ -27,7 +27,6 @@ class NChain(JitEnv):
     Source: Strens (2000), as in OpenAI Gym's NChain-v0, which Gymnasium has no more, and EnvPool's.
     """
 
-    render_fps = 4
     max_episode_steps = 1000
     single_action_space = Discrete(2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -27,7 +27,6 @@ class Pendulum(JitEnv):
     Source: Gymnasium's Pendulum-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": -2.0, "": 0.0, "right": 2.0}
     max_episode_steps = 200
 
     class State(NamedTuple):

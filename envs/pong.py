@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -63,8 +63,6 @@ class Pong(JitEnv):
     downwards, the ball is put back into the field only at the agent's end, and an observed score is 0 up to the end.
     """
 
-    keys: ClassVar = {"": 0, "up": 1, "down": 2}
-    render_fps = 15
     max_episode_steps = 5000
     metrics = ("points", "lost")
     single_observation_space = Box(0, 1, (8,), np.float32)

@@ -167,7 +167,6 @@ class Rware(JitEnv):
     agents = "robots"
     metrics = ("deliveries",)
     max_episode_steps = 500
-    render_fps = 10
     single_action_space = Discrete(5)
 
     class State(NamedTuple):

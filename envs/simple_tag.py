@@ -68,7 +68,6 @@ class SimpleTag(JitEnv):
     agents = "num_adversaries + num_good"
     metrics = ("caught",)
     max_episode_steps = 25
-    render_fps = 10
 
     class State(NamedTuple):
         position: Annotated[float, "num_adversaries + num_good", 2]

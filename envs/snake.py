@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -52,10 +52,8 @@ class Snake(JitEnv):
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
 
-    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     agents = "snakes"
     max_episode_steps = 500
-    render_fps = 10
     metrics = ("longest", "eaten")
     single_action_space = Discrete(4)
 

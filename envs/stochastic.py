@@ -28,7 +28,6 @@ class Stochastic(JitEnv):
     which never gets to where action 1 is the right one, earns up to three times as much as the one it asks for.
     """
 
-    render_fps = 4
     metrics = ("share",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)

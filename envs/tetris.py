@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -118,8 +118,6 @@ class Tetris(JitEnv):
     place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
     """
 
-    keys: ClassVar = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
-    render_fps = 15
     max_episode_steps = 10_000
     metrics = ("lines",)
     single_action_space = Discrete(7)
