@@ -54,7 +54,7 @@ class DeepSea(JitEnv):
         """of ``size`` steps to the right"""
         randomize_actions: bool = True
         """if not, 0 is left and 1 is right in every cell"""
-        mapping_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+        mapping_seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
         """of the draw of what actions mean, in each cell; the same as bsuite's"""
 
     class Tables(NamedTuple):

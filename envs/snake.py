@@ -72,7 +72,7 @@ class Snake(JitEnv):
         """agents on one board"""
         size: Annotated[int, Ge(2), Le(1000)] = 32
         """cells along a side, without the walls"""
-        food: Annotated[int, Ge(0)] = 32
+        food: int = 32
         """cells with food"""
         vision: Annotated[int, Ge(1), Le(100)] = 5
         """cells that a snake sees in each direction"""
@@ -91,7 +91,7 @@ class Snake(JitEnv):
     @classmethod
     def setup(cls, params: Any) -> Any:
         most = params.size**2 // 2 - params.snakes
-        if params.food > most:
+        if not 0 <= params.food <= most:
             raise ValueError(
                 f"Snake: parameter food is {params.food}; expected 0 to {most}, so that it and the snakes take no more "
                 f"than half of {params.size} x {params.size} cells."
