@@ -58,10 +58,8 @@ class Blackjack(JitEnv):
         hidden_card: np.int8
 
     class Params(NamedTuple):
-        sab: bool = True
-        """rules of Sutton & Barto: a natural beats every other 21; overrules ``natural``"""
-        natural: bool = False
-        """whether a win by a natural pays 1.5"""
+        sab: bool = True  # rules of Sutton & Barto: a natural beats every other 21; overrules ``natural``
+        natural: bool = False  # whether a win by a natural pays 1.5
 
     @kernel
     def reset_env(s, p, i, rng):

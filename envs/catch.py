@@ -36,10 +36,8 @@ class Catch(JitEnv):
         paddle: np.int16  # its column
 
     class Params(NamedTuple):
-        rows: Annotated[int, Ge(2), Le(1024)] = 10
-        """of the board"""
-        columns: Annotated[int, Ge(1), Le(1024)] = 5
-        """of the board"""
+        rows: Annotated[int, Ge(2), Le(1024)] = 10  # of the board
+        columns: Annotated[int, Ge(1), Le(1024)] = 5  # of the board
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -39,8 +39,7 @@ class CliffWalking(JitEnv):
         prob: float
 
     class Params(NamedTuple):
-        is_slippery: bool = False
-        """whether moves may go astray"""
+        is_slippery: bool = False  # whether moves may go astray
 
     @kernel
     def reset_env(s, p, i, rng):

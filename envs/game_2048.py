@@ -99,10 +99,8 @@ class Game2048(JitEnv):
         reached_2048: bool
 
     class Params(NamedTuple):
-        reward_scale: Positive = 128.0
-        """score that earns a reward of 1; a power of 2, so that rewards are exact"""
-        idle_cost: Annotated[float, Ge(0)] = 0.1
-        """of a move that moves nothing"""
+        reward_scale: Positive = 128.0  # score that earns a reward of 1; a power of 2, so that rewards are exact
+        idle_cost: Annotated[float, Ge(0)] = 0.1  # of a move that moves nothing
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -39,10 +39,8 @@ class GridWalk(JitEnv):
         goal_y: int
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(2), Le(10_000)] = 10
-        """cells along a side"""
-        step_cost: float = 0.01
-        """of each step that does not end at the goal"""
+        size: Annotated[int, Ge(2), Le(10_000)] = 10  # cells along a side
+        step_cost: float = 0.01  # of each step that does not end at the goal
 
     @kernel
     def reset_env(s, p, i, rng):

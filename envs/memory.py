@@ -40,10 +40,8 @@ class Memory(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        mem_length: Count = 1
-        """digits in the sequence"""
-        mem_delay: Annotated[int, Ge(0)] = 0
-        """steps between the last digit shown and the first one asked for"""
+        mem_length: Count = 1  # digits in the sequence
+        mem_delay: Annotated[int, Ge(0)] = 0  # steps between the last digit shown and the first one asked for
 
     @kernel
     def reset_env(s, p, i, rng):

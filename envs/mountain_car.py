@@ -34,19 +34,13 @@ class MountainCar(JitEnv):
         velocity: float
 
     class Params(NamedTuple):
-        force: float = 0.001
-        """of the motor: what it adds to the velocity in a step"""
-        gravity: float = 0.0025
-        """what the steepest slope takes from the velocity in a step"""
-        min_position: float = -1.2
-        """of the wall at the left, which stops the car"""
-        max_position: float = 0.6
-        """of the wall at the right"""
-        max_speed: Positive = 0.07
-        """the velocity is clipped to this"""
+        force: float = 0.001  # of the motor: what it adds to the velocity in a step
+        gravity: float = 0.0025  # what the steepest slope takes from the velocity in a step
+        min_position: float = -1.2  # of the wall at the left, which stops the car
+        max_position: float = 0.6  # of the wall at the right
+        max_speed: Positive = 0.07  # the velocity is clipped to this
         goal_position: float = 0.5
-        goal_velocity: float = 0.0
-        """slower than this, the goal does not count"""
+        goal_velocity: float = 0.0  # slower than this, the goal does not count
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

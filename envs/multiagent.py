@@ -31,8 +31,7 @@ class Multiagent(JitEnv):
         solved: bool  # by all
 
     class Params(NamedTuple):
-        players: Annotated[int, Ge(2)] = 2
-        """agents in one environment"""
+        players: Annotated[int, Ge(2)] = 2  # agents in one environment
 
     @staticmethod
     def single_observation_space(p: Any) -> Discrete:

@@ -34,18 +34,12 @@ class Pendulum(JitEnv):
         theta_dot: float
 
     class Params(NamedTuple):
-        gravity: float = 10.0
-        """m/s^2"""
-        mass: Positive = 1.0
-        """kg"""
-        length: Positive = 1.0
-        """m"""
-        tau: Positive = 0.05
-        """time of a step, s"""
-        max_speed: Positive = 8.0
-        """the velocity is clipped to this, rad/s"""
-        max_torque: Positive = 2.0
-        """N m"""
+        gravity: float = 10.0  # m/s^2
+        mass: Positive = 1.0  # kg
+        length: Positive = 1.0  # m
+        tau: Positive = 0.05  # time of a step, s
+        max_speed: Positive = 8.0  # the velocity is clipped to this, rad/s
+        max_torque: Positive = 2.0  # N m
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

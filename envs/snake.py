@@ -68,21 +68,15 @@ class Snake(JitEnv):
         eaten: float  # for each snake
 
     class Params(NamedTuple):
-        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16
-        """agents on one board"""
-        size: Annotated[int, Ge(2), Le(1000)] = 32
-        """cells along a side, without the walls"""
-        food: int = 32
-        """cells with food"""
-        vision: Annotated[int, Ge(1), Le(100)] = 5
-        """cells that a snake sees in each direction"""
+        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16  # agents on one board
+        size: Annotated[int, Ge(2), Le(1000)] = 32  # cells along a side, without the walls
+        food: int = 32  # cells with food
+        vision: Annotated[int, Ge(1), Le(100)] = 5  # cells that a snake sees in each direction
         reward_food: float = 0.1
         reward_corpse: float = 0.1
         reward_death: float = -1.0
-        leave_corpse: bool = True
-        """whether the dead can be eaten"""
-        respawn: bool = True
-        """whether the dead come back"""
+        leave_corpse: bool = True  # whether the dead can be eaten
+        respawn: bool = True  # whether the dead come back
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -38,8 +38,7 @@ class Squared(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(2), Le(1024)] = 11
-        """cells along a side"""
+        size: Annotated[int, Ge(2), Le(1024)] = 11  # cells along a side
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -38,10 +38,8 @@ class Stochastic(JitEnv):
         share: float
 
     class Params(NamedTuple):
-        p: Annotated[float, Gt(0), Lt(1)] = 0.75
-        """share of action 0 that is asked for"""
-        horizon: Count = 500
-        """steps of an episode"""
+        p: Annotated[float, Gt(0), Lt(1)] = 0.75  # share of action 0 that is asked for
+        horizon: Count = 500  # steps of an episode
 
     @kernel
     def reset_env(s, p, i, rng):

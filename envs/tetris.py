@@ -137,12 +137,9 @@ class Tetris(JitEnv):
         lines: int  # cleared
 
     class Params(NamedTuple):
-        height: Annotated[int, Ge(4), Le(1000)] = 20
-        """rows of the board"""
-        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6
-        """steps in which a piece falls by a row, at first"""
-        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3
-        """at last"""
+        height: Annotated[int, Ge(4), Le(1000)] = 20  # rows of the board
+        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6  # steps in which a piece falls by a row, at first
+        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3  # at last
 
     class Tables(NamedTuple):
         masks: NDArray[np.int64] = MASKS
