@@ -26,7 +26,6 @@ class MinAtar(JitEnv):
     """Name of each channel of the observation."""
     minimal_action_set: ClassVar[tuple[int, ...]]
     """The actions that do different things in this game."""
-    render_fps = 10
 
     class Params(NamedTuple):
         sticky_action_prob: Probability = 0.1

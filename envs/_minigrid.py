@@ -173,16 +173,6 @@ class MiniGrid(JitEnv):
     environments for goal-oriented tasks", as in version 3 of the authors' package ``minigrid``.
     """
 
-    keys: ClassVar = {
-        "left": LEFT,
-        "right": RIGHT,
-        "up": FORWARD,
-        "tab": PICKUP,
-        "left shift": DROP,
-        "space": TOGGLE,
-        "return": DONE,
-    }
-    render_fps = 10
     single_observation_space: Any = Dict(direction=Discrete(4), image=Box(0, 255, (VIEW, VIEW, 3), np.uint8))
     single_action_space = Discrete(7)
     observation_bytes = IMAGE + -(-VIEW * VIEW * 3 // 8) * 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
@@ -53,8 +53,6 @@ class Acrobot(JitEnv):
     Source: Sutton (1996), as in Gymnasium's Acrobot-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": 0, "": 1, "right": 2}
-    render_fps = 15
     max_episode_steps = 500
     single_action_space = Discrete(3)
 
@@ -65,28 +63,17 @@ class Acrobot(JitEnv):
         dtheta2: float
 
     class Params(NamedTuple):
-        gravity: float = 9.8
-        """m/s^2"""
-        length_1: Positive = 1.0
-        """of the first link, m"""
-        mass_1: Positive = 1.0
-        """kg"""
-        mass_2: Positive = 1.0
-        """kg"""
-        center_1: Positive = 0.5
-        """distance of the first link's center of mass from its joint, m"""
-        center_2: Positive = 0.5
-        """of the second link's, m"""
-        inertia: Positive = 1.0
-        """moment of inertia of each link, kg m^2"""
-        tau: Positive = 0.2
-        """time of a step, s; one step of Runge and Kutta's method of fourth order"""
-        max_speed_1: float = 4 * math.pi
-        """the first joint's velocity is clipped to this, rad/s"""
-        max_speed_2: float = 9 * math.pi
-        """the second joint's"""
-        torque_noise: Annotated[float, Ge(0)] = 0.0
-        """uniform noise on the torque, up to this either way, N m"""
+        gravity: float = 9.8  # m/s^2
+        length_1: Positive = 1.0  # of the first link, m
+        mass_1: Positive = 1.0  # kg
+        mass_2: Positive = 1.0  # kg
+        center_1: Positive = 0.5  # distance of the first link's center of mass from its joint, m
+        center_2: Positive = 0.5  # of the second link's, m
+        inertia: Positive = 1.0  # moment of inertia of each link, kg m^2
+        tau: Positive = 0.2  # time of a step, s; one step of Runge and Kutta's method of fourth order
+        max_speed_1: float = 4 * math.pi  # the first joint's velocity is clipped to this, rad/s
+        max_speed_2: float = 9 * math.pi  # the second joint's
+        torque_noise: Annotated[float, Ge(0)] = 0.0  # uniform noise on the torque, up to this either way, N m
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -23,7 +23,6 @@ class Bandit(JitEnv):
     Source: PufferLib 3, Ocean's ``bandit``. There the noise is scaled twice; here it is what its name says.
     """
 
-    render_fps = 4
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete, Tuple
@@ -47,8 +47,6 @@ class Blackjack(JitEnv):
     Source: Sutton & Barto (2018), example 5.1, as in Gymnasium's Blackjack-v1, whose games it reproduces card by card.
     """
 
-    keys: ClassVar = {"s": 0, "h": 1}
-    render_fps = 4
     single_observation_space = Tuple((Discrete(32), Discrete(11), Discrete(2)))
     single_action_space = Discrete(2)
 
@@ -60,10 +58,8 @@ class Blackjack(JitEnv):
         hidden_card: np.int8
 
     class Params(NamedTuple):
-        sab: bool = True
-        """rules of Sutton & Barto: a natural beats every other 21; overrules ``natural``"""
-        natural: bool = False
-        """whether a win by a natural pays 1.5"""
+        sab: bool = True  # rules of Sutton & Barto: a natural beats every other 21; overrules ``natural``
+        natural: bool = False  # whether a win by a natural pays 1.5
 
     @kernel
     def reset_env(s, p, i, rng):

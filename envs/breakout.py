@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -92,8 +92,6 @@ class Breakout(JitEnv):
     frame in which it meets the paddle; there are six balls; and the paddle's y, a constant, and the score are observed.
     """
 
-    keys: ClassVar = {"": 0, "left": 1, "right": 2}
-    render_fps = 15
     max_episode_steps = 10_000
     metrics = ("bricks",)
     single_action_space = Discrete(3)
@@ -114,30 +112,23 @@ class Breakout(JitEnv):
         broken: Annotated[bool, "rows * columns"]
 
     class Params(NamedTuple):
-        frameskip: Count = 4
-        """frames of a step"""
-        width: float = 576.0
-        """of the field; all lengths are in pixels, and velocities in pixels a second"""
+        frameskip: Count = 4  # frames of a step
+        width: float = 576.0  # of the field; all lengths are in pixels, and velocities in pixels a second
         height: float = 330.0
         paddle_width: Positive = 62.0
         paddle_height: Positive = 8.0
         paddle_speed: Positive = 620.0
-        ball: Positive = 32.0
-        """side of the ball, a square"""
-        ball_speed: Positive = 256.0
-        """of a new ball"""
+        ball: Positive = 32.0  # side of the ball, a square
+        ball_speed: Positive = 256.0  # of a new ball
         ball_max_speed: float = 448.0
-        speed_up: Annotated[float, Ge(0), Lt(math.inf)] = 64.0
-        """what every fourth hit of the paddle adds to the speed"""
-        top: float = 50.0
-        """space above the bricks"""
+        speed_up: Annotated[float, Ge(0), Lt(math.inf)] = 64.0  # what every fourth hit of the paddle adds to the speed
+        top: float = 50.0  # space above the bricks
         brick_width: Positive = 32.0
         brick_height: Positive = 12.0
         rows: Count = 6
         columns: Count = 18
         balls: Count = 5
-        walls: Count = 2
-        """to be broken down"""
+        walls: Count = 2  # to be broken down
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

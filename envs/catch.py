@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -28,8 +28,6 @@ class Catch(JitEnv):
     EnvPool's Catch-v0.
     """
 
-    keys: ClassVar = {"left": 0, "": 1, "right": 2}
-    render_fps = 8
     single_action_space = Discrete(3)
 
     class State(NamedTuple):
@@ -38,10 +36,8 @@ class Catch(JitEnv):
         paddle: np.int16  # its column
 
     class Params(NamedTuple):
-        rows: Annotated[int, Ge(2), Le(1024)] = 10
-        """of the board"""
-        columns: Annotated[int, Ge(1), Le(1024)] = 5
-        """of the board"""
+        rows: Annotated[int, Ge(2), Le(1024)] = 10  # of the board
+        columns: Annotated[int, Ge(1), Le(1024)] = 5  # of the board
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -29,8 +29,6 @@ class CliffWalking(JitEnv):
     Source: Sutton & Barto (2018), example 6.6, as in Gymnasium's CliffWalking-v1, whose transitions it reproduces.
     """
 
-    keys: ClassVar = {"up": 0, "right": 1, "down": 2, "left": 3}
-    render_fps = 4
     single_observation_space = Discrete(ROWS * COLUMNS)
     single_action_space = Discrete(4)
     info = ("prob",)
@@ -41,8 +39,7 @@ class CliffWalking(JitEnv):
         prob: float
 
     class Params(NamedTuple):
-        is_slippery: bool = False
-        """whether moves may go astray"""
+        is_slippery: bool = False  # whether moves may go astray
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -47,8 +47,6 @@ class ConnectFour(JitEnv):
     Source: PettingZoo's ``connect_four_v3``, with its spaces; the boards are bits, as in Tromp's Fhourstones.
     """
 
-    keys: ClassVar = {str(column): column for column in range(7)}
-    render_fps = 2
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(

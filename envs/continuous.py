@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Gt, Lt
@@ -27,14 +27,6 @@ class Continuous(JitEnv):
     Source: PufferLib 3, Ocean's ``continuous``. There, the step that is truncated earns nothing.
     """
 
-    keys: ClassVar = {
-        "left": (-1.0, 0.0),
-        "right": (1.0, 0.0),
-        "up": (0.0, 1.0),
-        "down": (0.0, -1.0),
-        "": (0.0, 0.0),
-    }
-    render_fps = 10
     max_episode_steps = 100
     metrics = ("solved",)
     single_action_space = Box(-1, 1, (2,), np.float32)

@@ -36,7 +36,6 @@ class DeepSea(JitEnv):
     Source: Osband et al. (2019, 2020), as in bsuite's DeepSea, whose transitions it reproduces.
     """
 
-    render_fps = 8
     metrics = ("denoised_return", "bad_episode")
     single_action_space = Discrete(2)
 
@@ -55,7 +54,7 @@ class DeepSea(JitEnv):
         """of ``size`` steps to the right"""
         randomize_actions: bool = True
         """if not, 0 is left and 1 is right in every cell"""
-        mapping_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+        mapping_seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
         """of the draw of what actions mean, in each cell; the same as bsuite's"""
 
     class Tables(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Gt, Le
@@ -32,8 +32,6 @@ class Flappy(JitEnv):
     Source: Nguyen's game Flappy Bird (2013); the constants are our own.
     """
 
-    keys: ClassVar = {"": 0, "space": 1, "up": 1}
-    render_fps = 30
     max_episode_steps = 10_000
     metrics = ("passed",)
     single_action_space = Discrete(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -94,9 +94,7 @@ class FrozenLake(JitEnv):
     ``max_episode_steps=200`` its FrozenLake8x8-v1, which is ``frozen_lake_8x8`` here.
     """
 
-    keys: ClassVar = {"left": 0, "down": 1, "right": 2, "up": 3}
     max_episode_steps = 100
-    render_fps = 4
     single_action_space = Discrete(4)
     info = ("prob",)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge
@@ -83,8 +83,6 @@ class Game2048(JitEnv):
     of the game costs 1.
     """
 
-    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
-    render_fps = 4
     max_episode_steps = 20_000
     metrics = ("score", "largest", "reached_1024", "reached_2048")
     single_observation_space: Any = Dict(
@@ -101,10 +99,8 @@ class Game2048(JitEnv):
         reached_2048: bool
 
     class Params(NamedTuple):
-        reward_scale: Positive = 128.0
-        """score that earns a reward of 1; a power of 2, so that rewards are exact"""
-        idle_cost: Annotated[float, Ge(0)] = 0.1
-        """of a move that moves nothing"""
+        reward_scale: Positive = 128.0  # score that earns a reward of 1; a power of 2, so that rewards are exact
+        idle_cost: Annotated[float, Ge(0)] = 0.1  # of a move that moves nothing
 
     @kernel
     def reset_env(s, p, i, rng):

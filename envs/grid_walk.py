@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -28,7 +28,6 @@ class GridWalk(JitEnv):
     Source: Operant's guide to custom environments. It is a good one to copy.
     """
 
-    keys: ClassVar = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
     max_episode_steps = 100
     single_observation_space = Box(-1, 1, (4,), np.float32)
     single_action_space = Discrete(4)
@@ -40,10 +39,8 @@ class GridWalk(JitEnv):
         goal_y: int
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(2), Le(10_000)] = 10
-        """cells along a side"""
-        step_cost: float = 0.01
-        """of each step that does not end at the goal"""
+        size: Annotated[int, Ge(2), Le(10_000)] = 10  # cells along a side
+        step_cost: float = 0.01  # of each step that does not end at the goal
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -28,7 +28,6 @@ class Memory(JitEnv):
     last digit is never asked for, and saying 0 while the sequence is shown is rewarded; this one has none of the three.
     """
 
-    render_fps = 4
     metrics = ("solved",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)
@@ -41,10 +40,8 @@ class Memory(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        mem_length: Count = 1
-        """digits in the sequence"""
-        mem_delay: Annotated[int, Ge(0)] = 0
-        """steps between the last digit shown and the first one asked for"""
+        mem_length: Count = 1  # digits in the sequence
+        mem_delay: Annotated[int, Ge(0)] = 0  # steps between the last digit shown and the first one asked for
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -70,10 +70,8 @@ class MiniGridDoorKey(MiniGrid):
         tick: int
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(5), Le(100)] = 8
-        """cells along a side, the walls included"""
-        max_steps: Annotated[int, Ge(0)] = 0
-        """of an episode, and scale of the reward; 0 is 10 * size * size"""
+        size: Annotated[int, Ge(5), Le(100)] = 8  # cells along a side, the walls included
+        max_steps: Annotated[int, Ge(0)] = 0  # of an episode, and scale of the reward; 0 is 10 * size * size
 
     class Tables(NamedTuple):
         inside: NDArray[np.int64]  # (cells * 4,): cells of the view that are in the room, by row, column and direction

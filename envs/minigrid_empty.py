@@ -46,12 +46,9 @@ class MiniGridEmpty(MiniGrid):
         tick: int
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(4), Le(100)] = 8
-        """cells along a side, the walls included"""
-        random_start: bool = False
-        """whether the agent starts anywhere"""
-        max_steps: Annotated[int, Ge(0)] = 0
-        """of an episode, and scale of the reward; 0 is 4 * size * size"""
+        size: Annotated[int, Ge(4), Le(100)] = 8  # cells along a side, the walls included
+        random_start: bool = False  # whether the agent starts anywhere
+        max_steps: Annotated[int, Ge(0)] = 0  # of an episode, and scale of the reward; 0 is 4 * size * size
 
     class Tables(NamedTuple):
         views: NDArray[np.uint8]  # (cells * 4, bytes): what is observed, by row, column and direction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -26,7 +26,6 @@ class MountainCar(JitEnv):
     Source: Moore (1990), as in Gymnasium's MountainCar-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": 0, "": 1, "right": 2}
     max_episode_steps = 200
     single_action_space: Any = Discrete(3)
 
@@ -35,19 +34,13 @@ class MountainCar(JitEnv):
         velocity: float
 
     class Params(NamedTuple):
-        force: float = 0.001
-        """of the motor: what it adds to the velocity in a step"""
-        gravity: float = 0.0025
-        """what the steepest slope takes from the velocity in a step"""
-        min_position: float = -1.2
-        """of the wall at the left, which stops the car"""
-        max_position: float = 0.6
-        """of the wall at the right"""
-        max_speed: Positive = 0.07
-        """the velocity is clipped to this"""
+        force: float = 0.001  # of the motor: what it adds to the velocity in a step
+        gravity: float = 0.0025  # what the steepest slope takes from the velocity in a step
+        min_position: float = -1.2  # of the wall at the left, which stops the car
+        max_position: float = 0.6  # of the wall at the right
+        max_speed: Positive = 0.07  # the velocity is clipped to this
         goal_position: float = 0.5
-        goal_velocity: float = 0.0
-        """slower than this, the goal does not count"""
+        goal_velocity: float = 0.0  # slower than this, the goal does not count
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -25,7 +25,6 @@ class MountainCarContinuous(MountainCar):
     Source: Moore (1990), as in Gymnasium's MountainCarContinuous-v0, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": -1.0, "": 0.0, "right": 1.0}
     max_episode_steps = 999
     single_action_space: Any = Box(-1, 1, (1,), np.float32)
 

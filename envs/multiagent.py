@@ -23,7 +23,6 @@ class Multiagent(JitEnv):
     Source: PufferLib 3, Ocean's ``multiagent``, which has two agents.
     """
 
-    render_fps = 4
     agents = "players"
     metrics = ("solved",)
 
@@ -32,8 +31,7 @@ class Multiagent(JitEnv):
         solved: bool  # by all
 
     class Params(NamedTuple):
-        players: Annotated[int, Ge(2)] = 2
-        """agents in one environment"""
+        players: Annotated[int, Ge(2)] = 2  # agents in one environment
 
     @staticmethod
     def single_observation_space(p: Any) -> Discrete:

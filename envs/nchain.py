@@ -27,7 +27,6 @@ class NChain(JitEnv):
     Source: Strens (2000), as in OpenAI Gym's NChain-v0, which Gymnasium has no more, and EnvPool's.
     """
 
-    render_fps = 4
     max_episode_steps = 1000
     single_action_space = Discrete(2)
 
@@ -35,14 +34,10 @@ class NChain(JitEnv):
         state: int
 
     class Params(NamedTuple):
-        n: Annotated[int, Ge(2), Le(2**20)] = 5
-        """states"""
-        slip: Probability = 0.2
-        """probability that the other action happens"""
-        small: float = 2.0
-        """reward for going back"""
-        large: float = 10.0
-        """reward for going forward at the end"""
+        n: Annotated[int, Ge(2), Le(2**20)] = 5  # states
+        slip: Probability = 0.2  # probability that the other action happens
+        small: float = 2.0  # reward for going back
+        large: float = 10.0  # reward for going forward at the end
 
     @staticmethod
     def single_observation_space(p: Any) -> Discrete:

@@ -27,7 +27,6 @@ class Password(JitEnv):
     Source: PufferLib 3, Ocean's ``password``.
     """
 
-    render_fps = 4
     metrics = ("solved",)
     single_action_space = Discrete(2)
 

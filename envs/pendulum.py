@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -27,7 +27,6 @@ class Pendulum(JitEnv):
     Source: Gymnasium's Pendulum-v1, whose trajectories it reproduces.
     """
 
-    keys: ClassVar = {"left": -2.0, "": 0.0, "right": 2.0}
     max_episode_steps = 200
 
     class State(NamedTuple):
@@ -35,18 +34,12 @@ class Pendulum(JitEnv):
         theta_dot: float
 
     class Params(NamedTuple):
-        gravity: float = 10.0
-        """m/s^2"""
-        mass: Positive = 1.0
-        """kg"""
-        length: Positive = 1.0
-        """m"""
-        tau: Positive = 0.05
-        """time of a step, s"""
-        max_speed: Positive = 8.0
-        """the velocity is clipped to this, rad/s"""
-        max_torque: Positive = 2.0
-        """N m"""
+        gravity: float = 10.0  # m/s^2
+        mass: Positive = 1.0  # kg
+        length: Positive = 1.0  # m
+        tau: Positive = 0.05  # time of a step, s
+        max_speed: Positive = 8.0  # the velocity is clipped to this, rad/s
+        max_torque: Positive = 2.0  # N m
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

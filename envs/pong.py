@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -63,8 +63,6 @@ class Pong(JitEnv):
     downwards, the ball is put back into the field only at the agent's end, and an observed score is 0 up to the end.
     """
 
-    keys: ClassVar = {"": 0, "up": 1, "down": 2}
-    render_fps = 15
     max_episode_steps = 5000
     metrics = ("points", "lost")
     single_observation_space = Box(0, 1, (8,), np.float32)
@@ -81,22 +79,16 @@ class Pong(JitEnv):
         lost: int
 
     class Params(NamedTuple):
-        width: Positive = 500.0
-        """of the field; all lengths are in pixels, and velocities in pixels for each frame"""
+        width: Positive = 500.0  # of the field; all lengths are in pixels, and velocities in pixels for each frame
         height: Positive = 640.0
-        paddle: Positive = 70.0
-        """length of a paddle, which may go out of the field by half of it"""
-        ball: Positive = 32.0
-        """side of the ball, a square"""
+        paddle: Positive = 70.0  # length of a paddle, which may go out of the field by half of it
+        ball: Positive = 32.0  # side of the ball, a square
         paddle_speed: Positive = 8.0
         ball_speed_x: Positive = 10.0
-        ball_speed_y: float = 1.0
-        """when a rally starts"""
+        ball_speed_y: float = 1.0  # when a rally starts
         ball_max_speed_y: Positive = 13.0
-        spin: Positive = 3.0
-        """what a moving paddle adds to the ball's velocity along y; of the agent only"""
-        max_score: Count = 21
-        """points that end the episode"""
+        spin: Positive = 3.0  # what a moving paddle adds to the ball's velocity along y; of the agent only
+        max_score: Count = 21  # points that end the episode
 
     @classmethod
     def setup(cls, params: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
@@ -167,7 +167,6 @@ class Rware(JitEnv):
     agents = "robots"
     metrics = ("deliveries",)
     max_episode_steps = 500
-    render_fps = 10
     single_action_space = Discrete(5)
 
     class State(NamedTuple):
@@ -195,7 +194,7 @@ class Rware(JitEnv):
         """how many cells a robot sees, in each direction"""
         reward_type: Annotated[int, Ge(GLOBAL), Le(TWO_STAGE)] = INDIVIDUAL
         """0: a delivery is everybody's; 1: the robot's own; 2: half of it is for bringing the shelf back"""
-        max_inactivity: Annotated[int, Ge(0), Lt(2**31)] = 0
+        max_inactivity: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
         """the episode ends after so many steps without a delivery; 0: it does not"""
         normalised_coordinates: bool = False
         """column and row from 0 to 1"""

@@ -41,7 +41,6 @@ class SimpleSpread(JitEnv):
     agents = "players"
     metrics = ("covered", "collisions")
     max_episode_steps = 25
-    render_fps = 10
 
     class State(NamedTuple):
         position: Annotated[float, "players", 2]

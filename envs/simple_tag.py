@@ -68,7 +68,6 @@ class SimpleTag(JitEnv):
     agents = "num_adversaries + num_good"
     metrics = ("caught",)
     max_episode_steps = 25
-    render_fps = 10
 
     class State(NamedTuple):
         position: Annotated[float, "num_adversaries + num_good", 2]
@@ -78,16 +77,11 @@ class SimpleTag(JitEnv):
         caught: int  # pairs of adversary and prey that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        num_good: Annotated[int, Ge(1), Le(100)] = 1
-        """prey in one environment"""
-        num_adversaries: Annotated[int, Ge(1), Le(100)] = 3
-        """their pursuers"""
-        num_obstacles: Annotated[int, Ge(0), Le(100)] = 2
-        """discs that do not move"""
-        continuous_actions: bool = False
-        """push a little or much"""
-        terminate_on_success: bool = False
-        """end the episode once every prey is touched"""
+        num_good: Annotated[int, Ge(1), Le(100)] = 1  # prey in one environment
+        num_adversaries: Annotated[int, Ge(1), Le(100)] = 3  # their pursuers
+        num_obstacles: Annotated[int, Ge(0), Le(100)] = 2  # discs that do not move
+        continuous_actions: bool = False  # push a little or much
+        terminate_on_success: bool = False  # end the episode once every prey is touched
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -52,10 +52,8 @@ class Snake(JitEnv):
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
 
-    keys: ClassVar = {"up": 0, "down": 1, "left": 2, "right": 3}
     agents = "snakes"
     max_episode_steps = 500
-    render_fps = 10
     metrics = ("longest", "eaten")
     single_action_space = Discrete(4)
 
@@ -70,21 +68,15 @@ class Snake(JitEnv):
         eaten: float  # for each snake
 
     class Params(NamedTuple):
-        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16
-        """agents on one board"""
-        size: Annotated[int, Ge(2), Le(1000)] = 32
-        """cells along a side, without the walls"""
-        food: Annotated[int, Ge(0)] = 32
-        """cells with food"""
-        vision: Annotated[int, Ge(1), Le(100)] = 5
-        """cells that a snake sees in each direction"""
+        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16  # agents on one board
+        size: Annotated[int, Ge(2), Le(1000)] = 32  # cells along a side, without the walls
+        food: int = 32  # cells with food
+        vision: Annotated[int, Ge(1), Le(100)] = 5  # cells that a snake sees in each direction
         reward_food: float = 0.1
         reward_corpse: float = 0.1
         reward_death: float = -1.0
-        leave_corpse: bool = True
-        """whether the dead can be eaten"""
-        respawn: bool = True
-        """whether the dead come back"""
+        leave_corpse: bool = True  # whether the dead can be eaten
+        respawn: bool = True  # whether the dead come back
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
@@ -93,7 +85,7 @@ class Snake(JitEnv):
     @classmethod
     def setup(cls, params: Any) -> Any:
         most = params.size**2 // 2 - params.snakes
-        if params.food > most:
+        if not 0 <= params.food <= most:
             raise ValueError(
                 f"Snake: parameter food is {params.food}; expected 0 to {most}, so that it and the snakes take no more "
                 f"than half of {params.size} x {params.size} cells."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -27,8 +27,6 @@ class Squared(JitEnv):
     Source: PufferLib 3, Ocean's ``squared``, the smallest environment of that suite.
     """
 
-    keys: ClassVar = {"down": 1, "up": 2, "left": 3, "right": 4}
-    render_fps = 8
     metrics = ("solved",)
     single_action_space = Discrete(5)
 
@@ -40,8 +38,7 @@ class Squared(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(2), Le(1024)] = 11
-        """cells along a side"""
+        size: Annotated[int, Ge(2), Le(1024)] = 11  # cells along a side
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

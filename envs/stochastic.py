@@ -28,7 +28,6 @@ class Stochastic(JitEnv):
     which never gets to where action 1 is the right one, earns up to three times as much as the one it asks for.
     """
 
-    render_fps = 4
     metrics = ("share",)
     single_observation_space = Box(-1, 1, (1,), np.float32)
     single_action_space = Discrete(2)
@@ -39,10 +38,8 @@ class Stochastic(JitEnv):
         share: float
 
     class Params(NamedTuple):
-        p: Annotated[float, Gt(0), Lt(1)] = 0.75
-        """share of action 0 that is asked for"""
-        horizon: Count = 500
-        """steps of an episode"""
+        p: Annotated[float, Gt(0), Lt(1)] = 0.75  # share of action 0 that is asked for
+        horizon: Count = 500  # steps of an episode
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -96,9 +96,7 @@ class Taxi(JitEnv):
     Source: Dietterich (2000), as in Gymnasium's Taxi-v4, whose transitions it reproduces.
     """
 
-    keys: ClassVar = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
     max_episode_steps = 200
-    render_fps = 4
     single_observation_space = Discrete(STATES)
     single_action_space = Discrete(6)
     info = ("action_mask", "prob")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -118,8 +118,6 @@ class Tetris(JitEnv):
     place where a drop ends is not shown, pieces turn about the corner of their box, and garbage comes from below.
     """
 
-    keys: ClassVar = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
-    render_fps = 15
     max_episode_steps = 10_000
     metrics = ("lines",)
     single_action_space = Discrete(7)
@@ -139,12 +137,9 @@ class Tetris(JitEnv):
         lines: int  # cleared
 
     class Params(NamedTuple):
-        height: Annotated[int, Ge(4), Le(1000)] = 20
-        """rows of the board"""
-        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6
-        """steps in which a piece falls by a row, at first"""
-        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3
-        """at last"""
+        height: Annotated[int, Ge(4), Le(1000)] = 20  # rows of the board
+        fall_steps: Annotated[int, Ge(1), Le(10_000)] = 6  # steps in which a piece falls by a row, at first
+        least_fall_steps: Annotated[int, Ge(1), Le(10_000)] = 3  # at last
 
     class Tables(NamedTuple):
         masks: NDArray[np.int64] = MASKS

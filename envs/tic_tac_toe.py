@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -39,8 +39,6 @@ class TicTacToe(JitEnv):
     Source: PettingZoo's ``tictactoe_v3``, which counts cells column by column.
     """
 
-    render_fps = 2
-    keys: ClassVar = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
     agents = 2
     metrics = ("draw",)
     single_observation_space: Any = Dict(

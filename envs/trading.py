@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -61,8 +61,6 @@ class Trading(JitEnv):
     Source: none; the market follows Hamilton (1989) in its regimes and Kou (2002) in its jumps.
     """
 
-    keys: ClassVar = {"down": SELL, "": HOLD, "up": BUY}
-    render_fps = 8
     info = ("tick", "equity", "realized_pnl")
     metrics = ("equity", "realized_pnl", "trades")
 

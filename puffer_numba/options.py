@@ -43,7 +43,7 @@ def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
             ``num_envs``: for a command that otherwise takes its values from a checkpoint.
     """
     params = env_params(spec)
-    helps = _docstrings(getattr(spec.env_class, "Params", None))
+    helps = _field_docs(getattr(spec.env_class, "Params", None))
     fields: list[tuple[str, Any, Any]] = []
     if config is not None:
         number = "Copies of the environment, stepped together."
@@ -114,17 +114,21 @@ def _copied(section: Any) -> Any:
     return dataclasses.field(default_factory=lambda: dataclasses.replace(section))
 
 
-def _docstrings(cls: type | None) -> dict[str, str]:
-    """The string below each field of a class, by the field's name."""
+def _field_docs(cls: type | None) -> dict[str, str]:
+    """What is said of each field of a class, by the field's name: the string below it, or the comment behind it."""
     try:
         source = textwrap.dedent(inspect.getsource(cls)) if cls is not None else ""
         body = ast.parse(source).body[0].body if source else []  # type: ignore[attr-defined]
     except (OSError, TypeError, SyntaxError):
         return {}
+    lines = source.splitlines()
     found = {}
-    for field, text in itertools.pairwise(body):
+    for field, below in itertools.pairwise([*body, None]):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            value = getattr(text, "value", None) if isinstance(text, ast.Expr) else None
+            value = getattr(below, "value", None) if isinstance(below, ast.Expr) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found[field.target.id] = " ".join(value.value.split())
-    return found
+            elif field.end_lineno is not None:
+                rest = lines[field.end_lineno - 1].encode()[field.end_col_offset :].decode()
+                found[field.target.id] = rest.strip().removeprefix("#").strip()
+    return {name: text for name, text in found.items() if text}

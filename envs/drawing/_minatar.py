@@ -10,6 +10,8 @@ import numpy as np
 from puffer_numba.envs._minatar import SIZE, MinAtar
 from puffer_numba.render.canvas import GRID, Canvas, Color, Frame
 
+RENDER_FPS = 10
+
 CELL = 40  # pixels
 
 

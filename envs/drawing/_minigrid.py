@@ -7,19 +7,37 @@ from numpy.typing import NDArray
 
 from puffer_numba.envs._minigrid import (
     CLOSED,
+    DONE,
     DOOR,
+    DROP,
+    FORWARD,
     GOAL,
     IMAGE,
     IMAGE_END,
     KEY,
+    LEFT,
     LOCKED,
+    PICKUP,
+    RIGHT,
     SIDE,
     STATE,
+    TOGGLE,
     VIEW,
     WALL,
     heading,
 )
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
+
+RENDER_FPS = 10
+KEYS = {
+    "left": LEFT,
+    "right": RIGHT,
+    "up": FORWARD,
+    "tab": PICKUP,
+    "left shift": DROP,
+    "space": TOGGLE,
+    "return": DONE,
+}
 
 _FLOOR: Color = (24, 35, 48)
 _STONE: Color = (100, 116, 139)

@@ -7,6 +7,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 15
+KEYS = {"left": 0, "": 1, "right": 2}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     size, scale = 400, 90.0

@@ -7,6 +7,9 @@ from typing import Any
 from puffer_numba.envs.blackjack import ACE, best_sum
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+KEYS = {"s": 0, "h": 1}
+
 
 def ansi_env(s: Any, p: Any, i: int) -> str:
     total, player = int(s.total[i]), int(best_sum(s.total[i], s.ace[i]))

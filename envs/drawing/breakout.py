@@ -8,6 +8,9 @@ import numpy as np
 
 from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 15
+KEYS = {"": 0, "left": 1, "right": 2}
+
 ROW_COLORS = (CORAL, (251, 146, 60), AMBER, (163, 214, 84), TEAL, (96, 165, 250))
 
 

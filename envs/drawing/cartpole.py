@@ -7,6 +7,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 50
+KEYS = {"left": 0, "right": 1}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     width, height, track = 600, 400, 300

@@ -6,6 +6,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 8
+KEYS = {"left": 0, "": 1, "right": 2}
+
 
 def ansi_env(s: Any, p: Any, i: int) -> str:
     board = [["."] * int(p.columns) for _ in range(int(p.rows))]

@@ -7,6 +7,9 @@ from typing import Any
 from puffer_numba.envs.cliff_walking import COLUMNS, ROWS
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+KEYS = {"up": 0, "right": 1, "down": 2, "left": 3}
+
 
 def ansi_env(s: Any, p: Any, i: int) -> str:
     grid = [["o"] * COLUMNS for _ in range(ROWS)]

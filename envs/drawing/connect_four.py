@@ -7,6 +7,9 @@ from typing import Any
 from puffer_numba.envs.connect_four import COLUMNS, ROWS, STRIDE
 from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 2
+KEYS = {str(column): column for column in range(7)}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     canvas = Canvas(COLUMNS * 60 + 20, ROWS * 60 + 20)

@@ -6,6 +6,15 @@ from typing import Any
 
 from puffer_numba.render.canvas import CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 10
+KEYS = {
+    "left": (-1.0, 0.0),
+    "right": (1.0, 0.0),
+    "up": (0.0, 1.0),
+    "down": (0.0, -1.0),
+    "": (0.0, 0.0),
+}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     size, margin = 400, 20

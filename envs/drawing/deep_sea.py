@@ -6,6 +6,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 8
+
 
 def ansi_env(s: Any, p: Any, i: int) -> str:
     size = int(p.size)

@@ -6,6 +6,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 30
+KEYS = {"": 0, "space": 1, "up": 1}
+
 VIEW = 1.05  # width of the image, in heights of the field
 
 

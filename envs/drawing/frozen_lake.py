@@ -10,6 +10,9 @@ from gymnasium.utils import colorize
 from puffer_numba.envs.frozen_lake import GOAL, HOLE, START
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
 
+RENDER_FPS = 4
+KEYS = {"left": 0, "down": 1, "right": 2, "up": 3}
+
 ICE: Color = (74, 112, 140)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from puffer_numba.envs.game_2048 import CELLS, SIZE
 from puffer_numba.render.canvas import BACKGROUND, FOREGROUND, GRID, Canvas, Color, Frame
 
+RENDER_FPS = 4
+KEYS = {"up": 0, "down": 1, "left": 2, "right": 3}
+
 COLORS: tuple[Color, ...] = (
     (94, 116, 138),
     (94, 139, 151),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from puffer_numba.envs.grid_walk import DOWN, LEFT, RIGHT, UP
 from puffer_numba.render.canvas import AMBER, GRID, TEAL, Canvas, Frame
+
+KEYS = {"up": UP, "down": DOWN, "left": LEFT, "right": RIGHT}
 
 
 def render_env(s: Any, p: Any, i: int) -> Frame:

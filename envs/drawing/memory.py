@@ -6,6 +6,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     """Above the sequence as far as it was shown, below what was said: right and wrong in two colors."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+KEYS = {"left": 0, "": 1, "right": 2}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     width, height = 600, 400

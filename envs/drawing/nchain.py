@@ -6,6 +6,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+
 
 def ansi_env(s: Any, p: Any, i: int) -> str:
     chain = ["o"] * int(p.n)

@@ -6,6 +6,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     """The password above, what was said below: right digits in one color, wrong ones in another."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas, Frame
 
+KEYS = {"left": -2.0, "": 0.0, "right": 2.0}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     size, length = 400, 150

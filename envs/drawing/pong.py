@@ -6,6 +6,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 15
+KEYS = {"": 0, "up": 1, "down": 2}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     margin, scale = 20.0, 0.625

@@ -9,6 +9,8 @@ import numpy as np
 from puffer_numba.envs.rware import GOAL, REQUESTED, SHELF, SHELF_PLACE
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
 
+RENDER_FPS = 10
+
 SHELF_COLOR: Color = (84, 104, 128)
 
 

@@ -10,6 +10,8 @@ from puffer_numba.envs.drawing._particles import Ground
 from puffer_numba.envs.simple_spread import SIZE
 from puffer_numba.render.canvas import AMBER, CORAL, TEAL, Frame
 
+RENDER_FPS = 10
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     """Amber landmarks; agents are coral while they touch another one."""

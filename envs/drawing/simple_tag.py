@@ -10,6 +10,8 @@ from puffer_numba.envs.drawing._particles import Ground
 from puffer_numba.envs.simple_tag import OBSTACLE_SIZE, size
 from puffer_numba.render.canvas import CORAL, TEAL, Color, Frame
 
+RENDER_FPS = 10
+
 OBSTACLE: Color = (84, 104, 128)
 
 

@@ -9,6 +9,9 @@ import numpy as np
 from puffer_numba.envs.snake import BODY, CORPSE, EMPTY, FOOD
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
 
+RENDER_FPS = 10
+KEYS = {"up": 0, "down": 1, "left": 2, "right": 3}
+
 COLORS: tuple[Color, ...] = (TEAL, CORAL, (167, 120, 245), (132, 204, 80), (96, 145, 250), (249, 146, 60))
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 8
+KEYS = {"down": 1, "up": 2, "left": 3, "right": 4}
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     size = int(p.size)

@@ -6,6 +6,8 @@ from typing import Any
 
 from puffer_numba.render.canvas import AMBER, CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 4
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     """A bar for the share of action 0, and a line where it is to be."""

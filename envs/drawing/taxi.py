@@ -9,6 +9,9 @@ from gymnasium.utils import colorize
 from puffer_numba.envs.taxi import CELLS, IN_TAXI, MAP, PADS, SIDE, decode
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
 
+RENDER_FPS = 4
+KEYS = {"down": 0, "up": 1, "right": 2, "left": 3, "p": 4, "d": 5}
+
 PAD_COLORS: tuple[Color, ...] = (CORAL, (74, 222, 128), AMBER, (96, 165, 250))
 _NAMES = ("South", "North", "East", "West", "Pickup", "Dropoff")
 

@@ -9,6 +9,9 @@ import numpy as np
 from puffer_numba.envs.tetris import BAG, CELLS, MASKS, NAMES, PREVIEW, WIDTH, landing_row
 from puffer_numba.render.canvas import AMBER, BACKGROUND, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
 
+RENDER_FPS = 15
+KEYS = {"": 0, "left": 1, "right": 2, "up": 3, "down": 4, "space": 5, "c": 6}
+
 COLORS: tuple[Color, ...] = (
     TEAL,
     AMBER,

@@ -7,6 +7,9 @@ from typing import Any
 from puffer_numba.envs.tic_tac_toe import CELLS
 from puffer_numba.render.canvas import CORAL, GRID, TEAL, Canvas, Frame
 
+RENDER_FPS = 2
+KEYS = {key: cell for cell, key in enumerate("789456123")}  # as on a keypad
+
 
 def render_env(s: Any, p: Any, i: int) -> Frame:
     canvas = Canvas(360, 360)

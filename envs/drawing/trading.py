@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from puffer_numba.envs._market import HISTORY, WINDOW
+from puffer_numba.envs.trading import BUY, HOLD, SELL
 from puffer_numba.render.canvas import AMBER, CORAL, FOREGROUND, GRID, TEAL, Canvas, Color, Frame
+
+RENDER_FPS = 8
+KEYS = {"down": SELL, "": HOLD, "up": BUY}
 
 MUTED: Color = (120, 136, 156)
 

@@ -30,17 +30,25 @@ class Preset:
 
 
 class Drawing:
-    """A function of a class that has none: the one of that name in ``drawing/NAME.py`` beside its module ``NAME.py``.
+    """An attribute of a class that has none: that of ``drawing/NAME.py`` beside its module ``NAME.py``.
 
-    Of a class that has no such file, its base's. The file is imported when the function is first asked for.
+    A function has the attribute's name there, a constant that name in capitals. Where a class has no such file, or the
+    file no such name, its base's is taken, or else the default. The file is imported when it is first needed.
     """
 
+    def __init__(self, default: Any = None) -> None:
+        self._default = default
+
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._names = (name, name.upper())
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        modules = (_drawing_module(cls.__module__) for cls in owner.__mro__)
-        return next((getattr(module, self._name) for module in modules if hasattr(module, self._name)), None)
+        for cls in owner.__mro__:
+            drawing = vars(_drawing_module(cls.__module__) or object)
+            for name in self._names:
+                if name in drawing:
+                    return drawing[name]
+        return self._default
 
 
 @cache

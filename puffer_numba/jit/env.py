@@ -123,7 +123,9 @@ class JitEnv(PufferEnv):
     """State fields shown to the user at each step: ``infos[0][name]`` is a view of the field's array."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
-    keys: ClassVar[dict[str, Any]] = {}
+    render_fps: int = Drawing(30)  # type: ignore[assignment]
+    """Images for each second, for it to look right."""
+    keys: ClassVar[dict[str, Any]] = Drawing({})  # type: ignore[assignment]
     """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
     train_config: ClassVar[dict[str, Any]] = Preset()  # type: ignore[assignment]
     """Trainer settings that suit this environment, by dotted name: ``{"train.learning_rate": 1e-3}``.
@@ -147,7 +149,8 @@ class JitEnv(PufferEnv):
     """``render_env(s, p, i) -> uint8 (height, width, 3)``, plain Python; None where there is no image.
 
     A static method of the class, or a function of a module of its own: that of an environment in ``package/NAME.py``
-    may stand in ``package/drawing/NAME.py``, which is imported when it is first asked for."""
+    may stand in ``package/drawing/NAME.py``, which is imported when it is first asked for. So may what people need
+    to look on or play: ``ansi_env``, ``RENDER_FPS`` and ``KEYS``."""
     ansi_env: ClassVar[Callable[..., str] | None] = Drawing()  # type: ignore[assignment]
     """``ansi_env(s, p, i) -> str``, for games that a terminal can show, in the same places; None for others."""
 

@@ -56,7 +56,7 @@ def test_noise_has_the_standard_deviation_it_is_given():
     ("params", "message"),
     [
         ({"num_actions": 1}, "num_actions is 1; expected at least 2"),
-        ({"reward_noise": -0.5}, "reward_noise is -0.5; expected 0 or more"),
+        ({"reward_noise": -0.5}, "reward_noise is -0.5; expected at least 0"),
         ({"arm": 4}, "arm is 4; expected less than 4"),
         ({"num_actions": 2.0}, "num_actions is 2.0; expected an integer"),
     ],

@@ -114,5 +114,5 @@ def test_picture():
 
 @pytest.mark.parametrize("name", ["mass_cart", "mass_pole", "half_length", "tau", "theta_limit", "x_limit"])
 def test_bad_params(name):
-    with pytest.raises(ValueError, match=f"CartPole: parameter {name} is 0.0; expected more than 0"):
+    with pytest.raises(ValueError, match=f"CartPole: parameter {name} is 0; expected more than 0"):
         CartPole(jit=False, **{name: 0.0})

@@ -94,7 +94,7 @@ def test_time_limit_and_first_states():
     ("params", "message"),
     [
         ({"gravity": 0.0}, "gravity is 0; expected more than 0"),
-        ({"flap": 0.2}, "flap is 0.2; expected more than 0, and at most 0.1"),
+        ({"flap": 0.2}, "flap is 0.2; expected more than 0 and at most 0.1"),
         ({"spacing": 0.1}, "spacing is 0.1; expected more than 0.2"),
         ({"gap_height": 0.05}, "gap_height is 0.05; expected more than the bird, 0.06"),
         ({"margin": 0.1}, "margin is 0.1; expected half of gap_height, 0.13, to 0.5"),

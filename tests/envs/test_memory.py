@@ -54,7 +54,7 @@ def test_digits_are_fair_and_independent():
     ("params", "message"),
     [
         ({"mem_length": 0}, "mem_length is 0; expected at least 1"),
-        ({"mem_delay": -1}, "mem_delay is -1; expected 0 or more"),
+        ({"mem_delay": -1}, "mem_delay is -1; expected at least 0"),
     ],
 )
 def test_bad_params(params, message):

@@ -182,7 +182,7 @@ def test_a_drop_in_for_minigrid(size):
     ("params", "message"),
     [
         ({"size": 4}, "size is 4; expected 5 to 100"),
-        ({"max_steps": -1}, r"max_steps is -1; expected at least 1, or 0 for 10 \* size \* size"),
+        ({"max_steps": -1}, "max_steps is -1; expected at least 0"),
     ],
 )
 def test_bad_params(params, message):

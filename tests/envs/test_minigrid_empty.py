@@ -92,7 +92,7 @@ def test_the_optimum_goes_along_two_walls():
     [
         ({"size": 3}, "size is 3; expected 4 to 100"),
         ({"size": 101}, "size is 101; expected 4 to 100"),
-        ({"max_steps": -1}, r"max_steps is -1; expected at least 1, or 0 for 4 \* size \* size"),
+        ({"max_steps": -1}, "max_steps is -1; expected at least 0"),
     ],
 )
 def test_bad_params(params, message):

@@ -55,6 +55,15 @@ def test_a_class_attribute_comes_first_then_the_class_s_own_file_then_its_base_s
     assert JitEnv.render_env is Walk.render_env is Walk.ansi_env is None
 
 
+def test_keys_and_speed_stand_beside_the_drawing():
+    assert CartPole.keys == Heavier.keys == {"left": 0, "right": 1}
+    assert CartPole.render_fps == Painted.render_fps == 50
+    assert MountainCarContinuous.keys == {"left": -1.0, "": 0.0, "right": 1.0}
+    assert MountainCarContinuous.render_fps == Walk.render_fps == 30
+    assert Walk.keys == {}
+    assert type("Slow", (CartPole,), {"render_fps": 2, "keys": {"a": 1}})(jit=False).keys == {"a": 1}
+
+
 def test_a_drawing_is_imported_when_it_is_asked_for(run_python):
     run_python("""
 import sys

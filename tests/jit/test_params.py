@@ -26,7 +26,7 @@ class Bounded(Push):
     class Params(NamedTuple):
         mass: Annotated[float, Gt(0)] = 1.0
         """kg"""
-        share: Annotated[float, Interval(ge=0, lt=1)] = 0.5
+        share: Annotated[float, Interval(ge=0, lt=1)] = 0.5  # of what is there
         count: Annotated[int, Ge(1), Le(32)] = 4
         top: Annotated[float, Gt(0), Le(0.1)] = 0.1
         cash: Annotated[Money, Gt(0), Lt(math.inf)] = 1.0
@@ -178,6 +178,10 @@ def test_a_derived_class_may_have_other_defaults():
         Heavy(jit=False, mass=0.0)
     spec = EnvSpec("heavy", Heavy)
     assert env_params(spec)["mass"] == 3.0
-    assert "kg" in str(env_options(spec, None).__dataclass_fields__["mass"].type)
+    fields = env_options(spec, None).__dataclass_fields__
+    helps = {name: str(fields[name].type) for name in ("mass", "share", "free")}
+    assert "help='kg'" in helps["mass"]
+    assert "help='of what is there'" in helps["share"]
+    assert "help='Parameter of heavy.'" in helps["free"]
     with pytest.raises(APIUsageError, match=r"Bounded.Params has no parameter 'weight'. Parameters: mass, share"):
         with_defaults(Bounded.Params, weight=1.0)
