@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.env import DISABLED, APIUsageError, PufferEnv
+from puffer_numba.errors import is_integer
 from puffer_numba.jit import JitEnv
 from puffer_numba.registry import make, spec
 from puffer_numba.spaces.actions import ActionLayout
@@ -128,7 +129,7 @@ def check_seeds(seeds: Sequence[Any], count: int) -> list[int | None]:
     Raises:
         APIUsageError: there are more or fewer, or one is neither an int nor None.
     """
-    odd = [s for s in seeds if s is not None and (isinstance(s, bool) or not isinstance(s, int | np.integer))]
+    odd = [s for s in seeds if s is not None and not is_integer(s)]
     if odd or len(seeds) != count:
         got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
         raise APIUsageError(f"reset(seed=[...]) takes {count} seeds, each an int or None; got {got}.")

@@ -7,14 +7,13 @@ and overrides from the caller or the command line. Overrides are dotted names: `
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from puffer_numba.env import APIUsageError
+from puffer_numba.errors import APIUsageError, close_matches
 
 Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
@@ -359,7 +358,7 @@ def unknown_setting(name: str, known: Iterable[str]) -> str:
     if name in REMOVED:
         return f"{name}: {REMOVED[name]}"
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=3)
+    close = close_matches(name, known)
     return f"unknown setting {name!r}; " + (
         f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
     )

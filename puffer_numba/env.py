@@ -23,6 +23,9 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from puffer_numba.errors import APIUsageError as APIUsageError
+from puffer_numba.errors import integer
+
 SAME_STEP, NEXT_STEP, DISABLED = range(3)
 """When the next episode starts, as in `gymnasium.vector.AutoresetMode`: in the step that ended the last one, in the one
 after it, or on `reset`."""
@@ -62,10 +65,6 @@ class NumberedInfos(list[dict[str, Any]]):
         """Append what environment ``number`` has to say."""
         self += infos
         self.numbers += [number] * len(infos)
-
-
-class APIUsageError(RuntimeError):
-    """The library was called in a way it cannot serve. Says what was wrong, what was expected, and the fix."""
 
 
 class Buffers(NamedTuple):
@@ -278,10 +277,7 @@ class PufferEnv:
                 f"{name}.single_action_space is {self.single_action_space!r}; "
                 "a PufferEnv has Discrete, MultiDiscrete or Box."
             )
-        if isinstance(self.num_agents, bool) or not isinstance(self.num_agents, int | np.integer):
-            raise APIUsageError(f"{name}.num_agents is {self.num_agents!r}; expected a positive integer.")
-        if self.num_agents < 1:
-            raise APIUsageError(f"{name}.num_agents is {self.num_agents}; expected at least 1.")
+        integer(f"{name}.num_agents", self.num_agents, minimum=1)
 
     def bind(self, buffers: Buffers) -> None:
         """Write the next steps into ``buffers``; arrays must be as `make_buffers` would make them."""

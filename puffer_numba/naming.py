@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from gymnasium.error import Error as GymnasiumError
 
 from puffer_numba import registry
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import close_matches, did_you_mean
 from puffer_numba.jit import JitEnv
 
 Creator = Callable[..., Any]
@@ -80,7 +80,7 @@ def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:
         if registered in known:
             return partial(pettingzoo.make, kind, known[registered])
     if "/" in zoo_id:
-        close = get_close_matches(zoo_id, registries["aec"], 3)
+        close = close_matches(zoo_id, registries["aec"])
         raise APIUsageError(f"{name}: PettingZoo has no such environment; close are {close or 'none'}.")
     module = _import([zoo_id, f"pettingzoo.{zoo_id}"], name)
     for attribute in ("parallel_env", "env"):
@@ -150,12 +150,6 @@ _EXTRAS = {
     "shimmy": "legacy-gym",
 }
 _PLUGINS = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # by how Gymnasium's ids begin
-
-
-def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """A sentence, after a space, with the words that are alike; nothing where there is none."""
-    close = get_close_matches(word, list(words), 3)
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def how_to_install(module: str) -> str:

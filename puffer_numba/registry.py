@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -23,6 +22,7 @@ from typing import Any, TypeVar, overload
 import gymnasium
 
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import did_you_mean
 
 ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
@@ -149,8 +149,7 @@ def spec(name: str) -> EnvSpec:
         _load_entry_points()
     if name not in _registered:
         names = list_envs()
-        close = get_close_matches(name, names, 3)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        hint = did_you_mean(name, names)
         if name in gymnasium.registry:
             hint = f" For Gymnasium's, write 'gym:{name}'."
         raise APIUsageError(f"no environment is called {name!r}.{hint} There are: {', '.join(names)}.")

@@ -136,8 +136,8 @@ def test_undeclared_attribute_is_named(missing):
     [
         ("num_agents", 0, "num_agents is 0; expected at least 1"),
         ("num_agents", -2, "num_agents is -2; expected at least 1"),
-        ("num_agents", 2.0, "num_agents is 2.0; expected a positive integer"),
-        ("num_agents", True, "num_agents is True; expected a positive integer"),
+        ("num_agents", 2.0, "num_agents is 2.0; expected an integer of at least 1"),
+        ("num_agents", True, "num_agents is True; expected an integer of at least 1"),
         ("single_observation_space", Dict(a=OBSERVATION), "single_observation_space is Dict.*has a Box"),
         ("single_observation_space", Discrete(4), r"single_observation_space is Discrete\(4\).*has a Box"),
         ("single_action_space", Text(3), "single_action_space is Text.*Discrete, MultiDiscrete or Box"),

@@ -12,7 +12,6 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tyro
@@ -20,7 +19,7 @@ from tyro import _errors
 
 from puffer_numba import registry, vector
 from puffer_numba.config import REMOVED
-from puffer_numba.env import APIUsageError
+from puffer_numba.errors import APIUsageError, close_matches
 from puffer_numba.extras import require
 from puffer_numba.naming import FORMS, load_spec
 
@@ -78,7 +77,7 @@ def _removed(tokens: Sequence[str]) -> str:
 def _unrecognized(tokens: Sequence[str], cls: type) -> str:
     """A sentence about unknown ``tokens``, with options of ``cls`` that look alike."""
     known = list(_options(cls))
-    close = [match for token in tokens if token.startswith("--") for match in get_close_matches(token, known, 3, 0.8)]
+    close = [match for token in tokens if token.startswith("--") for match in close_matches(token, known, 0.8)]
     suggestion = f"; did you mean {' or '.join(close[:3])}?" if close else "."
     return f"Unrecognized options: {', '.join(tokens)}{suggestion}"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -12,6 +11,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
+from puffer_numba import errors
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit.bounds import bounds_of, describe, within
 from puffer_numba.jit.compiler.tuples import tuple_class
@@ -80,16 +80,12 @@ def check_class(cls: type) -> None:
 
 def integer(cls: type, name: str, value: Any) -> int:
     """``value`` as an int, if it is one."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise APIUsageError(f"{cls.__name__}: {name} is {value!r}; expected an integer.")
-    return int(value)
+    return errors.integer(f"{cls.__name__}: {name}", value)
 
 
 def positive_int(cls: type, name: str, value: Any) -> int:
     """``value`` as an int of at least 1."""
-    if integer(cls, name, value) < 1:
-        raise APIUsageError(f"{cls.__name__}: {name} is {value}; expected at least 1.")
-    return int(value)
+    return errors.integer(f"{cls.__name__}: {name}", value, minimum=1)
 
 
 def float_type(cls: type, dtype: Any) -> type[np.floating[Any]]:
@@ -124,8 +120,7 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
     declared = cls.Params
     unknown = sorted(set(given) - set(declared._fields))
     if unknown:
-        close = get_close_matches(unknown[0], declared._fields + _RESERVED, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = errors.did_you_mean(unknown[0], declared._fields + _RESERVED)
         known = ", ".join(declared._fields) or "none"
         raise UnknownParameter(
             f"{cls.__name__} has no parameter {unknown[0]!r}.{hint} Parameters: {known}. "
@@ -225,7 +220,7 @@ def evaluate_size(cls: type, where: str, size: Any, params: Any) -> int:
             raise APIUsageError(
                 f"{cls.__name__}.{where}: cannot compute the size {size!r} from the params: {error}."
             ) from error
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not errors.is_integer(value) or value < 1:
         raise APIUsageError(f"{cls.__name__}.{where}: size {size!r} is {value!r}; expected a positive integer.")
     return int(value)
 

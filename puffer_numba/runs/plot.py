@@ -7,7 +7,6 @@ All comes from the metrics.csv that every run writes. Its settings, which tell w
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 import textwrap
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_numba.env import APIUsageError
+from puffer_numba.errors import APIUsageError, close_matches
 from puffer_numba.extras import require
 from puffer_numba.runs import folder as runs
 
@@ -210,7 +209,7 @@ def _column(metric: str, columns: list[str], path: Path) -> str:
     if matching:
         return matching[0]
     short = {name.rpartition("/")[2]: name for name in columns}
-    close = [short.get(name, name) for name in difflib.get_close_matches(metric, [*columns, *short], n=3)]
+    close = [short.get(name, name) for name in close_matches(metric, [*columns, *short])]
     hint = f"did you mean {' or '.join(dict.fromkeys(close))}?" if close else f"it has {', '.join(columns)}."
     raise APIUsageError(f"no metric {metric!r} in {path}; {hint}")
 

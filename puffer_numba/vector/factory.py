@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.naming import FORMS, Creator, env_creator, is_jit
 from puffer_numba.vector.group import EnvJob
@@ -91,19 +91,18 @@ def make(
     """
     if unknown:
         name = next(iter(unknown))
-        close = get_close_matches(name, _OPTIONS, 1)
-        hint = f"did you mean {close[0]}?" if close else "an environment's own arguments go into env_kwargs."
-        raise APIUsageError(f"vector.make has no option {name!r}; {hint}")
-    _check_count("num_envs", num_envs)
+        hint = did_you_mean(name, _OPTIONS) or " An environment's own arguments go into env_kwargs."
+        raise APIUsageError(f"vector.make has no option {name!r}.{hint}")
+    integer("num_envs", num_envs, minimum=1)
     _check_flag("zero_copy", zero_copy)
     _check_flag("overlap", overlap)
     _check_timeout(timeout)
     if context not in _CONTEXTS:
         raise APIUsageError(f"context is {context!r}; expected {' or '.join(map(repr, _CONTEXTS))}.")
     if num_workers not in (None, "auto"):
-        _check_count("num_workers", num_workers)
+        integer("num_workers", num_workers, minimum=1)
     size = num_envs if batch_size is None else batch_size
-    _check_count("batch_size", size)
+    integer("batch_size", size, minimum=1)
     if size > num_envs:
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
     jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs)
@@ -129,11 +128,6 @@ def make(
     return Multiprocessing(jobs, seed, workers, size, zero_copy, timeout, context)
 
 
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise APIUsageError(f"{name} is {value!r}; expected a whole number, at least 1.")
-
-
 def _check_flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise APIUsageError(f"{name} is {value!r}; expected True or False.")
@@ -148,9 +142,7 @@ def _check_timeout(timeout: Any) -> None:
 def _seed(seed: Any) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise APIUsageError(f"seed is {seed!r}; expected an integer, or None.")
-    return int(seed)
+    return integer("seed", seed)
 
 
 def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int) -> list[EnvJob]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.emulation.views import check_seeds
 from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, Slot, StepResult, make_buffers
+from puffer_numba.errors import integer
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvGroup, EnvJob, EpisodeArrays, Signature, create
 from puffer_numba.wrappers.base import Wrapper
@@ -82,8 +83,8 @@ class VectorEnv(PufferEnv):
             seed = self._seed
         elif isinstance(seed, Sequence) and not isinstance(seed, str):
             seed = check_seeds(seed, self._num_jobs)
-        elif isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise APIUsageError(f"reset: seed is {seed!r}; expected an integer or None.")
+        else:
+            integer("reset: seed", seed)
         self._seed = None
         return seed
 

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import integer
 from puffer_numba.jit.compiler.threads import MAX_THREADS, cores
 from puffer_numba.naming import Creator, env_creator, is_jit
 from puffer_numba.vector.factory import make
@@ -154,8 +155,8 @@ def autotune(
     """
     limits = (("max_envs", max_envs), ("max_workers", max_workers))
     for name, value in limits:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise APIUsageError(f"autotune: {name} is {value!r}; expected a whole number, at least 1.")
+        if value is not None:
+            integer(f"autotune: {name}", value, minimum=1)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise APIUsageError(f"autotune: seconds is {seconds!r}; expected a number above 0.")
     if json_path is not None:

@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import integer
 from puffer_numba.extras import require
 from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
 
@@ -34,8 +35,7 @@ class FrameStack(Wrapper):
     own = frozenset({"observations", "final_observations"})
 
     def __init__(self, env: PufferEnv, num_frames: int, axis: int = 0, padding: str = "reset") -> None:
-        if isinstance(num_frames, bool) or not isinstance(num_frames, int | np.integer) or num_frames < 1:
-            raise APIUsageError(f"FrameStack: num_frames is {num_frames!r}; expected a whole number, at least 1.")
+        integer("FrameStack: num_frames", num_frames, minimum=1)
         if padding not in ("reset", "zero"):
             raise APIUsageError(f"FrameStack: padding is {padding!r}; expected 'reset' or 'zero'.")
         space = env.single_observation_space

@@ -114,8 +114,8 @@ def test_when_the_time_is_over(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"seconds": 0}, "autotune: seconds is 0; expected a number above 0"),
         ({"seconds": "long"}, "autotune: seconds is 'long'; expected a number above 0"),
-        ({"max_envs": 0}, "autotune: max_envs is 0; expected a whole number, at least 1"),
-        ({"max_workers": 1.5}, "autotune: max_workers is 1.5; expected a whole number, at least 1"),
+        ({"max_envs": 0}, "autotune: max_envs is 0; expected at least 1"),
+        ({"max_workers": 1.5}, "autotune: max_workers is 1.5; expected an integer of at least 1"),
     ],
 )
 def test_wrong_use(options: dict[str, Any], message: str) -> None:
