@@ -205,7 +205,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "1"}, "timeout is '1'; expected seconds above 0, or None"),
     ({"timeout": float("nan")}, "timeout is nan; expected seconds above 0, or None"),
     ({"context": "fork"}, "context is 'fork'; expected 'forkserver' or 'spawn'"),
-    ({"seed": "x"}, "seed is 'x'; expected an integer, or None"),
+    ({"seed": "x"}, "seed is 'x'; expected an integer"),
     ({"env_args": "abc"}, "env_args is 'abc'; expected a list"),
     ({"env_kwargs": [1]}, "env_kwargs is [1]; expected a dict"),
     ({"num_worker": 2}, "vector.make has no option 'num_worker'. Did you mean 'num_workers'"),
