@@ -5,7 +5,7 @@ Theirs as ours:
 - `GymnasiumPufferEnv`, `PettingZooPufferEnv`: an existing environment as a `PufferEnv`; `puffer_numba.vector.make`
   does this for many at once
 - `ActionMaskFromInfo`: masks that an environment tells in its infos, where policies look for them
-- `HybridSpace`: flat actions of which some are whole numbers and some are real
+- `HybridSpace`: flat actions of which some are integers and some are real
 
 Ours as theirs:
 

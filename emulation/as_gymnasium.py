@@ -35,7 +35,7 @@ def make_env(name: str, render_mode: str | None = None, **kwargs: Any) -> gymnas
 
     Args:
         name: as in `puffer_numba.make`.
-        render_mode: None; where the environment draws pictures, "rgb_array", or "human" for a window (pygame).
+        render_mode: None; where the environment renders images, "rgb_array", or "human" for a window (pygame).
         **kwargs: for the environment's class. Its ``seed`` is None, fresh entropy, unless given.
 
     Raises:
@@ -60,7 +60,7 @@ class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
 
     Args:
         env: made with ``num_envs=1, autoreset="disabled"``. Its ``seed`` serves the first reset that has none.
-        render_mode: None, or "rgb_array" where the environment draws pictures.
+        render_mode: None, or "rgb_array" where the environment renders images.
 
     Raises:
         APIUsageError: ``env`` or ``render_mode`` is not such.
@@ -126,7 +126,7 @@ class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
         return self._observation(observations), float(rewards[0]), terminated, truncated, first_info(self._info_views)
 
     def render(self) -> Any:
-        """The picture, uint8 (height, width, 3), with ``render_mode="rgb_array"``; a string with "ansi"; else None."""
+        """The image, uint8 (height, width, 3), with ``render_mode="rgb_array"``; a string with "ansi"; else None."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None

@@ -106,7 +106,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
     Args:
         env: a JitEnv in any of its three ``autoreset`` modes, or another PufferEnv: these reset themselves in the
             same step. A vector backend must not be asynchronous.
-        render_mode: None, or "rgb_array" where the environment draws pictures. Wrapped environments keep their own.
+        render_mode: None, or "rgb_array" where the environment renders images. Wrapped environments keep their own.
         copy: whether ``reset`` and ``step`` return copies, as Gymnasium's own vector environments do. With False
             they return the arrays that the next step overwrites: faster, but code that keeps an observation while
             it steps (a replay buffer, most examples) must copy it.
@@ -328,7 +328,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         set_attributes(self.puffer_env, name, values)
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture of each environment, with a render mode; else None."""
+        """An image of each environment, with a render mode; else None."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None

@@ -61,7 +61,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
 
     Args:
         env: of one environment: ``num_envs == 1``.
-        render_mode: None, or "rgb_array" where the environment draws pictures. A wrapped environment keeps its own.
+        render_mode: None, or "rgb_array" where the environment renders images. A wrapped environment keeps its own.
         flat: keep the flat spaces of the PufferEnv.
 
     Raises:
@@ -74,7 +74,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         source = source_env(env)
         self._wrapped: Any = source.env if isinstance(source, PettingZooPufferEnv) else None
         self.puffer_env, self._source = env, source
-        self.render_mode = find_render_mode(env, render_mode, "Show the pictures in a window of your own.")
+        self.render_mode = find_render_mode(env, render_mode, "Show the images in a window of your own.")
         self.metadata = {"name": type(source).__name__, "is_parallelizable": True, **render_metadata(env)}
         rows = [f"agent_{a}" for a in range(env.num_agents)]
         self.possible_agents: list[Any] = rows if self._wrapped is None else list(source.possible_agents)  # type: ignore[attr-defined]
@@ -212,7 +212,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         return self.puffer_env.observations.copy() if self._wrapped is None else self._wrapped.state()
 
     def render(self) -> Any:
-        """The picture, with a render mode; else None."""
+        """The image, with a render mode; else None."""
         return None if self.render_mode is None else self.puffer_env.render()
 
     def close(self) -> None:
@@ -241,7 +241,7 @@ class JitParallelEnv(PufferParallelEnv):
 
     Args:
         env: made with ``num_envs=1, autoreset="disabled"``. Its ``seed`` serves the first reset that has none.
-        render_mode: None, or "rgb_array" where the environment draws pictures.
+        render_mode: None, or "rgb_array" where the environment renders images.
 
     Raises:
         APIUsageError: ``env`` or ``render_mode`` is not such.

@@ -67,10 +67,10 @@ class SB3VecEnv(VecEnv):
 
     Args:
         env: a JitEnv, a synchronous vector backend, or any other PufferEnv; it must reset itself in the same step.
-        render_mode: None, or "rgb_array" where the environment draws pictures. Wrapped environments keep their own.
+        render_mode: None, or "rgb_array" where the environment renders images. Wrapped environments keep their own.
 
     Raises:
-        APIUsageError: the environment is asynchronous, or does not reset itself; actions that mix whole and real
+        APIUsageError: the environment is asynchronous, or does not reset itself; actions that mix integers and real
             numbers; ``render_mode`` is not served.
     """
 
@@ -94,7 +94,7 @@ class SB3VecEnv(VecEnv):
         space = env.single_action_space
         if isinstance(space, HybridSpace):
             raise APIUsageError(
-                f"{type(env).__name__} has actions of whole and real numbers, {space}, which no algorithm of "
+                f"{type(env).__name__} has actions of integers and real numbers, {space}, which no algorithm of "
                 "Stable-Baselines3 takes; puffer_numba.pufferl trains on them."
             )
         self._start: Any = 0
@@ -215,7 +215,7 @@ class SB3VecEnv(VecEnv):
         return [found] * len(self._numbers(indices))
 
     def get_images(self) -> Sequence[AnyArray | None]:
-        """A picture of each environment; None without a render mode."""
+        """An image of each environment; None without a render mode."""
         if self.render_mode != "rgb_array":
             return [None] * (self.num_envs // self._agents)
         return self.puffer_env.unwrapped.render_each("rgb_array")

@@ -84,11 +84,11 @@ def render_metadata(env: PufferEnv) -> dict[str, Any]:
     return {"render_modes": env.render_modes, "render_fps": env.render_fps}
 
 
-def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str | None:
+def find_render_mode(env: PufferEnv, render_mode: str | None, fix: str) -> str | None:
     """The render mode of a view of ``env``: Gymnasium's and PettingZoo's environments have theirs from the start."""
     source = source_env(env)
     if not isinstance(source, EmulatedEnv):
-        check_render_mode(source, render_mode, mend)
+        check_render_mode(source, render_mode, fix)
         return render_mode
     own: str | None = getattr(source.env, "render_mode", None)
     if render_mode not in (None, own):
@@ -99,16 +99,16 @@ def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str 
     return own
 
 
-def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> None:
+def check_render_mode(env: PufferEnv, render_mode: str | None, fix: str) -> None:
     """Raise unless ``render_mode`` is None or one that ``env`` has."""
     modes = env.render_modes
     if render_mode is None or render_mode in modes:
         return
     name = type(env).__name__
     if not modes:
-        raise APIUsageError(f"{name}: render_mode is {render_mode!r}, but it draws nothing; expected None.")
+        raise APIUsageError(f"{name}: render_mode is {render_mode!r}, but it renders nothing; expected None.")
     expected = ", ".join(map(repr, modes))
-    raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected {expected} or None. {mend}")
+    raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected {expected} or None. {fix}")
 
 
 def first_info(views: dict[str, NDArray[Any]]) -> dict[str, Any]:

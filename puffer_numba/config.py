@@ -89,13 +89,13 @@ class TrainConfig:
     target_return: float | None = None
     """Stop as soon as the mean return of the last 100 episodes reaches this."""
     self_play: bool = False
-    """Of an environment of several agents: play against past selves too, and rate them."""
+    """Of an environment of several agents: play against earlier versions of the policy too, and rate them."""
     self_play_interval: int = 500_000
-    """Steps between two past selves that are kept."""
+    """Steps between two opponents that are kept."""
     self_play_pool: int = 8
-    """Past selves that are kept at most, the newest."""
+    """Maximum number of opponents, the newest."""
     self_play_share: float = 0.5
-    """Part of the games in which one of them sits in one of the seats."""
+    """Part of the games in which an opponent sits in one of the seats."""
     seed: int = 1
     """Seed of weights, action sampling, minibatches and environments."""
     device: str = "cpu"
@@ -181,14 +181,14 @@ class PolicyConfig:
     activation: Activation = "relu"
     """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
     cnn: Convolution = "auto"
-    """What sees pictures, before the hidden layers: small (for grids), nature, impala, none; auto: nature from 36
+    """What sees images, before the hidden layers: small (for grids), nature, impala, none; auto: nature from 36
     pixels on."""
     lstm: bool = False
-    """A long short-term memory between the hidden layers and the outputs; needs shared."""
+    """An LSTM between the hidden layers and the outputs; needs shared."""
     log_std: float = 0.0
     """Logarithm of the standard deviation of continuous actions at the start; above 1, most end up at the bounds."""
     state_dependent_std: bool = False
-    """The network says the deviation of continuous actions, too; otherwise it is one parameter for all observations."""
+    """The network outputs the standard deviation of continuous actions too; otherwise it is a parameter."""
     squash: bool = False
     """Bring continuous actions into their bounds by a tanh, instead of clipping them there."""
 
@@ -248,7 +248,7 @@ class SweepConfig:
     that are not given. RANGE is uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH
     or choice:A:B."""
     sampler_seed: int | None = None
-    """Seed of the draws from the search space; None: fresh entropy. Trials train with train.seed."""
+    """Seed of the samples from the search space; None: fresh entropy. Trials train with train.seed."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""

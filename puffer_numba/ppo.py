@@ -166,13 +166,13 @@ class PPO:
         Args:
             observation: one, or a batch ``(rows, ...)``; of a Dict or Tuple space one as the environment's own space
                 has it, or a batch as the `PufferEnv` returns it.
-            state: what the call before returned, of a policy with a memory; None: nothing is remembered.
-            episode_start: ``(rows,)``: where an episode begins, nothing is remembered.
+            state: what the call before returned, of a recurrent policy; None: the initial state.
+            episode_start: ``(rows,)``: where an episode begins, and with it the initial state.
             deterministic: the greedy action, instead of a sampled one.
 
         Returns:
             The action of one observation, or of each in the batch, and the next state ``(2, rows, hidden_size)``,
-            which is None where the policy has no memory.
+            which is None where the policy is not recurrent.
 
         Raises:
             APIUsageError: an observation of another shape.

@@ -2,7 +2,7 @@
 
 A policy returns one tensor of action parameters, ``(rows, num_params)``. For Discrete they are logits; for
 MultiDiscrete, the logits of each component, one after the other; for a Box, means and then log standard
-deviations; for a HybridSpace, the logits of its whole numbers, then means and log standard deviations of the others.
+deviations; for a HybridSpace, the logits of its integers, then means and log standard deviations of the others.
 `action_distribution` gives the object that turns them into actions, log-probabilities and entropies; it does what
 `torch.distributions` does, without its argument checks, which cost more than the arithmetic.
 

@@ -158,10 +158,10 @@ def _check_scale(trial: _Trial) -> Outcome:
         if leaf.dtype.kind != "f":
             continue
         values = trial.values(leaf)
-        least, most = float(values.min()), float(values.max())
-        low, high = min(low, least), max(high, most)
-        if is_large(least, most):
-            large.append(f"{leaf.path} is from {least:.3g} to {most:.3g}; scale it to about [-1, 1]")
+        minimum, maximum = float(values.min()), float(values.max())
+        low, high = min(low, minimum), max(high, maximum)
+        if is_large(minimum, maximum):
+            large.append(f"{leaf.path} is from {minimum:.3g} to {maximum:.3g}; scale it to about [-1, 1]")
     if large:
         return "note", "\n".join(large)
     return "ok", f"from {low:.3g} to {high:.3g}" if high >= low else "no floats"

@@ -83,7 +83,7 @@ class CategoricalActions(_Storage):
         sample_categorical(_float_array(params), self.sizes, stream, actions.reshape(rows, len(self.sizes)), log_probs)
 
     def mode(self, params: Tensor) -> Tensor:
-        """The likeliest action of each row, as the environment wants it."""
+        """The greedy action of each row, as the environment wants it."""
         best = torch.stack([logits.argmax(-1) for logits in params.split(self._splits, -1)], -1)
         best = best.reshape(-1, *self.shape)
         return best if self._first is None else best + self._first.to(params.device)
@@ -100,9 +100,9 @@ class CategoricalActions(_Storage):
 
 
 class GaussianActions(_Storage):
-    """Box: independent normal distributions, whose draws are clipped to the box on their way to the environment.
+    """Box: independent normal distributions, whose samples are clipped to the box on their way to the environment.
 
-    Or squashed: the environment gets a tanh of them, scaled to the box. What is stored is what was drawn, and its
+    Or squashed: the environment gets a tanh of them, scaled to the box. What is stored is the sample, and its
     log-probability: the factor by which that of the squashed action differs cancels out in PPO's ratio.
 
     Args:
@@ -141,7 +141,7 @@ class GaussianActions(_Storage):
         sample_gaussian(_float_array(params), stream, actions.reshape(len(log_probs), self.size), log_probs)
 
     def mode(self, params: Tensor) -> Tensor:
-        """The likeliest action of each row, as the environment wants it: the mean, inside the box."""
+        """The greedy action of each row, as the environment wants it: the mean, inside the box."""
         low, high = (bound.to(params.device) for bound in self._bounds)
         mean = params[:, : self.size].reshape(-1, *self.shape).to(low.dtype)
         if self._squash:
@@ -155,20 +155,20 @@ class GaussianActions(_Storage):
         log_prob = -(0.5 * scaled.square() + log_std + LOG_SQRT_2PI).sum(-1)
         entropy = (log_std + (0.5 + LOG_SQRT_2PI)).sum(-1)
         if self._squash:  # that of the squashed actions has no closed form; one draw estimates it
-            drawn = mean + torch.exp(log_std) * torch.randn_like(mean)
-            log_slope = 2 * (math.log(2) - drawn - F.softplus(-2 * drawn))  # of tanh: log(1 - tanh(x)^2)
+            sampled = mean + torch.exp(log_std) * torch.randn_like(mean)
+            log_slope = 2 * (math.log(2) - sampled - F.softplus(-2 * sampled))  # of tanh: log(1 - tanh(x)^2)
             entropy = entropy + log_slope.sum(-1) + self._log_half_width
         return log_prob, entropy
 
 
 class HybridActions(_Storage):
-    """HybridSpace: `CategoricalActions` for its whole numbers, and, independent of these, `GaussianActions` for others.
+    """HybridSpace: `CategoricalActions` for its integers, and, independent of these, `GaussianActions` for others.
 
     Attributes:
         num_params: logits, means and log standard deviations of one row.
         num_log_stds: how many of them are log standard deviations, which come last.
         shape: shape of one row's action: ``(elements,)``.
-        dtype: of stored actions, float32; in these, whole numbers count from 0.
+        dtype: of stored actions, float32; in these, integers count from 0.
     """
 
     dtype = torch.float32
@@ -187,7 +187,7 @@ class HybridActions(_Storage):
         return discrete, continuous
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
-        """Actions as the environment wants them: whole numbers from their own starts, the others inside the box."""
+        """Actions as the environment wants them: integers from their own starts, the others inside the box."""
         choices, numbers = actions[:, : self._count], actions[:, self._count :]
         numbers = self._continuous.to_env(numbers)
         return np.concatenate([self._discrete.to_env(choices).astype(numbers.dtype), numbers], -1)
@@ -204,7 +204,7 @@ class HybridActions(_Storage):
         log_probs += densities
 
     def mode(self, params: Tensor) -> Tensor:
-        """The likeliest action of each row, as the environment wants it."""
+        """The greedy action of each row, as the environment wants it."""
         discrete, continuous = self._split(params)
         choices, means = self._discrete.mode(discrete), self._continuous.mode(continuous)
         return torch.cat([choices.to(means.dtype), means], -1)

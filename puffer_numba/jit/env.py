@@ -112,7 +112,7 @@ class JitEnv(PufferEnv):
         **params: values for ``Params``.
 
     Raises:
-        APIUsageError: the class or the arguments are wrong; the message says which, and how to mend it.
+        APIUsageError: the class or the arguments are wrong; the message says which, and how to fix it.
     """
 
     agents: ClassVar[int | str | None] = None

@@ -237,7 +237,7 @@ def make_space(cls: type, name: str, params: Any) -> Space[Any]:
 
 
 def action_bounds(space: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Least and greatest allowed value of each component of an action, both inclusive."""
+    """Minimum and maximum allowed value of each component of an action, both inclusive."""
     if isinstance(space, Box):
         return space.low.reshape(-1), space.high.reshape(-1)
     start = np.atleast_1d(np.asarray(space.start, np.int64)).reshape(-1)

@@ -152,5 +152,5 @@ def log(x: Any) -> Any:
 
 @_elementary(np.floor, _floor32)
 def floor(x: Any) -> Any:
-    """The largest whole number not above ``x``, of its type. float32: for \\|x\\| < 2**31."""
+    """The largest integer not above ``x``, of its type. float32: for \\|x\\| < 2**31."""
     return np.floor(x)

@@ -5,8 +5,8 @@ The trainer takes any `torch.nn.Module` whose ``forward(observations)`` returns 
 Where the module has a ``forward_eval``, that is called while experience is collected. PufferLib's policies do as they
 are: their ``state`` is left out, and in place of one tensor they may return a tuple of logits, or a Normal.
 
-`LSTM` puts a memory between the two halves of such a module, as PufferLib's LSTMWrapper does: the module then has
-``encode_observations(observations)``, which returns ``(rows, hidden_size)``, and ``decode_actions(hidden)``.
+`LSTM` puts a recurrent layer between the two halves of such a module, as PufferLib's LSTMWrapper does: the module then
+has ``encode_observations(observations)``, which returns ``(rows, hidden_size)``, and ``decode_actions(hidden)``.
 
 `MLP` takes structured observations (emulated Dicts, Tuples and so on) apart with a `StructuredEncoder`; a policy of
 one's own does so with `puffer_numba.pytorch.nativize_tensor`.

@@ -18,10 +18,10 @@ from puffer_numba.models.normalizer import Gather, RunningNormalizer, only_here
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
 from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 
-MOST_ONE_HOT = 256
-MOST_EMBEDDED = 2**16
+MAX_ONE_HOT = 256
+MAX_EMBEDDED = 2**16
 EMBEDDING_SIZE = 32
-LEAST_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
+MIN_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
 Observations = Tensor | Sequence[Tensor]
 """What a `StructuredEncoder` takes: flat observations ``(rows, *shape)``, or ``(rows, *shape)`` for each leaf."""
 
@@ -47,7 +47,7 @@ class BoxEncoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Convolutions over pictures; their features, flattened.
+    """Convolutions over images; their features, flattened.
 
     - "small": 16 filters of 3 x 3 (MinAtar's DQN, Young & Tian, 2019), for grids;
     - "nature": 32 of 8 x 8 by 4, 64 of 4 x 4 by 2, 64 of 3 x 3 (Mnih et al., 2015);
@@ -66,10 +66,10 @@ class ImageEncoder(nn.Module):
         self.scale = _integer_scale(space)
         self.channels_last = space.shape[-1] <= space.shape[0]
         height, width, channels = space.shape if self.channels_last else (*space.shape[1:], space.shape[0])
-        least = {"small": 3, "nature": LEAST_PIXELS, "impala": 8}[kind]
-        if min(height, width) < least:
+        minimum = {"small": 3, "nature": MIN_PIXELS, "impala": 8}[kind]
+        if min(height, width) < minimum:
             raise APIUsageError(
-                f"policy.cnn {kind!r} needs pictures of at least {least} x {least}; these are {height} x {width}."
+                f"policy.cnn {kind!r} needs images of at least {minimum} x {minimum}; these are {height} x {width}."
             )
         self.layers = nn.Sequential(*CONVOLUTIONS[kind](channels), nn.Flatten())
         with torch.no_grad():
@@ -122,7 +122,7 @@ def _wants_image(space: Any, cnn: str) -> str | None:
     if cnn != "auto":
         return cnn
     sides = sorted(space.shape)[1:]
-    return "nature" if space.dtype == np.uint8 and sides[0] >= LEAST_PIXELS else None
+    return "nature" if space.dtype == np.uint8 and sides[0] >= MIN_PIXELS else None
 
 
 class OneHotEncoder(nn.Module):
@@ -136,11 +136,11 @@ class OneHotEncoder(nn.Module):
 
     def __init__(self, space: Any) -> None:
         super().__init__()
-        low, most = _components(space)
+        low, choices = _components(space)
         self.components = len(low)
-        self.num_features = self.components * most
+        self.num_features = self.components * choices
         self.register_buffer("low", low, persistent=False)
-        self.register_buffer("choices", torch.arange(most), persistent=False)
+        self.register_buffer("choices", torch.arange(choices), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
         """``(rows, num_features)`` float32 from ``values (rows, *shape)``; no feature for a value out of bounds."""
@@ -155,8 +155,8 @@ class EmbeddingEncoder(nn.Module):
 
     def __init__(self, space: Any) -> None:
         super().__init__()
-        low, most = _components(space)
-        self.table = nn.Embedding(most, EMBEDDING_SIZE)
+        low, choices = _components(space)
+        self.table = nn.Embedding(choices, EMBEDDING_SIZE)
         self.components = len(low)
         self.num_features = self.components * EMBEDDING_SIZE
         self.register_buffer("low", low, persistent=False)
@@ -169,7 +169,7 @@ class EmbeddingEncoder(nn.Module):
 
 
 def _components(space: Any) -> tuple[Tensor, int]:
-    """The least value of each component of a discrete space, and how many values the largest has."""
+    """The minimum of each component of a discrete space, and how many values the largest has."""
     low, high = (np.ravel(bound).astype(np.int64) for bound in leaf_bounds(space))
     return torch.from_numpy(low), int((high - low).max()) + 1
 
@@ -177,10 +177,10 @@ def _components(space: Any) -> tuple[Tensor, int]:
 class StructuredEncoder(nn.Module):
     """Takes emulated observations apart, and makes one vector of float32 features of them.
 
-    - Pictures are seen by convolutions, as ``cnn`` says.
+    - Images are seen by convolutions, as ``cnn`` says.
     - Other Boxes and MultiBinary are numbers, as `BoxEncoder` gives them.
-    - Discrete, MultiDiscrete and Text are one-hot where their components have up to `MOST_ONE_HOT` values, embedded up
-      to `MOST_EMBEDDED`, and numbers beyond.
+    - Discrete, MultiDiscrete and Text are one-hot where their components have up to `MAX_ONE_HOT` values, embedded up
+      to `MAX_EMBEDDED`, and numbers beyond.
     - A OneOf is the index of its choice, and all of its parts: zeros but for the one that was chosen.
 
     Args:
@@ -246,10 +246,10 @@ def _leaf_encoder(space: Any, cnn: str) -> BoxEncoder | ImageEncoder | OneHotEnc
     if kind is not None:
         return ImageEncoder(space, kind)
     if isinstance(space, Discrete | MultiDiscrete | Text):
-        _, most = _components(space)
-        if most <= MOST_ONE_HOT:
+        _, choices = _components(space)
+        if choices <= MAX_ONE_HOT:
             return OneHotEncoder(space)
-        if most <= MOST_EMBEDDED:
+        if choices <= MAX_EMBEDDED:
             return EmbeddingEncoder(space)
     return BoxEncoder(space)
 

@@ -14,7 +14,7 @@ from puffer_numba.models.mlp import MLP
 
 def load_policy(config: Config, env: PufferEnv) -> MLP | LSTM:
     """The network of ``config.policy`` for the spaces of ``env``, initialized from ``config.train.seed``."""
-    # Before anything is drawn: an orthogonal matrix differs in its last bits with the number of threads.
+    # Before anything is sampled: an orthogonal matrix differs in its last bits with the number of threads.
     torch.set_num_threads(config.train.torch_threads)
     torch.manual_seed(config.train.seed)
     settings = dataclasses.asdict(config.policy)

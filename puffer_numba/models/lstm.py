@@ -12,7 +12,7 @@ from puffer_numba.env import APIUsageError
 
 
 class LSTM(nn.Module):
-    """A recurrent policy: ``policy`` with a long short-term memory between its hidden layers and its outputs.
+    """A recurrent policy: ``policy`` with an LSTM (long short-term memory) between its hidden layers and its outputs.
 
     The state is zero where an episode begins, and stands still where a row is masked out: it waits for its turn, or is
     out of the game. Gradients go back to the beginning of a rollout and no further.

@@ -33,10 +33,10 @@ class MLP(nn.Module):
         shared: one trunk for policy and value, which makes small networks almost twice as fast; otherwise one
             for each, which keeps the two losses apart.
         activation: "relu", "tanh" or "gelu".
-        normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and deviation.
+        normalize: whether a `StructuredEncoder` is to normalize numbers by their running mean and standard deviation.
         log_std: of continuous actions, at the start.
-        cnn: which convolutions see pictures, as in `puffer_numba.config.PolicyConfig`.
-        state_dependent_std: the network puts out the log standard deviations too, between -5 and 2; otherwise they
+        cnn: which convolutions see images, as in `puffer_numba.config.PolicyConfig`.
+        state_dependent_std: the network outputs the log standard deviations too, between -5 and 2; otherwise they
             are parameters.
         squash: continuous actions are squashed into their bounds, not clipped.
 

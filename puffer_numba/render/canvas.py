@@ -21,7 +21,7 @@ _OVERSAMPLING = 2
 
 
 class Canvas:
-    """A picture of ``width x height`` pixels, the origin at the top left.
+    """An image of ``width x height`` pixels, the origin at the top left.
 
     Drawn larger and scaled down, for smooth edges.
 
@@ -67,7 +67,7 @@ class Canvas:
         self._draw.text(_scaled([(x, y)])[0], text, fill=color, font=ImageFont.load_default(size * _OVERSAMPLING))
 
     def array(self) -> NDArray[np.uint8]:
-        """The picture: uint8 (height, width, 3)."""
+        """The image: uint8 (height, width, 3)."""
         return np.asarray(self._image.reduce(_OVERSAMPLING))
 
 

@@ -23,7 +23,7 @@ def image_of(env: PufferEnv) -> Frame:
     """
     frame = env.render()
     if frame is None:
-        raise APIUsageError(f"{type(env).__name__} draws no images: its render() returns None.")
+        raise APIUsageError(f"{type(env).__name__} renders no images: its render() returns None.")
     return np.asarray(frame, np.uint8)
 
 

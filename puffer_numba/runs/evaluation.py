@@ -65,7 +65,7 @@ def evaluate(
     Args:
         checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
         episodes: how many; by default 100, or 1 where they are shown or recorded.
-        deterministic: take the likeliest action instead of drawing one.
+        deterministic: take the greedy action instead of sampling one.
         render_mode: "human" shows a window.
         gif: file to record the first episode to.
         fps: frames for each second, shown and recorded.
@@ -74,7 +74,7 @@ def evaluate(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
-        APIUsageError: an environment that draws no images.
+        APIUsageError: an environment that renders no images.
         ImportError: pygame or imageio is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):

@@ -6,13 +6,13 @@ The file makes one step of the policy, for a batch of any size. Its inputs:
   or OneOf, there is an input for each array in it instead, named as Python would reach it:
   ``observation['camera'][0]``. A Text is the numbers of its letters, padded with the number of letters that there are;
   a OneOf has ``observation.index``, and zeros for the parts that were not chosen.
-- ``state``, where the policy has a memory: ``(batch, 2, hidden_size)`` float32, zeros where an episode begins.
+- ``state``, where the policy is recurrent: ``(batch, 2, hidden_size)`` float32, zeros where an episode begins.
 
 Its outputs:
 
-- ``action``: the likeliest action, as the environment takes it. Dicts and Tuples of actions are flat: all elements one
-  after the other, whole numbers first.
-- ``params``: what the trainer draws actions from, float32: logits, then means, then log standard deviations, as
+- ``action``: the greedy action, as the environment takes it. Dicts and Tuples of actions are flat: all elements one
+  after the other, integers first.
+- ``params``: what the trainer samples actions from, float32: logits, then means, then log standard deviations, as
   `puffer_numba.distributions.actions.action_distribution` has them. Illegal actions have a logit of -1e9.
 - ``value``: ``(batch,)`` float32, in the units of the trainer, which may have scaled the rewards.
 - ``next_state``, where there is a ``state``: what to give with the next observation.
@@ -152,7 +152,7 @@ def export_policy(
 
 
 class StandalonePolicy(nn.Module):
-    """One step of a policy: from the arrays of observations to the likeliest action and the rest of a file's outputs.
+    """One step of a policy: from the arrays of observations to the greedy action and the rest of a file's outputs.
 
     Args:
         policy: as `puffer_numba.models.load.load_policy` makes it.

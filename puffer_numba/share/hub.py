@@ -52,7 +52,7 @@ def push_to_hub(
         token: one that may write; by default that of ``HF_TOKEN`` or of ``hf auth login``.
         private: whether a repository that is made now is to be private; else it is as the owner's settings have it.
         episodes: fresh ones, from which the score is measured.
-        deterministic: measure the likeliest actions instead of drawn ones.
+        deterministic: measure greedy actions instead of sampled ones.
         seed: of environments and actions while measuring.
         endpoint: address of the server; by default ``HF_ENDPOINT``, or https://huggingface.co.
 
@@ -219,7 +219,7 @@ def model_card(saved: Checkpoint, result: Evaluation, repo_id: str, deterministi
         score=score,
         length=length,
         episodes=len(result.returns),
-        actions="the likeliest action each time" if deterministic else "actions drawn from the policy",
+        actions="greedy actions" if deterministic else "actions sampled from the policy",
         steps=saved.data["global_step"],
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         weights=WEIGHTS,

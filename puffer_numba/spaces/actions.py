@@ -18,17 +18,17 @@ from puffer_numba.spaces.observations import children, leaf_bounds
 AnyArray = NDArray[Any]
 _FEW = 32  # for which Python is faster than NumPy
 _DISCRETE = (Discrete, MultiDiscrete, MultiBinary)
-_EXACT_IN_FLOAT32, _EXACT_IN_FLOAT64 = 2**24, 2**53  # whole numbers up to these
+_EXACT_IN_FLOAT32, _EXACT_IN_FLOAT64 = 2**24, 2**53  # integers up to these
 
 
 class HybridSpace(Box):
-    """Whole and real numbers side by side: what a Dict of a Discrete and a Box becomes.
+    """Integers and real numbers side by side: what a Dict of a Discrete and a Box becomes.
 
-    A Box of floats, so that buffers and views take it as one; along its last axis, the whole numbers come first.
+    A Box of floats, so that buffers and views take it as one; along its last axis, the integers come first.
 
     Args:
-        low, high: ``(..., elements)``: bounds, both inclusive; those of whole numbers are whole and finite.
-        num_discrete: how many elements of the last axis are whole numbers.
+        low, high: ``(..., elements)``: bounds, both inclusive; those of integers are integers and finite.
+        num_discrete: how many elements of the last axis are integers.
         dtype: float32 or float64.
         seed: as for any space.
     """
@@ -46,11 +46,11 @@ class HybridSpace(Box):
         super().__init__(np.asarray(low, dtype), np.asarray(high, dtype), dtype=scalar, seed=seed)
 
     def whole(self, values: AnyArray) -> AnyArray:
-        """The whole numbers among ``values (..., elements)``."""
+        """The integers among ``values (..., elements)``."""
         return values[..., : self.num_discrete]
 
     def sample(self, mask: None = None, probability: None = None) -> AnyArray:
-        """A random member: whole numbers uniformly, the others as `Box.sample` draws them."""
+        """A random member: integers uniformly, the others as `Box.sample` does."""
         values = super().sample(mask, probability)
         low, high = (self.whole(bound).astype(np.int64) for bound in (self.low, self.high))
         self.whole(values)[...] = self.np_random.integers(low, high, endpoint=True)
@@ -61,7 +61,7 @@ class HybridSpace(Box):
         return super().contains(x) and bool(is_whole(self.whole(np.asarray(x))).all())
 
     def __eq__(self, other: object) -> bool:
-        """Whether ``other`` has the same bounds, dtype, and number of whole numbers."""
+        """Whether ``other`` has the same bounds, dtype, and number of integers."""
         return isinstance(other, HybridSpace) and self.num_discrete == other.num_discrete and super().__eq__(other)
 
     def __repr__(self) -> str:
@@ -75,7 +75,7 @@ def _batch_hybrid_space(space: HybridSpace, n: int = 1) -> HybridSpace:
 
 
 def is_whole(values: AnyArray) -> NDArray[np.bool_]:
-    """For each element, whether it is a whole number."""
+    """For each element, whether it is an integer."""
     return np.asarray(values == np.floor(values))
 
 
@@ -85,7 +85,7 @@ class ActionLayout:
     Attributes:
         space: Box, Discrete, MultiDiscrete, MultiBinary, or any nesting of these in Dicts and Tuples.
         flat_space: Discrete, MultiDiscrete and Box are themselves; MultiBinary becomes MultiDiscrete. A Dict or Tuple
-            becomes one MultiDiscrete; or, of Boxes, one Box of one axis and the least dtype that holds all of its
+            becomes one MultiDiscrete; or, of Boxes, one Box of one axis and the smallest dtype that holds all of its
             leaves'; or, of discrete spaces and Boxes of floats, a `HybridSpace`.
 
     Raises:
@@ -282,7 +282,7 @@ class ActionChecker:
         number = row if row_numbers is None else int(row_numbers[row])
         hint = ""
         if isinstance(self.space, HybridSpace) and not is_whole(self.space.whole(array[row])).all():
-            hint = f", whose first {self.space.num_discrete} must be whole numbers"
+            hint = f", whose first {self.space.num_discrete} must be integers"
         raise APIUsageError(
             f"action of row {number} is {array[row].tolist()}, outside {self.space}{hint}. Nothing was stepped."
         )

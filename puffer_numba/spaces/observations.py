@@ -29,7 +29,7 @@ Write = Callable[[Any], None]
 
 # What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
 _MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
-_MOST_MISSIONS = 10_000
+_MAX_MISSIONS = 10_000
 
 
 class ObservationLayout:
@@ -37,7 +37,7 @@ class ObservationLayout:
 
     Attributes:
         space: the structured space: any nesting of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple and
-            OneOf. A MiniGrid MissionSpace becomes the least Text that holds all of its missions.
+            OneOf. A MiniGrid MissionSpace becomes the smallest Text that holds all of its missions.
         dtype: for a lone array its own dtype, else a structured dtype with aligned fields, named after the keys of a
             Dict, ``f0, f1, ...`` in a Tuple, and ``index, f0, f1, ...`` in a OneOf.
         flat_space: Box. A lone array keeps its shape, except that a scalar gets the shape ``(1,)``. Leaves of one
@@ -153,7 +153,7 @@ def is_container(space: Any) -> bool:
 
 
 def _without_missions(space: Any, path: str) -> Any:
-    """The space with the least Text in place of each MissionSpace, which is known by its attributes."""
+    """The space with the smallest Text in place of each MissionSpace, which is known by its attributes."""
     if is_container(space):
         parts = [(key, sub, _without_missions(sub, sub_path)) for key, _, sub, sub_path in children(space, path)]
         if all(new is old for _, old, new in parts):
@@ -164,9 +164,9 @@ def _without_missions(space: Any, path: str) -> Any:
     if not (hasattr(space, "mission_func") and hasattr(space, "ordered_placeholders")):
         return space
     choices = space.ordered_placeholders or []
-    if math.prod(map(len, choices)) > _MOST_MISSIONS:
+    if math.prod(map(len, choices)) > _MAX_MISSIONS:
         raise APIUsageError(
-            f"{path} has more than {_MOST_MISSIONS} missions, too many to look for the longest. Turn it into a Text "
+            f"{path} has more than {_MAX_MISSIONS} missions, too many to look for the longest. Turn it into a Text "
             "with gymnasium.wrappers.TransformObservation, or leave it out with FilterObservation."
         )
     missions = [space.mission_func(*words) for words in itertools.product(*choices)]
@@ -175,7 +175,7 @@ def _without_missions(space: Any, path: str) -> Any:
 
 
 def leaf_bounds(space: Any) -> tuple[AnyArray, AnyArray]:
-    """Smallest and largest value of each element of a space that is one array."""
+    """Minimum and maximum of each element of a space that is one array."""
     if isinstance(space, Box):
         return space.low, space.high
     if isinstance(space, Discrete):
@@ -432,8 +432,8 @@ def _no_such_text(path: str, expected: str, got: str) -> APIUsageError:
 
 def _bad_value(path: str, expected: str, got: str) -> APIUsageError:
     """What could be written all the same."""
-    mend = "Mend the environment or its space; checked_steps=0 turns such checks off."
-    return APIUsageError(f"{_misfit(path, expected, got)} {mend}")
+    fix = "Fix the environment or its space; checked_steps=0 turns such checks off."
+    return APIUsageError(f"{_misfit(path, expected, got)} {fix}")
 
 
 # ---------------------------------------------------------------------- reading

@@ -1,4 +1,4 @@
-"""Hyperparameter search: many short runs, each with settings drawn by Optuna; the best of them, and what mattered.
+"""Hyperparameter search: many short runs, each with settings sampled by Optuna; the best of them, and what mattered.
 
 ::
 

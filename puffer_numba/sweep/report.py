@@ -159,11 +159,11 @@ class SweepResult:
     # -- plots ----------------------------------------------------------------------------------------------
 
     def _write_plots(self, name: str, draw: Callable[[Figure], None]) -> list[Path]:
-        """As a page to look into, by Optuna and Plotly, and as a picture, by Matplotlib."""
+        """As a page to look into, by Optuna and Plotly, and as an image, by Matplotlib."""
         from matplotlib.figure import Figure
         from optuna import visualization
 
-        page, picture = self.folder / f"{name}.html", self.folder / f"{name}.png"
+        page, image = self.folder / f"{name}.html", self.folder / f"{name}.png"
         plot = {"history": "plot_optimization_history", "importance": "plot_param_importances"}[name]
         label = {"target_name": "score"} if name == "history" else {}
         getattr(visualization, plot)(self.study, **label).write_html(page, include_plotlyjs="directory")
@@ -172,8 +172,8 @@ class SweepResult:
         draw(figure)
         for axes in figure.axes:
             axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(picture, dpi=120)
-        return [page, picture]
+        figure.savefig(image, dpi=120)
+        return [page, image]
 
     def _draw_history(self, figure: Figure) -> None:
         if self._has_target:

@@ -1,4 +1,4 @@
-"""The search: draws settings, hands them to workers, and tells the study what they came to."""
+"""The search: samples settings, hands them to workers, and tells the study what they came to."""
 
 from __future__ import annotations
 
@@ -159,8 +159,8 @@ class Search:
         if workers > 1 and vec.num_threads is None:
             vec.num_threads = max(1, MAX_THREADS // workers)
         if workers > 1 and vec.num_workers is None and not issubclass(self.spec.env_class, JitEnv):
-            most = max(1, cores() // workers)
-            vec.num_workers = max(count for count in range(1, most + 1) if config.env.num_envs % count == 0)
+            maximum = max(1, cores() // workers)
+            vec.num_workers = max(count for count in range(1, maximum + 1) if config.env.num_envs % count == 0)
         return config
 
     # -- while they run -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a sweep draws settings from: ranges by the dotted name of the setting."""
+"""What a sweep samples settings from: ranges by the dotted name of the setting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Range(ABC):
         """Optuna's, on the sampler's scale."""
 
     @abstractmethod
-    def decode(self, drawn: Any) -> Any:
+    def decode(self, sampled: Any) -> Any:
         """The setting, from a value on the sampler's scale."""
 
     @abstractmethod
@@ -68,8 +68,8 @@ class _Interval(Range):
     def ends(self) -> tuple[Any, ...]:
         return float(self.low), float(self.high)
 
-    def decode(self, drawn: Any) -> Any:
-        return self._clip(_three_digits(drawn))
+    def decode(self, sampled: Any) -> Any:
+        return self._clip(_three_digits(sampled))
 
     def encode(self, value: Any) -> Any:
         return self._clip(value)
@@ -117,8 +117,8 @@ class ReverseLogUniform(_Interval):
     def distribution(self) -> BaseDistribution:
         return _optuna_distributions().FloatDistribution(*self._distances, log=True)
 
-    def decode(self, drawn: Any) -> Any:
-        return self._clip(round(1 - _three_digits(drawn), 12))
+    def decode(self, sampled: Any) -> Any:
+        return self._clip(round(1 - _three_digits(sampled), 12))
 
     def encode(self, value: Any) -> Any:
         nearest, farthest = self._distances
@@ -142,8 +142,8 @@ class IntUniform(_Interval):
     def distribution(self) -> BaseDistribution:
         return _optuna_distributions().IntDistribution(int(self.low), int(self.high))
 
-    def decode(self, drawn: Any) -> Any:
-        return drawn
+    def decode(self, sampled: Any) -> Any:
+        return sampled
 
     def ends(self) -> tuple[Any, ...]:
         return self.low, self.high
@@ -165,8 +165,8 @@ class PowerOfTwo(IntUniform):
     def distribution(self) -> BaseDistribution:
         return _optuna_distributions().IntDistribution(int(self.low).bit_length() - 1, int(self.high).bit_length() - 1)
 
-    def decode(self, drawn: Any) -> Any:
-        return 2**drawn
+    def decode(self, sampled: Any) -> Any:
+        return 2**sampled
 
     def encode(self, value: Any) -> Any:
         return round(math.log2(self._clip(value)))
@@ -195,8 +195,8 @@ class Choice(Range):
     def distribution(self) -> BaseDistribution:
         return _optuna_distributions().CategoricalDistribution(self.values)
 
-    def decode(self, drawn: Any) -> Any:
-        return drawn
+    def decode(self, sampled: Any) -> Any:
+        return sampled
 
     def encode(self, value: Any) -> Any:
         return value if value in self.values else self.values[0]

@@ -154,7 +154,7 @@ class Trial:
     steps: int | None
     total_timesteps: int | None
     settings: dict[str, Any]
-    """That were drawn, by dotted name."""
+    """That were sampled, by dotted name."""
     error: str = ""
     """Why it failed; "interrupted" where it was no fault of its own."""
 

@@ -132,7 +132,7 @@ def vtrace(
 def discounted_returns(
     rewards: FloatArray, ends: BoolArray, masks: BoolArray, gamma: float, running: FloatArray, returns: FloatArray
 ) -> None:
-    """The discounted sum of each row's rewards so far, at every step; rewards are scaled by its deviation.
+    """The discounted sum of each row's rewards so far, at every step; rewards are scaled by its standard deviation.
 
     Args:
         rewards: ``(horizon, rows)`` float.

@@ -114,9 +114,9 @@ class EpisodeStatistics:
             self._returns,
             self._lengths,
         )
-        most = -(-RECENT // processes)  # of each process
-        newest = slice(max(0, count - most), count)
-        mine = torch.full((3, most), torch.nan, dtype=torch.float64)
+        maximum = -(-RECENT // processes)  # of each process
+        newest = slice(max(0, count - maximum), count)
+        mine = torch.full((3, maximum), torch.nan, dtype=torch.float64)
         mine[2] = count
         for row, values in enumerate((self._returns, self._lengths)):
             mine[row, : len(values[newest])] = torch.from_numpy(values[newest])

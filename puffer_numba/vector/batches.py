@@ -284,7 +284,7 @@ class Batched(VectorEnv):
         return merge_logs(self._call(range(len(self._rows)), "log"))
 
     def render(self) -> Any:
-        """A picture of the first environment, as its own ``render`` gives it. Waits for steps under way."""
+        """An image of the first environment, as its own ``render`` gives it. Waits for steps under way."""
         return self._call([0], "render")[0]
 
     def _ask(self, method: str, *arguments: Any) -> list[Any]:

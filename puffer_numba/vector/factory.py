@@ -221,9 +221,9 @@ def _jit_job(jobs: list[EnvJob], what: str, instead: str) -> EnvJob:
     return job
 
 
-def _workers(num_workers: Any, num_envs: int, batch_size: int, most: int) -> int:
+def _workers(num_workers: Any, num_envs: int, batch_size: int, maximum: int) -> int:
     if num_workers is None or num_workers == "auto":
-        return max(w for w in range(1, min(most, num_envs) + 1) if _divides(w, num_envs, batch_size))
+        return max(w for w in range(1, min(maximum, num_envs) + 1) if _divides(w, num_envs, batch_size))
     if num_workers > num_envs:
         raise APIUsageError(
             f"num_workers is {num_workers}, more than the {num_envs} environments; expected at most that."

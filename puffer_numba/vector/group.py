@@ -233,7 +233,7 @@ class EnvGroup:
         return merge_logs([env.log() for env in self.envs])
 
     def render(self) -> Any:
-        """A picture of the first environment."""
+        """An image of the first environment."""
         self.at_work = self.first
         return self.envs[0].render()
 

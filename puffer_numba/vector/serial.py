@@ -216,7 +216,7 @@ class Serial(VectorEnv):
         return self._group.log()
 
     def render(self) -> Any:
-        """A picture of the first environment, as its own ``render`` gives it."""
+        """An image of the first environment, as its own ``render`` gives it."""
         return self._group.render()
 
     def close(self) -> None:

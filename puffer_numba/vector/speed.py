@@ -106,7 +106,7 @@ def _measure(name: str, num_envs: int, backend: str, threads: int, **options: An
 
 
 def random_actions(env: PufferEnv, count: int) -> list[NDArray[Any]]:
-    """``count`` batches of actions drawn from the action space, of the dtype of ``env.actions``."""
+    """``count`` batches of actions sampled from the action space, of the dtype of ``env.actions``."""
     env.action_space.seed(0)
     return [np.ascontiguousarray(env.action_space.sample(), env.actions.dtype) for _ in range(count)]
 

@@ -25,7 +25,7 @@ _MAX_COMPILED, _MAX_PYTHON = 65536, 256  # environments
 _PART_OF_MEMORY = 0.5
 _LONGEST_CALL = 0.25  # seconds; more environments for each worker would only make slow calls slower
 _PROBE_SECONDS = 1.0
-_LEAST, _MOST = 0.15, 1.0  # seconds for one setting
+_MIN_SECONDS, _MAX_SECONDS = 0.15, 1.0  # seconds for one setting
 _WARM_UP = 0.05
 _WARM_UP_CALLS = 2  # at least; a JitEnv decides about threads within its first _JIT_CALLS
 _JIT_CALLS = 60
@@ -236,13 +236,13 @@ def _random_actions(env: PufferEnv, rows: int) -> list[Any]:
 def _settings(one: Autotuned, compiled: bool, max_envs: int | None, max_workers: int | None) -> list[Setting]:
     """What to measure, the most promising first."""
     room = int(_PART_OF_MEMORY * _free_memory() / max(one.bytes_per_env, 1.0))
-    most = min(max_envs or (_MAX_COMPILED if compiled else _MAX_PYTHON), max(1, room))
-    settings = _compiled_settings(most) if compiled else _python_settings(one, most, max_workers or one.cores)
+    maximum = min(max_envs or (_MAX_COMPILED if compiled else _MAX_PYTHON), max(1, room))
+    settings = _compiled_settings(maximum) if compiled else _python_settings(one, maximum, max_workers or one.cores)
     return list(dict.fromkeys(settings))
 
 
-def _compiled_settings(most: int) -> Iterator[Setting]:
-    sizes = sorted({n for n in (64, 256, 1024, 4096, 16384, 65536) if n < most} | {most}, reverse=True)
+def _compiled_settings(maximum: int) -> Iterator[Setting]:
+    sizes = sorted({n for n in (64, 256, 1024, 4096, 16384, 65536) if n < maximum} | {maximum}, reverse=True)
     threads = sorted({1, max(1, MAX_THREADS // 2), MAX_THREADS}, reverse=True)
     for count in threads:
         for n in sizes:
@@ -252,20 +252,20 @@ def _compiled_settings(most: int) -> Iterator[Setting]:
             yield Setting("native", n, overlap=True, threads=MAX_THREADS)
 
 
-def _python_settings(one: Autotuned, most: int, max_workers: int) -> Iterator[Setting]:
+def _python_settings(one: Autotuned, maximum: int, max_workers: int) -> Iterator[Setting]:
     sizes = [n for n in (16, 4, 64, 1) if n == 1 or n * one.step_seconds <= _LONGEST_CALL]  # for each worker
     crews = sorted({max_workers, max(1, max_workers // 2)}, reverse=True)
-    crews = [min(workers, most) for workers in crews]
+    crews = [min(workers, maximum) for workers in crews]
     for workers in crews:
         for size in sizes:
-            if size * workers <= most:
+            if size * workers <= maximum:
                 yield Setting("multiprocessing", size * workers, workers)
         for batch, zero_copy in ((workers // 2, True), (workers // 2, False), (1, True)):  # in workers
             for size in sizes:
-                if workers > batch > 0 and workers % batch == 0 and size * workers <= most:
+                if workers > batch > 0 and workers % batch == 0 and size * workers <= maximum:
                     yield Setting("multiprocessing", size * workers, workers, size * batch, zero_copy or batch == 1)
     for n in (16, 1):
-        if n <= most:
+        if n <= maximum:
             yield Setting("serial", n)
 
 
@@ -277,7 +277,7 @@ def _measure_all(result: Autotuned, job: EnvJob, settings: Sequence[Setting], se
     from rich.progress import Progress, TimeElapsedColumn
 
     until = time.perf_counter() + seconds
-    each = min(_MOST, max(_LEAST, seconds / (2 * len(settings))))
+    each = min(_MAX_SECONDS, max(_MIN_SECONDS, seconds / (2 * len(settings))))
     trials: list[Trial] = []
     columns = (*Progress.get_default_columns()[:2], TimeElapsedColumn())
     with Progress(*columns, transient=True) as progress:
@@ -319,9 +319,9 @@ def _rate(env: PufferEnv, seconds: float, compiled: bool) -> float:
             env.send(actions)
             return env.recv()
 
-    def run(seconds: float, least: int) -> float:
+    def run(seconds: float, min_calls: int) -> float:
         started, calls = time.perf_counter(), 0
-        while calls < least or time.perf_counter() - started < seconds:
+        while calls < min_calls or time.perf_counter() - started < seconds:
             step(actions[calls % len(actions)])
             calls += 1
         return calls * rows / (time.perf_counter() - started)

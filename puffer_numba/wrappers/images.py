@@ -13,7 +13,7 @@ from puffer_numba.errors import integer
 from puffer_numba.extras import require
 from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- images
 
 
 class FrameStack(Wrapper):
@@ -25,7 +25,7 @@ class FrameStack(Wrapper):
         env: the environment.
         num_frames: at least 1.
         axis: where the new axis stands in one observation: 0 as in `gymnasium.wrappers.FrameStackObservation`, -1 for
-            grey pictures whose channels come last.
+            grey images whose channels come last.
         padding: what stands for what was before the first observation: "reset", copies of it, or "zero".
 
     Raises:
@@ -105,15 +105,15 @@ def _stack_frames(
 
 
 class ResizeObservation(Wrapper):
-    """Smaller pictures, each element the mean over its area: what `gymnasium.wrappers.ResizeObservation` gives, but all
+    """Smaller images, each element the mean over its area: what `gymnasium.wrappers.ResizeObservation` gives, but all
     rows in one call of OpenCV. Needs the extra ``atari``.
 
     Args:
-        env: observations are pictures: (height, width) or (height, width, channels), of at most 4 channels.
+        env: observations are images: (height, width) or (height, width, channels), of at most 4 channels.
         shape: ``(height, width)``, neither larger than before.
 
     Raises:
-        APIUsageError: observations are no pictures, or ``shape`` is no such.
+        APIUsageError: observations are not images, or ``shape`` is no such.
         MissingExtra: OpenCV is not installed.
     """
 
@@ -126,7 +126,7 @@ class ResizeObservation(Wrapper):
         channels = space.shape[2:]
         if len(space.shape) not in (2, 3) or math.prod(channels) > 4 or dtype.name not in _PICTURE_DTYPES:
             raise APIUsageError(
-                f"ResizeObservation takes pictures, (height, width) or (height, width, channels), of at most 4 "
+                f"ResizeObservation takes images, (height, width) or (height, width, channels), of at most 4 "
                 f"channels and {', '.join(_PICTURE_DTYPES)}; {type(env).__name__} has {space}."
             )
         if len(shape) != 2 or not all(1 <= new <= old for new, old in zip(shape, space.shape, strict=False)):
@@ -140,7 +140,7 @@ class ResizeObservation(Wrapper):
         self.size = (int(shape[0]), int(shape[1]))
 
     def update(self, rows: NDArray[np.int64]) -> None:
-        """Resize the pictures of ``rows``, and the last ones of those whose episodes ended."""
+        """Resize the images of ``rows``, and the last ones of those whose episodes ended."""
         if len(rows) == self.num_agents:
             self._resize(self.env.observations, self.observations)
         else:
@@ -149,16 +149,16 @@ class ResizeObservation(Wrapper):
         if len(ended):
             self.final_observations[ended] = self._resized(self.env.final_observations[ended])
 
-    def _resized(self, pictures: AnyArray) -> AnyArray:
-        resized = np.empty((len(pictures), *self.single_observation_space.shape), pictures.dtype)
-        self._resize(pictures, resized)
+    def _resized(self, images: AnyArray) -> AnyArray:
+        resized = np.empty((len(images), *self.single_observation_space.shape), images.dtype)
+        self._resize(images, resized)
         return resized
 
-    def _resize(self, pictures: AnyArray, resized: AnyArray) -> None:
-        """All in one, one above the other: no mean over an area reaches into the next picture."""
-        tall, target = (a.reshape(-1, *a.shape[2:]) for a in (pictures, resized))
+    def _resize(self, images: AnyArray, resized: AnyArray) -> None:
+        """All in one, one above the other: no mean over an area reaches into the next image."""
+        tall, target = (a.reshape(-1, *a.shape[2:]) for a in (images, resized))
         height, width = self.size
-        self._cv2.resize(tall, (width, height * len(pictures)), dst=target, interpolation=self._cv2.INTER_AREA)
+        self._cv2.resize(tall, (width, height * len(images)), dst=target, interpolation=self._cv2.INTER_AREA)
 
 
 _PICTURE_DTYPES = ("uint8", "uint16", "int16", "float32", "float64")

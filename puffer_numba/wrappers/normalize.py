@@ -16,7 +16,7 @@ from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
 
 
 class NormalizeObservation(Wrapper):
-    """Observations less their running mean, divided by their running deviation, each element by itself.
+    """Observations less their running mean, divided by their running standard deviation, each element by itself.
 
     Statistics are those of all rows whose mask is set, first and last observations of episodes included, as with
     `gymnasium.wrappers.NormalizeObservation`. ``final_observations`` are normalized likewise.
@@ -24,7 +24,7 @@ class NormalizeObservation(Wrapper):
     Args:
         env: observations are a Box of numbers; not bytes of several dtypes.
         epsilon: added to the variance.
-        clip: the largest absolute value that is left.
+        clip: the maximum absolute value that is left.
 
     Attributes:
         training: whether statistics are updated. Set it to False to evaluate.
@@ -90,7 +90,7 @@ class NormalizeObservation(Wrapper):
 
 
 class NormalizeReward(Wrapper):
-    """Rewards divided by the deviation of the discounted sum of each row's rewards so far, as in
+    """Rewards divided by the standard deviation of the discounted sum of each row's rewards so far, as in
     `stable_baselines3.common.vec_env.VecNormalize`. The sum starts anew where an episode ends, however it does.
 
     Statistics are of the rows whose mask was set when they acted. ``episode_returns`` and `log` keep to the
@@ -100,7 +100,7 @@ class NormalizeReward(Wrapper):
         env: the environment.
         gamma: discount, from 0 to 1; the trainer's own.
         epsilon: added to the variance.
-        clip: the largest absolute reward that is left.
+        clip: the maximum absolute reward that is left.
 
     Attributes:
         training: whether statistics are updated. Set it to False to evaluate.

@@ -278,9 +278,9 @@ def test_window_needs_pygame(test_envs, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["rgb_array", "human"])
 def test_no_pictures_where_there_are_none(mode, test_envs):
-    with pytest.raises(APIUsageError, match=f"Walk: render_mode is '{mode}', but it draws nothing"):
+    with pytest.raises(APIUsageError, match=f"Walk: render_mode is '{mode}', but it renders nothing"):
         gymnasium.make("puffer_numba/Walk-v1", render_mode=mode, jit=False)
-    with pytest.raises(APIUsageError, match="draws nothing"):
+    with pytest.raises(APIUsageError, match="renders nothing"):
         gymnasium.make_vec("puffer_numba/Walk-v1", render_mode=mode, jit=False)
 
 

@@ -240,7 +240,7 @@ def test_pictures():
     assert make_team(Shown).render() is None
     with pytest.raises(APIUsageError, match="render_mode is 'human'; expected 'rgb_array'"):
         JitParallelEnv(env.puffer_env, render_mode="human")
-    with pytest.raises(APIUsageError, match="draws nothing"):
+    with pytest.raises(APIUsageError, match="renders nothing"):
         JitParallelEnv(make_team().puffer_env, render_mode="rgb_array")
 
 

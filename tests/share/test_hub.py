@@ -108,7 +108,7 @@ def test_the_card_tells_the_measured_score(server, run_dir, saved):
         {"type": "mean_reward", "name": "mean_reward", "value": f"{np.mean(returns):.2f} +/- {np.std(returns):.2f}"}
     ]
     assert f"| return | {np.mean(returns):.2f} ± {np.std(returns):.2f} |" in text
-    assert "over 20 episodes, actions drawn from the policy" in text
+    assert "over 20 episodes, actions sampled from the policy" in text
     assert '`cartpole` with {"gravity": 9.5}, trained with PPO' in text
     assert "trained for | 256 steps" in text
     for name in ("puffer_numba", "torch", "numpy", "numba", "gymnasium"):

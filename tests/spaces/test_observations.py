@@ -215,7 +215,7 @@ ALWAYS = [
     ({"d": (1, np.zeros(3))}, "observation['d'][1]", "expected shape (2,)", "got shape (3,)"),
 ]
 FIRST = [
-    ({"a": np.zeros(2)}, "observation['a']", "expected dtype float32", "got float64. Mend the environment"),
+    ({"a": np.zeros(2)}, "observation['a']", "expected dtype float32", "got float64. Fix the environment"),
     ({"a": np.array([0, 2], np.float32)}, "observation['a']", "values from 0.0 to 1.0", "got 2.0 at index (1,)"),
     ({"a": np.array([np.nan, 0], np.float32)}, "observation['a']", "expected numbers", "got NaN at index (0,)"),
     ({"b": (0, np.zeros(2, np.int64))}, "observation['b'][0]", "values from 1 to 3", "got 0"),

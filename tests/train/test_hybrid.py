@@ -130,7 +130,7 @@ def test_whole_numbers_come_first_and_the_dtype_holds_them() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ([6.5, 0], "action of row 1 is [6.5, 0.0], outside HybridSpace(.*), whose first 1 must be whole numbers."),
+        ([6.5, 0], "action of row 1 is [6.5, 0.0], outside HybridSpace(.*), whose first 1 must be integers."),
         ([8, 0], "action of row 1 is [8.0, 0.0], outside HybridSpace(.*). Nothing was stepped."),
         ([6, -2], "action of row 1 is [6.0, -2.0], outside HybridSpace(.*). Nothing was stepped."),
         ([np.nan, 0], "action of row 1 is [nan, 0.0], outside HybridSpace("),

@@ -596,7 +596,7 @@ def test_pictures_of_atari_by_the_dozen() -> None:
         (lambda: FrameStack(Walk(1, jit=False), True), "num_frames is True"),
         (lambda: FrameStack(Walk(1, jit=False), 2, padding="last"), "padding is 'last'; expected 'reset' or 'zero'"),
         (lambda: FrameStack(Walk(1, jit=False), 2, axis=2), r"axis is 2, but a stack of \(3,\) has 2 axes"),
-        (lambda: ResizeObservation(Walk(1, jit=False), (1, 1)), "ResizeObservation takes pictures"),
+        (lambda: ResizeObservation(Walk(1, jit=False), (1, 1)), "ResizeObservation takes images"),
         (lambda: ResizeObservation(GymnasiumPufferEnv(Camera((8, 8, 5))), (4, 4)), "at most 4 channels"),
         (lambda: ResizeObservation(GymnasiumPufferEnv(Camera((8, 8), np.int64)), (4, 4)), "int16, float32"),
         (

@@ -21,7 +21,7 @@ class Eval:
     episodes: int | None = None
     """How many to run; by default 100, or 1 where they are shown or recorded."""
     deterministic: bool = False
-    """Take the likeliest action, instead of drawing one."""
+    """Take the greedy action instead of sampling one."""
     render_mode: Literal["human"] | None = None
     """human: show a window."""
     gif: Path | None = None

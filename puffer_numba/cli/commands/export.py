@@ -16,8 +16,8 @@ from puffer_numba.config import TrainConfig
 class Export:
     """Write a trained policy to one file that runs without this library, and check that it does what the policy does.
 
-    Its inputs are the arrays of an observation, and of a policy with a memory its state; its outputs are the likeliest
-    action, the parameters that actions are drawn from, the value, and the next state.
+    Its inputs are the arrays of an observation, and of a recurrent policy its state; its outputs are the greedy
+    action, the parameters that actions are sampled from, the value, and the next state.
     """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]

@@ -27,7 +27,7 @@ class Push:
     episodes: int = 100
     """Episodes to measure the score on."""
     deterministic: bool = False
-    """Measure the likeliest actions, instead of drawn ones."""
+    """Measure greedy actions instead of sampled ones."""
     seed: int = 0
     """Of environments and actions while measuring."""
     private: bool = False
