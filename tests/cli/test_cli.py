@@ -254,7 +254,7 @@ def test_an_environment_without_pictures_says_so(trained, capsys):
     name = "tests.helpers.jit_envs:Walk"
     assert main(["train", name, *QUICK]) == 0
     capsys.readouterr()
-    assert "draws no images" in fails(capsys, "eval", name, "--gif", "walk.gif")
+    assert "renders no images" in fails(capsys, "eval", name, "--gif", "walk.gif")
 
 
 WITHOUT_TORCH = [
