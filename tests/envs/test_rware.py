@@ -22,9 +22,9 @@ with warnings.catch_warnings():
 
 CROWDED = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 2, 0, 2]])
 CASES: list[Any] = [  # layout, and arguments
-    (rware.make_layout(3, 1), {}, 10_000),
-    (CROWDED, {"robots": 11, "requests": 4, "reward_type": rware.TWO_STAGE}, 4000),
-    (CROWDED, {"robots": 5, "requests": 4, "sensor_range": 2, "normalised_coordinates": True}, 2000),
+    (rware.make_layout(3, 1), {}, 3000),
+    (CROWDED, {"robots": 11, "requests": 4, "reward_type": rware.TWO_STAGE}, 2000),
+    (CROWDED, {"robots": 5, "requests": 4, "sensor_range": 2, "normalised_coordinates": True}, 1000),
     (rware.make_layout(3, 2), {"robots": 4, "requests": 8, "reward_type": rware.GLOBAL}, 1000),
     (rware.make_layout(5, 2), {"robots": 19, "requests": 19}, 1000),
     (rware.make_layout(5, 3, 2), {"robots": 40, "requests": 5}, 1000),

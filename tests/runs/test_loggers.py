@@ -291,8 +291,8 @@ DOWN = """
 import psutil, time, warnings
 from pathlib import Path
 from puffer_numba.extras import MissingExtra
-from puffer_numba.load import load_config
-from puffer_numba.logger import make_logger
+from puffer_numba.train.setup import load_config
+from puffer_numba.runs.loggers import make_logger
 
 warnings.formatwarning = lambda message, *rest: f"{message}\\n"
 logger = make_logger(load_config("cartpole", {"log.wandb": True, "log.tensorboard": False}), Path())
