@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
 import puffer_numba

@@ -81,6 +81,7 @@ def draw_actions(rng: np.random.Generator, continuous: bool, shape: tuple[int, .
     return rng.random((*shape, 5), np.float32) if continuous else rng.integers(5, size=shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env_class", "module", "arguments"), CASES)
 def test_transitions_are_mpe2s(env_class, module, arguments):
     """3000 of each environment as it is, fewer of its variants, which the reference takes a millisecond for.

@@ -120,6 +120,7 @@ def ties(monkeypatch):
     return patch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "arguments", "transitions"), CASES)
 def test_transitions_are_the_references(layout, arguments, transitions, ties):
     """Exactly. Which shelf is asked for after a delivery is random, and left out, but where only one can be."""
@@ -293,6 +294,7 @@ def test_time_limits():
         assert not truncations.any()
 
 
+@pytest.mark.slow
 def test_deliveries_are_counted():
     """By random robots in a warehouse where shelves and goals are close together."""
     env = Rware(500, layout=CROWDED, requests=4, robots=4, max_episode_steps=200)

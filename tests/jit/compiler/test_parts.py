@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 from typing import NamedTuple
 import numpy as np
@@ -48,6 +50,7 @@ env._kernels.step_parallel(env._simulation, np.array([0, 0], np.int32), 1)  # tw
 PRINTED = ["[[2.0], [4.0]]", "doubled 0", "doubled 0", "doubled 1", "doubled 2", "raised not 3", "reset 0", "reset 1"]
 
 
+@pytest.mark.slow
 def test_what_prints_and_raises_does_so_when_compiled_and_when_loaded(run_python, tmp_path: Path):
     script = tmp_path / "loud.py"
     script.write_text(SCRIPT)
