@@ -19,6 +19,7 @@ from tests.helpers.training import same_weights
 SMALL = PPOConfig(n_envs=8, n_steps=16, batch_size=32, n_epochs=2)
 
 
+@pytest.mark.slow
 def test_a_name_and_a_config_learn_cartpole_as_stable_baselines3_measures_it():
     model = PPO("cartpole", PPOConfig(seed=3)).learn(total_timesteps=100_000)
     assert model.num_timesteps >= 100_000

@@ -18,6 +18,7 @@ from tests.helpers.trainer_envs import Aim, Cut, Haunted, Indirect, Pairs
 from tests.helpers.training import LEARN, SMALL, OwnPolicy, make_trainer, same_weights, weights
 
 
+@pytest.mark.slow
 def test_solves_cartpole():
     overrides = {"train.total_timesteps": 300_000, "train.target_return": 475.0}
     config = load_config("cartpole", overrides)
@@ -339,6 +340,7 @@ def test_settings_of_the_backend(name, overrides, backend):
         assert env.num_agents == env.agents_per_batch == 3
 
 
+@pytest.mark.slow
 def test_environments_on_several_threads_leave_torch_its_own(run_python):
     """Numba starts OpenMP with as many threads as it has, in the first parallel kernel: torch's number, too."""
     code = """

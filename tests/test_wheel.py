@@ -14,6 +14,8 @@ import pytest
 import puffer_numba
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMPORT_EVERYTHING = """
 import importlib, pkgutil, sys
 import puffer_numba

@@ -11,6 +11,7 @@ import pytest
 SMALL = against.Settings("cartpole", 512, 4, 64, 64, 2, 1e-3, 0.98, 0.8, 0.0)
 
 
+@pytest.mark.slow
 def test_a_small_comparison_becomes_a_page_and_a_plot(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(against, "TASKS", {"CartPole-v1": SMALL, "Pendulum-v1": SMALL._replace(ours="pendulum")})
     monkeypatch.setattr(against, "RUNS", tmp_path / "runs.jsonl")

@@ -8,6 +8,8 @@ import pytest
 
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("name", "score"), [("gym:LunarLander-v3", 200.0), ("gym:Pendulum-v1", -200.0)])
 def test_published_scores(name: str, score: float, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def table(tmp_path, monkeypatch):
     return lambda *arguments: run(learning, monkeypatch, *arguments, "--data-dir", str(tmp_path / "runs"))
 
 
+@pytest.mark.slow
 def test_learning_goes_on_where_it_was(table, monkeypatch, capsys):
     table("bandit", "--seeds", "1")
     assert "bandit seed 1: return " in capsys.readouterr().out
@@ -43,6 +44,7 @@ def test_learning_goes_on_where_it_was(table, monkeypatch, capsys):
     assert "bandit seed 1" in capsys.readouterr().out  # with other settings it is another run
 
 
+@pytest.mark.slow
 def test_board_games_are_measured_by_games(table, monkeypatch):
     monkeypatch.setattr(learning, "GAMES", 100)
     game = puffer_numba.registry.spec("tic_tac_toe").env_class
@@ -73,6 +75,7 @@ def test_speeds(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_every_contestant_steps():
     """Those that are installed here; a contestant that raised would end a long run."""
@@ -86,6 +89,7 @@ def test_every_contestant_steps():
                 step()
 
 
+@pytest.mark.slow
 def test_gallery(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gallery, "FOLDER", tmp_path / "gallery")
     monkeypatch.setattr(gallery, "PAGE", tmp_path / "environments.md")

@@ -131,6 +131,7 @@ def test_only_a_jit_env_can_be_checked() -> None:
         check(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", puffer_numba.list_envs())
 def test_the_suite_has_no_problems(name: str) -> None:
     findings = check(puffer_numba.make(name), simd=False)  # type: ignore[arg-type]

@@ -189,6 +189,7 @@ def make_env():
 SHORT = ["--train.total-timesteps", "512", "--env.num-envs", "8", "--train.horizon", "16", "--vec.num-workers", "2"]
 
 
+@pytest.mark.slow
 def test_a_module_of_the_current_folder(tmp_path):
     """With the installed command, which does not look there by itself, nor do worker processes."""
     (tmp_path / "my_module.py").write_text(MY_MODULE)
@@ -198,6 +199,7 @@ def test_a_module_of_the_current_folder(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_module_of_the_current_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())  # to which the current folder is added
@@ -269,6 +271,7 @@ WITHOUT_TORCH = [
 ]
 
 
+@pytest.mark.slow
 def test_list_check_and_bench_do_not_import_torch(run_python, tmp_path):
     """In one process: what any of them imports stays imported."""
     code = f"""
@@ -286,6 +289,7 @@ for args in {WITHOUT_TORCH}:
     assert json.loads((tmp_path / "bench.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["torch", "safetensors", "tensorboard"])
 def test_a_missing_extra_is_named(missing, tmp_path):
     code = f"""
@@ -302,6 +306,7 @@ sys.meta_path.insert(0, Blocker())
     assert len(result.stderr.splitlines()) == 1, result.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_leaves(tmp_path):
     command = [sys.executable, "-m", "puffer_numba", "train", "cartpole", "--train.total-timesteps", "1000000000"]
     command += ["--train.data-dir", str(tmp_path)]

@@ -19,7 +19,7 @@ RULES = [{}, {"sab": False}, {"sab": False, "natural": True}, {"sab": True, "nat
 @pytest.mark.parametrize("rules", RULES)
 def test_games_are_gymnasiums_card_by_card(rules):
     env = Blackjack(autoreset="disabled", **rules)
-    assert play_together(env, gymnasium.make("Blackjack-v1", **rules), 12_000)["terminated"] > 3000
+    assert play_together(env, gymnasium.make("Blackjack-v1", **rules), 4000)["terminated"] > 1000
 
 
 def test_a_drop_in_for_gymnasium():

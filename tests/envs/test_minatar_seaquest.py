@@ -161,6 +161,7 @@ def random_states(rng, n):
     return states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difficulty_ramping", [True, False])
 def test_transitions_are_the_references(difficulty_ramping):
     rng = np.random.default_rng(0)

@@ -75,6 +75,7 @@ def positions(rng, n):
     return {"aliens": aliens, "remaining": remaining, "top": top, "left": left}, x, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difficulty_ramping", [True, False])
 def test_transitions_are_the_references(difficulty_ramping):
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import puffer_numba
 from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs.simple_spread import SimpleSpread
 from puffer_numba.envs.simple_tag import SimpleTag, bound
-from tests.helpers.parity import TRANSITIONS, step_from
+from tests.helpers.parity import FEWER_TRANSITIONS, step_from
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # PettingZoo 1.27's tests import its own deprecated names
@@ -84,16 +84,17 @@ def draw_actions(rng: np.random.Generator, continuous: bool, shape: tuple[int, .
     return rng.random((*shape, 5), np.float32) if continuous else rng.integers(5, size=shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env_class", "module", "arguments"), CASES)
 def test_transitions_are_mpe2s(env_class, module, arguments):
-    """10,000 of each environment as it is, fewer of its variants, which the reference takes a millisecond for.
+    """3000 of each environment as it is, fewer of its variants, which the reference takes a millisecond for.
 
     In float64 to the last bits. In float32 contacts magnify: 1e-7 of a distance is 1e-5 of a force, and more where
     bodies are close to each other's middle.
     """
     rng = np.random.default_rng(0)
     reference = Reference(module, arguments)
-    transitions = 1000 if arguments else TRANSITIONS
+    transitions = 1000 if arguments else FEWER_TRANSITIONS
     count = len(reference.world.agents)
     actions = draw_actions(rng, arguments.get("continuous_actions", False), (transitions, count))
     before, after, expected = [], [], []

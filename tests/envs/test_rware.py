@@ -26,9 +26,9 @@ with warnings.catch_warnings():
 
 CROWDED = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 2, 0, 2]])
 CASES: list[Any] = [  # layout, and arguments
-    (rware.make_layout(3, 1), {}, 10_000),
-    (CROWDED, {"robots": 11, "requests": 4, "reward_type": rware.TWO_STAGE}, 4000),
-    (CROWDED, {"robots": 5, "requests": 4, "sensor_range": 2, "normalised_coordinates": True}, 2000),
+    (rware.make_layout(3, 1), {}, 3000),
+    (CROWDED, {"robots": 11, "requests": 4, "reward_type": rware.TWO_STAGE}, 2000),
+    (CROWDED, {"robots": 5, "requests": 4, "sensor_range": 2, "normalised_coordinates": True}, 1000),
     (rware.make_layout(3, 2), {"robots": 4, "requests": 8, "reward_type": rware.GLOBAL}, 1000),
     (rware.make_layout(5, 2), {"robots": 19, "requests": 19}, 1000),
     (rware.make_layout(5, 3, 2), {"robots": 40, "requests": 5}, 1000),
@@ -124,6 +124,7 @@ def ties(monkeypatch):
     return patch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "arguments", "transitions"), CASES)
 def test_transitions_are_the_references(layout, arguments, transitions, ties):
     """Exactly. Which shelf is asked for after a delivery is random, and left out, but where only one can be."""
@@ -297,6 +298,7 @@ def test_time_limits():
         assert not truncations.any()
 
 
+@pytest.mark.slow
 def test_deliveries_are_counted():
     """By random robots in a warehouse where shelves and goals are close together."""
     env = Rware(500, layout=CROWDED, requests=4, robots=4, max_episode_steps=200)

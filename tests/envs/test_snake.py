@@ -111,6 +111,7 @@ def hungry(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [

@@ -33,6 +33,7 @@ def test_transition_table_is_gymnasiums(variant):
     np.testing.assert_array_equal(found.state.action_mask, masks[found.state.state])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_games_are_gymnasiums_draw_by_draw(variant):
     """States are restricted to those that random play reaches, hence the many steps: some deliveries are among them."""

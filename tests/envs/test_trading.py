@@ -139,6 +139,7 @@ def follow(env: Trading, ticks: int) -> dict[str, int]:
     return seen
 
 
+@pytest.mark.slow
 def test_accounts_are_a_plain_ledgers_over_whole_episodes(simulated):
     seen = follow(simulated, 512)
     assert min(seen["refused"], seen["realized"]) > 1000
@@ -253,6 +254,7 @@ def test_gymnasium():
     assert puffer_numba.make("trading", symbols=3, jit=False).single_action_space == MultiDiscrete([3, 3, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbols", [1, 2])
 def test_kernels_do_what_plain_python_does_on_data(symbols):
     data = random_bars(150, symbols)
@@ -387,6 +389,7 @@ def all_features(env: Trading, bars: np.ndarray, i: int, ledger: Ledger, peak: f
     return [*features, *account.items()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbols", [1, 2])
 @pytest.mark.parametrize("volatility", [0.01, 1e-4])
 def test_all_54_features_are_as_defined(symbols, volatility):

@@ -127,23 +127,25 @@ def step_from_states(
     known = env.get_state()
     given = {f"state.{name}": np.asarray(values, known[f"state.{name}"].dtype) for name, values in states.items()}
     env.set_state(known | given)
-    references = []
-    for i, start in enumerate(known["streams"]):
-        reference = Reference(game, start, **settings)
-        reference.draws.stream[0] = start
-        reference.env.last_action = int(env.state.last_action[i])
-        for name, value in as_reference(env.state, i).items():
-            setattr(reference.game, name, [list(element) for element in value] if isinstance(value, set) else value)
-        references.append(reference)
+    before = [as_reference(env.state, i) for i in range(len(actions))]
+    last_actions = env.state.last_action.tolist()
     observations, rewards, terminals, _, _ = env.step(actions)
-    for i, reference in enumerate(references):
+    reference = Reference(game, known["streams"][0], **settings)  # to make one takes longer than to step it
+    streams, games = [], []
+    for i, start in enumerate(known["streams"]):
+        reference.reset()
+        reference.draws.stream[0] = start
+        reference.env.last_action = last_actions[i]
+        for name, value in before[i].items():
+            setattr(reference.game, name, [list(element) for element in value] if isinstance(value, set) else value)
         reward, terminal = reference.env.act(int(actions[i]))
         assert not (found := differences(as_reference(env.state, i), reference.game)), found
         assert np.array_equal(observations[i], reference.env.state())
         assert (rewards[i], terminals[i]) == (reward, terminal)
-    streams = np.concatenate([reference.draws.stream for reference in references])
+        streams.append(reference.draws.stream[0])
+        games.append(attributes(reference.game))
     np.testing.assert_array_equal(env.get_state()["streams"], streams)
-    return Seen(rewards.copy(), terminals.copy(), [attributes(reference.game) for reference in references])
+    return Seen(rewards.copy(), terminals.copy(), games)
 
 
 def differences(ours: Mapping[str, Any], game: Any) -> dict[str, Any]:
@@ -167,5 +169,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, list):
-        return [_plain(element) for element in value]
+        return [element if type(element) is int else _plain(element) for element in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from puffer_numba.jit import JitEnv
 
 TRANSITIONS = 10_000
+FEWER_TRANSITIONS = 3000
+"""Where the reference takes a millisecond for one; the tests see to it that every rule is among them."""
 
 
 class Outcome(NamedTuple):

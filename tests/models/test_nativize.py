@@ -117,6 +117,7 @@ def test_observations_that_were_cast_are_refused(space: Any) -> None:
 BATCHES = [(3,), (5,), (2, 4), (1,)]  # recompiled for some of these
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_it_compiles(backend: str) -> None:
     native_dtype = nativize_dtype(emulated(EVERY_DTYPE))
@@ -129,6 +130,7 @@ def test_it_compiles(backend: str) -> None:
         assert_same(parts, view.reshape(batch))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_COMPILE, reason="inductor needs a C++ compiler and Python's headers")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, to itself
 def test_inductor_compiles_it_within_a_policy() -> None:

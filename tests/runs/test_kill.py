@@ -9,10 +9,13 @@ import sys
 import time
 
 import numpy as np
+import pytest
 import torch
 
 from puffer_numba.cli import main
 from puffer_numba.runs import checkpoint
+
+pytestmark = pytest.mark.slow
 
 OPTIONS = [
     "train", "cartpole",

@@ -12,6 +12,8 @@ from puffer_numba.cli import main
 from tests.helpers.hub_server import direct_to, running_hub
 from tests.helpers.paths import DOCS
 
+pytestmark = pytest.mark.slow
+
 PAGE = (DOCS / "sharing.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 

@@ -287,6 +287,7 @@ def stored(folder):
     return optuna.load_study(study_name="bandit/sweep", storage=f"sqlite:///{folder}/runs/bandit/sweep.db").trials
 
 
+@pytest.mark.slow
 def test_the_best_settings_are_those_that_learn(swept):
     folder, _ = swept
     rates = {t.number: t.user_attrs["settings"]["train.learning_rate"] for t in stored(folder)}
@@ -297,6 +298,7 @@ def test_the_best_settings_are_those_that_learn(swept):
     assert load_config("bandit", best).train.total_timesteps == best["train.total_timesteps"] <= 100_000
 
 
+@pytest.mark.slow
 def test_two_workers_train_at_once(swept):
     folder, _ = swept
     trials = stored(folder)
@@ -305,6 +307,7 @@ def test_two_workers_train_at_once(swept):
     assert any(a.datetime_start < b.datetime_start < a.datetime_complete for a in trials for b in trials)
 
 
+@pytest.mark.slow
 def test_the_table_has_the_best_first_and_a_command_that_trains_like_it(swept, capsys):
     folder, output = swept
     head, *lines = output[output.index("trial  score") :].splitlines()
@@ -319,6 +322,7 @@ def test_the_table_has_the_best_first_and_a_command_that_trains_like_it(swept, c
     assert "saved runs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_are_written_as_csv_pages_and_pictures(swept):
     folder = swept[0] / "runs/bandit/sweep"
     with (folder / "trials.csv").open() as file:
@@ -333,6 +337,7 @@ def test_results_are_written_as_csv_pages_and_pictures(swept):
             assert len(picture.convert("RGB").getcolors(10**6)) > 10
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_other_scores_do_not_mix(swept, capsys, monkeypatch):
     folder, _ = swept
     monkeypatch.chdir(folder)
@@ -374,6 +379,7 @@ class Watcher:
         pass
 
 
+@pytest.mark.slow
 def test_the_search_goes_on_after_trials_that_fail_and_processes_that_die():
     def kill_it():
         (worker,) = multiprocessing.active_children()
@@ -396,6 +402,7 @@ def test_the_search_goes_on_after_trials_that_fail_and_processes_that_die():
     assert [trial.state for trial in result.trials][-2:] == ["failed", "failed"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_another_machine_has_given_up_is_let_go(tmp_path):
     """As after a laptop's sleep, in which its signs of life were missed."""
 
@@ -412,6 +419,7 @@ def test_a_trial_that_another_machine_has_given_up_is_let_go(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_trial_that_does_not_end_is_killed(monkeypatch):
     monkeypatch.setattr(puffer_numba.sweep.search, "_PATIENCE", 0.1)
     overrides = {"train.update_epochs": 10**6, "train.target_return": None}
@@ -420,12 +428,14 @@ def test_a_trial_that_does_not_end_is_killed(monkeypatch):
     assert result.trials[0].error == "a rollout, or learning from it, took longer than the 0.5 s of the trial"
 
 
+@pytest.mark.slow
 def test_a_search_whose_first_trials_all_fail_says_why():
     overrides = {"policy.lstm": True, "env.num_envs": 4}
     with pytest.raises(APIUsageError, match=r"the first 5 trials all failed; the last one said: a recurrent policy"):
         sweep("bandit", SweepConfig(), overrides, space={"train.num_minibatches": Choice(8, 16)})
 
 
+@pytest.mark.slow
 def test_hopeless_trials_are_pruned_also_with_a_journal_for_storage(tmp_path):
     """The others, whose returns are made up, were far better all the time."""
     overrides = {"train.learning_rate": 1e-9, "train.target_return": None}
@@ -448,6 +458,7 @@ def test_hopeless_trials_are_pruned_also_with_a_journal_for_storage(tmp_path):
     assert trial.steps < 160_000
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_study_that_the_same_command_goes_on_with(tmp_path):
     nothing_learns = ["--sweep.space", "train.learning_rate=log:1e-9:1e-8", "--sweep.pruner", "none"]
     args = ["sweep", "bandit", "--sweep.seconds", "0.8", *nothing_learns]
@@ -472,6 +483,7 @@ def test_ctrl_c_leaves_a_study_that_the_same_command_goes_on_with(tmp_path):
     assert again.params == interrupted.params
 
 
+@pytest.mark.slow
 def test_a_trial_whose_machine_has_died_is_failed(tmp_path):
     options = SweepConfig(trials=1)
     search = make_search(load_config("bandit"), options, space=LEARNING_RATE)
@@ -504,6 +516,7 @@ print(result.best.state)
 """
 
 
+@pytest.mark.slow
 def test_a_script_sweeps_its_own_environment(run_python):
     assert run_python(MY_SCRIPT).stdout.endswith("complete\n")
 

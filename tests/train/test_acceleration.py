@@ -22,6 +22,7 @@ def trained(**settings):
     return make_trainer(registry.make("squared", num_envs=64), overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor's own
 def test_a_compiled_policy_learns_the_same_within_rounding():
     plain, compiled = trained().learn(), trained(compile="default").learn()

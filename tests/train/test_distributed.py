@@ -19,6 +19,8 @@ from puffer_numba.train.distributed import World, shard
 from tests.helpers.paths import ROOT
 from tests.helpers.ranks import CASES, train_cases
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ["train", "cartpole", "--env.num-envs", "16", "--log.no-tensorboard", "--train.total-timesteps"]
 
 

@@ -148,6 +148,7 @@ def test_render_and_log_between_send_and_recv() -> None:
         assert env.log() == {"episodes": 0.0}
 
 
+@pytest.mark.slow
 def test_the_trainer_takes_it_unchanged() -> None:
     pytest.importorskip("torch")
     from puffer_numba.config import Config
@@ -443,6 +444,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind() -> None:
     def use() -> list[int]:
         env = processes(num_envs=2)

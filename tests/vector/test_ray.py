@@ -28,6 +28,7 @@ ray = pytest.importorskip("ray")
 from ray.util import placement_group, remove_placement_group  # noqa: E402
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::FutureWarning:ray"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # Ray's own sockets and logs
 ]

@@ -26,6 +26,7 @@ from tests.helpers.processes import descendants, gone
 from tests.helpers.vector_envs import Counter
 
 
+@pytest.mark.slow
 def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "tuned.json"
     result = vector.autotune("gym:CartPole-v1", seconds=20, max_envs=8, max_workers=2, json_path=target)
@@ -56,6 +57,7 @@ def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert len(report["trials"]) == len(settings)
 
 
+@pytest.mark.slow
 def test_compiled_environments() -> None:
     before = numba.get_num_threads()
     result = vector.autotune(CartPole, {"gravity": 1.6}, seconds=20, max_envs=300)
@@ -128,6 +130,7 @@ def test_what_a_single_environment_raises() -> None:
         vector.autotune(Counter, {"fail": "constructor"})
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard(run_python: Callable[..., Any]) -> None:
     code = """
 import gymnasium
@@ -144,6 +147,7 @@ vector.autotune(make_env, seconds=0.5, max_envs=4, max_workers=2)
     assert "vector.make(make_env, num_envs=" in done.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind() -> None:
     code = "from puffer_numba import vector; vector.autotune('gym:CartPole-v1', seconds=100)"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = """
 from typing import NamedTuple
 import numpy as np

@@ -78,6 +78,7 @@ BY_ITSELF, PLAIN = {"PUFFER_NUMBA_LINKED_PARTS": None}, {"PUFFER_NUMBA_LINKED_PA
 TOO_OLD = pytest.mark.skipif(numba.version_info.short < parts.TESTED[0], reason="a Numba whose pointers have types")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [BY_ITSELF, PLAIN], ids=["linked", "plain"])
 def test_what_prints_and_raises_does_so_when_compiled_and_when_loaded(run_python, tmp_path: Path, how):
     script = tmp_path / "loud.py"

@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ("default", "workqueue", "omp")
 
 COMMON = """
