@@ -1,6 +1,6 @@
 """PPO settings for environments that are not ours, found by trying; `load_config` starts from them.
 
-Scores that they reach, and in which time: ``bench/learning.py``.
+Scores that they reach, and in which time: ``bench/studies/learning.py``.
 """
 
 from __future__ import annotations
