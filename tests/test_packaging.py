@@ -29,7 +29,7 @@ DISTRIBUTIONS = {
     "xdist": "pytest-xdist",
     "yaml": "pyyaml",
 }
-OWN = {"puffer_numba", "tests", "envs", "emulation"}
+OWN = {"puffer_numba", "tests", "bench", "envs", "emulation"}
 OWN |= {path.stem for folder in ("bench", "bench/studies", "docs") for path in (ROOT / folder).glob("*.py")}
 
 

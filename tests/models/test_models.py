@@ -78,9 +78,7 @@ def test_convolutions_begin_at_36_pixels():
         for side, cnn in ((35, "auto"), (36, "auto"), (36, "none"))
     ]
     assert [type(encoder) for encoder in encoders] == [BoxEncoder, ImageEncoder, BoxEncoder]
-    with pytest.raises(
-        APIUsageError, match=r"policy.cnn 'nature' needs images of at least 36 x 36; these are 10 x 12"
-    ):
+    with pytest.raises(APIUsageError, match=r"policy.cnn 'nature' needs images of at least 36 x 36; these are 10 x 12"):
         MLP(env_spaces(Box(0, 255, (10, 12, 3), np.uint8), Discrete(2)), cnn="nature")
 
 

@@ -17,6 +17,7 @@ from tests.helpers.gym_envs import Camera
 
 
 def pong(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    pytest.importorskip("ale_py")
     return gymnasium.make("ale_py:ALE/Pong-v5", **kwargs)
 
 
@@ -63,6 +64,8 @@ def test_same_steps_as_the_wrapped_environment(name: str) -> None:
 
 
 def test_in_worker_processes() -> None:
+    pytest.importorskip("ale_py")
+
     def preprocessed() -> Any:
         return wrappers.AtariPreprocessing(gymnasium.make("ale_py:ALE/Pong-v5", frameskip=1))
 

@@ -3,7 +3,7 @@
 Imports and compilation are not counted: a short run comes first. With ``--sb3``, Stable-Baselines3 is measured
 beside it, with the settings that its zoo tuned for CartPole-v1; with ``--sb3-python``, in another interpreter.
 
-    python bench/train_cartpole.py --seeds 10 --sb3
+    python -m bench.studies.train_cartpole --seeds 10 --sb3
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ::
 
-    python bench/overlap.py               # needs torch; in half a minute
-    python bench/overlap.py --device cuda
+    python -m bench.studies.overlap               # needs torch; in half a minute
+    python -m bench.studies.overlap --device cuda
 
 The environment does as much arithmetic in each step as it is told, so that environment and policy take about as long
 as one another; the policy is an MLP of two hidden layers, on one thread of torch. Contestants run in turn, several
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any, NamedTuple
 
 import numba
@@ -25,6 +23,8 @@ import torch
 from gymnasium.spaces import Box, Discrete
 
 import puffer_numba
+from bench import timer
+from bench.timer import Contestant
 from puffer_numba import PufferEnv, vector
 from puffer_numba.jit.random import uniform
 
@@ -75,46 +75,21 @@ def make_policy(device: str, hidden: int) -> Callable[[Any], Any]:
     return act
 
 
-def synchronous(env: PufferEnv, policy: Callable[[Any], Any]) -> Callable[[], int]:
-    """A function that makes one turn, and returns the number of environment steps."""
+def synchronous(env: PufferEnv, policy: Callable[[Any], Any]) -> Contestant:
+    """All environments step, and then the policy computes."""
     env.reset(seed=0)
-
-    def turn() -> int:
-        env.step(policy(env.observations))
-        return env.num_envs
-
-    return turn
+    return Contestant(lambda: env.step(policy(env.observations)), env.num_envs)
 
 
-def overlapped(env: Any, policy: Callable[[Any], Any]) -> Callable[[], int]:
-    """The same with two halves."""
+def overlapped(env: Any, policy: Callable[[Any], Any]) -> Contestant:
+    """One half steps while the policy computes for the other."""
     env.async_reset(seed=0)
 
-    def turn() -> int:
+    def turn() -> None:
         for _ in range(2):
             env.send(policy(env.recv()[0]))
-        return env.num_envs
 
-    return turn
-
-
-def rate(turn: Callable[[], int], seconds: float) -> float:
-    """Environment steps per second."""
-    started, steps = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        steps += turn()
-    return steps / (time.perf_counter() - started)
-
-
-def in_turns(turns: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Median rates over the rounds, after one that warms up."""
-    for turn in turns.values():
-        rate(turn, 2 * SECONDS)
-    rates: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(ROUNDS):
-        for name, turn in turns.items():
-            rates[name].append(rate(turn, SECONDS))
-    return {name: median(values) for name, values in rates.items()}
+    return Contestant(turn, env.num_envs)
 
 
 def main() -> None:
@@ -139,11 +114,12 @@ def main() -> None:
             actions = np.zeros(options.num_envs, np.int32)
             turns = {
                 "env": synchronous(vector.make(Pendulum, **make), lambda _, actions=actions: actions),
-                "policy": lambda plain=plain: len(policy(plain.observations)),
+                "policy": Contestant(lambda plain=plain: policy(plain.observations), options.num_envs),
                 "in turn": synchronous(plain, policy),
                 "overlap": overlapped(halves, policy),
             }
-            found = in_turns(turns)
+            speeds = timer.take_turns(turns, ROUNDS, SECONDS)
+            found = {name: speed.median for name, speed in speeds.items()}
             columns = "".join(
                 f"{found[name] / 1e3:{width}.0f}" for name, width in zip(found, (11, 14, 10, 10), strict=True)
             )

@@ -3,7 +3,7 @@
 The size of PufferLib 3's default policy. Counts everything from the first step to the last update, with
 statistics, resets and diagnostics; imports and compilation come before.
 
-    python bench/train_throughput.py --torch-threads 2
+    python -m bench.studies.train_throughput --torch-threads 2
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from pathlib import Path
+
+from bench import timer
+from bench.timer import Contestant
 
 SETTINGS = {
     "env.num_envs": 4096,
@@ -48,12 +50,13 @@ def main() -> None:
     trainer.train()
 
     trainer.profile.update(dict.fromkeys(trainer.profile, 0.0))
-    speeds = []
-    for _ in range(args.iterations):
-        start, steps = time.perf_counter(), trainer.global_step
+
+    def iterate() -> None:
         trainer.evaluate()
         trainer.train()
-        speeds.append((trainer.global_step - steps) / (time.perf_counter() - start))
+
+    iteration = Contestant(iterate, config.env.num_envs * config.train.horizon)
+    speeds = [timer.rate(iteration, 0) for _ in range(args.iterations)]
     total = sum(trainer.profile.values())
     result = {
         "steps_per_second": statistics.median(speeds),

@@ -2,8 +2,8 @@
 
 ::
 
-    python bench/gpu.py                        # needs a GPU
-    python bench/gpu.py --device cpu --quick   # goes through the same code without one
+    python -m bench.studies.gpu                        # needs a GPU
+    python -m bench.studies.gpu --device cpu --quick   # goes through the same code without one
 
 Each row trains for some seconds after its first rollouts, which compile: networks of several sizes and kinds, on the
 CPU and on the device; there also in bfloat16, compiled, and with CUDA graphs. Ratios are to the first row of each
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench import timer
+from bench.timer import Contestant
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,11 +53,12 @@ def measure(name: str, overrides: dict[str, Any], seconds: float) -> tuple[float
         trainer.evaluate()
         trainer.train()
     trainer.profile = dict.fromkeys(trainer.profile, 0.0)
-    begin, first = time.perf_counter(), trainer.global_step
-    while time.perf_counter() - begin < seconds:
+
+    def iterate() -> None:
         trainer.evaluate()
         trainer.train()
-    speed = (trainer.global_step - first) / (time.perf_counter() - begin)
+
+    speed = timer.rate(Contestant(iterate, config.env.num_envs * config.train.horizon), seconds)
     total = sum(trainer.profile.values())
     trainer.close()
     return speed, {part: taken / total for part, taken in trainer.profile.items()}

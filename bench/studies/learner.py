@@ -2,7 +2,7 @@
 
 ::
 
-    python bench/learner.py
+    python -m bench.studies.learner
 
 Both learn from what one policy saw in 4096 CartPoles for 256 steps: advantages, then 4 epochs of 32 minibatches, with
 the same network (one for the policy, one for the value; tanh), loss, clipping and Adam. They take turns; figures are
@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import statistics
-import time
 from pathlib import Path
 
 import torch
-from cleanrl_ppo import Agent, Args, update
 
+from bench import timer
+from bench.studies.cleanrl_ppo import Agent, Args, update
+from bench.timer import Contestant
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 
 SETTINGS = {
@@ -74,16 +74,9 @@ def cleanrl_update(agent: Agent, optimizer: torch.optim.Optimizer, trainer: Puff
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--torch-threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--num-envs", type=int, default=4096)
-    parser.add_argument("--json", type=Path, help="write the result to this file too")
-    args = parser.parse_args()
-
-    config = load_config("cartpole", {**SETTINGS, "env.num_envs": args.num_envs})
-    config.train.torch_threads = args.torch_threads
+def make_learners(num_envs: int, torch_threads: int) -> tuple[PuffeRL, dict[str, Contestant]]:
+    """A trainer with a rollout, and both learning codes on it: a call is one update, its steps are the samples."""
+    config = load_config("cartpole", {**SETTINGS, "env.num_envs": num_envs, "train.torch_threads": torch_threads})
     env = load_env(config)
     trainer = PuffeRL(config, env, load_policy(config, env))
     config.log.interval = float("inf")
@@ -97,22 +90,30 @@ def main() -> None:
         trainer.rollout.rewards[:] = rewards
         trainer.train()
 
-    contestants = {"puffer_numba": ours, "CleanRL": lambda: cleanrl_update(agent, optimizer, trainer)}
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(args.rounds + 1):
-        for name, learn in contestants.items():
-            begin = time.perf_counter()
-            learn()
-            seconds[name].append(time.perf_counter() - begin)
     samples = trainer.rollout.rewards.size
-    medians = {name: statistics.median(taken[1:]) for name, taken in seconds.items()}  # the first compiles
-    for name, taken in medians.items():
-        print(f"{name}: {taken:.2f} s for {samples:,} samples x {config.train.update_epochs} epochs")
-    print(f"ratio: {medians['CleanRL'] / medians['puffer_numba']:.2f}")
+    theirs = Contestant(lambda: cleanrl_update(agent, optimizer, trainer), samples)
+    return trainer, {"puffer_numba": Contestant(ours, samples), "CleanRL": theirs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--torch-threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--num-envs", type=int, default=4096)
+    parser.add_argument("--json", type=Path, help="write the result to this file too")
+    args = parser.parse_args()
+
+    trainer, contestants = make_learners(args.num_envs, args.torch_threads)
+    speeds = timer.take_turns(contestants, args.rounds, seconds=0)
+    samples = contestants["CleanRL"].steps
+    seconds = {name: samples / speed.median for name, speed in speeds.items()}
+    for name, taken in seconds.items():
+        print(f"{name}: {taken:.2f} s for {samples:,} samples x {trainer.config.train.update_epochs} epochs")
+    print(f"ratio: {speeds['CleanRL'].ratio:.2f}")
     memory = trainer.rollout.nbytes / samples
     print(f"rollout storage: {trainer.rollout.nbytes / 2**20:.1f} MiB, {memory:.1f} bytes a sample")
     if args.json:
-        args.json.write_text(json.dumps({**medians, "samples": samples, "bytes_per_sample": memory}, indent=1))
+        args.json.write_text(json.dumps({**seconds, "samples": samples, "bytes_per_sample": memory}, indent=1))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 ::
 
-    python bench/against.py                     # interrupted, it goes on where it was
-    python bench/against.py CartPole-v1 --seeds 3
-    python bench/against.py --write             # only writes the page and the plot
+    python -m bench.studies.against                     # interrupted, it goes on where it was
+    python -m bench.studies.against CartPole-v1 --seeds 3
+    python -m bench.studies.against --write             # only writes the page and the plot
 
 All three have the same networks (two of 64 x 64, tanh), batches, learning rates and so on, which are those of RL
 Baselines3 Zoo but for normalization and schedules of the clipping range. What is compared is the mean return of the
 last 100 episodes of training: the interquartile mean over the seeds, with 95% intervals by bootstrap (Agarwal et al.,
-2021), and the probability that a run of ours is better than one of theirs. Runs are lines of ``bench/against.jsonl``;
-``docs/against.md`` and ``docs/against.png`` are made of them.
+2021), and the probability that a run of ours is better than one of theirs. Runs are lines of
+``bench/studies/against.jsonl``; ``docs/against.md`` and ``docs/against.png`` are made of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 RUNS = Path(__file__).parent / "against.jsonl"
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SEEDS = 10
 LAST = 100
 
@@ -112,7 +112,8 @@ def sb3(task: str, seed: int) -> list[float]:
 def cleanrl(task: str, seed: int) -> list[float]:
     """Returns of the last episodes of CleanRL's PPO."""
     import torch
-    from cleanrl_ppo import Args, train
+
+    from bench.studies.cleanrl_ppo import Args, train
 
     torch.set_num_threads(1)
     settings = TASKS[task]
@@ -180,7 +181,7 @@ def improvement(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple
 
 HEADER = """# Against Stable-Baselines3 and CleanRL
 
-The same tasks, networks and settings (`bench/against.py` has them): the mean return of the last 100 episodes of
+The same tasks, networks and settings (`bench/studies/against.py` has them): the mean return of the last 100 episodes of
 training, as its interquartile mean over the seeds with the 95% interval of a bootstrap over them. "Better" is the
 probability that a run of puffer_numba ends better than one of theirs (0.5: alike), and p the chance of a value so low
 if both were alike (Mann and Whitney's test); below 0.05 we would be worse. Seconds are the processor's, medians;

@@ -2,14 +2,14 @@
 
 ::
 
-    python bench/learning.py                          # interrupted, it goes on where it was
-    python bench/learning.py cartpole taxi --seeds 3
-    python bench/learning.py --write                  # only writes the table
+    python -m bench.studies.learning                          # interrupted, it goes on where it was
+    python -m bench.studies.learning cartpole taxi --seeds 3
+    python -m bench.studies.learning --write                  # only writes the table
 
-Each run is a line of ``bench/learning.jsonl``; a run that is there, with the settings that the environment has now, is
-not repeated. ``docs/learning.md`` is written from these lines. The score is the mean return of episodes that the
-trained policy plays afterwards, drawing its actions, and taking the likeliest; for board games, the share of games won
-and lost.
+Each run is a line of ``bench/studies/learning.jsonl``; a run that is there, with the settings that the environment has
+now, is not repeated. ``docs/learning.md`` is written from these lines. The score is the mean return of episodes that
+the trained policy plays afterwards, drawing its actions, and taking the likeliest; for board games, the share of games
+won and lost.
 Seconds are those of training alone: a short run before it compiles what must be compiled.
 """
 
@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from players import one_ply, random_player
 from rich.console import Console
 
 import puffer_numba
+from bench.studies.players import one_ply, random_player
 from puffer_numba import presets
 from puffer_numba.config import SECTIONS, Config
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
@@ -36,7 +36,7 @@ from puffer_numba.train.episodes import policy_player, run_episodes
 from puffer_numba.train.matches import play
 
 RUNS = Path(__file__).parent / "learning.jsonl"
-PAGE = Path(__file__).parent.parent / "docs" / "learning.md"
+PAGE = Path(__file__).parents[2] / "docs" / "learning.md"
 SEEDS = 5
 EPISODES = 640
 MORE_EPISODES = {
@@ -249,7 +249,7 @@ as beginner. Mean ± standard deviation (worst) of up to {seeds} seeds; steps an
 the policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that
 are free a run takes a little less.
 
-`python bench/learning.py` makes this page; it runs unattended, and goes on where it was.
+`python -m bench.studies.learning` makes this page; it runs unattended, and goes on where it was.
 
 """
 
