@@ -32,8 +32,8 @@ import puffer_numba
 from puffer_numba import presets
 from puffer_numba.config import SECTIONS, Config
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-from puffer_numba.train.episodes import run_episodes
-from puffer_numba.train.matches import play, policy_player
+from puffer_numba.train.episodes import policy_player, run_episodes
+from puffer_numba.train.matches import play
 
 RUNS = Path(__file__).parent / "learning.jsonl"
 PAGE = Path(__file__).parent.parent / "docs" / "learning.md"

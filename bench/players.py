@@ -11,7 +11,7 @@ from puffer_numba.env import PufferEnv
 from puffer_numba.envs.connect_four import ROWS, STRIDE, ConnectFour, has_four
 from puffer_numba.envs.tic_tac_toe import TicTacToe, has_line
 from puffer_numba.spaces.observations import action_masks
-from puffer_numba.train.matches import Player
+from puffer_numba.train.episodes import Player
 
 Actions = NDArray[np.int64]
 

@@ -25,11 +25,11 @@ from puffer_numba import registry
 from puffer_numba.env import PufferEnv
 from puffer_numba.pufferl import train
 from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import picture
+from puffer_numba.render.window import image_of
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.checkpoint import CheckpointError
 from puffer_numba.runs.evaluation import load_trained
-from puffer_numba.train.matches import Player, policy_player
+from puffer_numba.train.episodes import Player, policy_player
 
 FOLDER = Path(__file__).parent / "gallery"
 PAGE = Path(__file__).parent / "environments.md"
@@ -66,12 +66,12 @@ def _frames(env: PufferEnv, player: Player, seed: int, stride: int, count: int) 
     env.reset(seed)
     for step in range(count * stride):
         if step % stride == 0:
-            yield picture(env)
+            yield image_of(env)
         _, _, terminals, truncations, _ = env.step(player(env, ended))
         ended = terminals | truncations
         if (ended | ~env.masks).all():
             if (step + 1) % stride or stride == 1:
-                yield picture(env)
+                yield image_of(env)
             env.reset()
 
 
@@ -142,7 +142,7 @@ def _cell(name: str) -> str:
 def _row(name: str) -> str:
     env_class = registry.spec(name).env_class
     with registry.make(name) as env:
-        emulated = getattr(env, "emulated", None)
+        emulated = env.emulated
         observation = emulated.observation_space if emulated else env.single_observation_space
         limit = getattr(env, "max_episode_steps", None)
         agents, action = env.num_agents, env.single_action_space

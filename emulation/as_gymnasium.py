@@ -15,11 +15,9 @@ from puffer_numba.emulation.views import (
     check_render_mode,
     check_single,
     first_info,
-    info_views,
     make_single,
     own_layouts,
     render_metadata,
-    render_modes,
 )
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
@@ -47,7 +45,7 @@ def make_env(name: str, render_mode: str | None = None, **kwargs: Any) -> gymnas
     if registered is not None and registered.max_episode_steps is not None:
         kwargs.setdefault("max_episode_steps", None)
     puffer_env = make_single(name, "gymnasium.make", kwargs)
-    if render_mode == "human" and "rgb_array" in render_modes(puffer_env):
+    if render_mode == "human" and "rgb_array" in puffer_env.render_modes:
         if find_spec("pygame") is None:
             raise ImportError("render_mode='human' needs pygame: pip install 'puffer_numba[render]'")
         return HumanRendering(JitGymnasiumEnv(puffer_env, "rgb_array"))
@@ -79,13 +77,13 @@ class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
         self.puffer_env = env
         self.render_mode = render_mode
         self.metadata = render_metadata(env)
-        if "rgb_array" in render_modes(env) and find_spec("pygame") is not None:
+        if "rgb_array" in env.render_modes and find_spec("pygame") is not None:
             self.metadata["render_modes"].append("human")
         # a class may declare one space for all of its objects; sampling needs a generator of one's own
         self._layout, _ = own_layouts(env)
         self.observation_space = deepcopy(self._layout.space if self._layout else env.single_observation_space)
         self.action_space = deepcopy(env.single_action_space)
-        self._info_views = info_views(env)
+        self._info_views = env.info_fields()
         self._ended = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -30,18 +30,16 @@ from puffer_numba.emulation.views import (
     render_metadata,
     set_attributes,
     source_env,
-    unwrap,
 )
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
-from puffer_numba.jit.compiler import kernels
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.registry import make, spec
 
 _MODES = {
-    kernels.SAME_STEP: AutoresetMode.SAME_STEP,
-    kernels.NEXT_STEP: AutoresetMode.NEXT_STEP,
-    kernels.DISABLED: AutoresetMode.DISABLED,
+    SAME_STEP: AutoresetMode.SAME_STEP,
+    NEXT_STEP: AutoresetMode.NEXT_STEP,
+    DISABLED: AutoresetMode.DISABLED,
 }
 
 
@@ -134,7 +132,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         self.copy = copy
         self.episode_statistics = episode_statistics
         self.num_envs = env.num_envs
-        self.autoreset_mode = _MODES[env.autoreset] if isinstance(env, JitEnv) else AutoresetMode.SAME_STEP
+        self.autoreset_mode = _MODES[env.autoreset]
         self.metadata = {**render_metadata(env), "autoreset_mode": self.autoreset_mode}
         self.puffer_infos: list[dict[str, Any]] = []
         self._source = source_env(env)
@@ -199,7 +197,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
             return
         if mask is not None:
             raise APIUsageError(f"options['reset_mask'] needs a JitEnv; {name} resets itself.")
-        if isinstance(seed, list) and not is_backend(unwrap(env)):
+        if isinstance(seed, list) and not is_backend(env.unwrapped):
             if not isinstance(self._source, EmulatedEnv):
                 raise APIUsageError(f"reset(seed=[...]) needs a JitEnv or wrapped environments; {name} takes one int.")
             (seed,) = seed
@@ -258,11 +256,9 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
     def _infos(self, which: AnyArray, final_info: dict[str, Any]) -> dict[str, Any]:
         """The infos of all environments; those of episodes that have just ended are added to ``final_info``."""
         infos: dict[str, Any] = {}
-        if isinstance(self._source, JitEnv):
-            for name in self._source.info:
-                infos[name] = self._field([part[name] for part in self.puffer_infos])
-                infos[f"_{name}"] = which.copy()
-            return infos
+        for name in self._source.info:
+            infos[name] = self._field([part[name] for part in self.puffer_infos])
+            infos[f"_{name}"] = which.copy()
         if not isinstance(self._source, EmulatedEnv):
             return infos
         numbers = getattr(self.puffer_infos, "numbers", [0])  # one environment says nothing of its number
@@ -336,10 +332,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None
-        env = unwrap(self.puffer_env)
-        if isinstance(env, JitEnv):
-            return tuple(env.render(i, self.render_mode) for i in range(self.num_envs))
-        return self.call("render")
+        return tuple(self.puffer_env.unwrapped.render_each(self.render_mode))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the environments and release the arrays."""

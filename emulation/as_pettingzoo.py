@@ -17,12 +17,10 @@ from puffer_numba.emulation.views import (
     check_single,
     find_render_mode,
     first_info,
-    info_views,
     make_single,
     own_layouts,
     render_metadata,
     source_env,
-    unwrap,
 )
 from puffer_numba.env import APIUsageError, Infos, PufferEnv
 from puffer_numba.jit import JitEnv
@@ -96,7 +94,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         self._first_infos: dict[Any, Any] = {}
 
     def _check(self, env: PufferEnv) -> None:
-        if isinstance(unwrap(env), JitEnv):
+        if isinstance(env.unwrapped, JitEnv):
             raise APIUsageError("PufferParallelEnv takes PufferEnvs that are no JitEnvs; for these is JitParallelEnv.")
         if env.num_envs != 1:
             raise APIUsageError(f"PufferParallelEnv takes one environment; {type(env).__name__} has {env.num_envs}.")
@@ -251,7 +249,7 @@ class JitParallelEnv(PufferParallelEnv):
 
     def __init__(self, env: JitEnv, render_mode: str | None = None) -> None:
         super().__init__(env, render_mode)
-        self._info_views = info_views(env)
+        self._info_views = env.info_fields()
 
     def _check(self, env: PufferEnv) -> None:
         check_single(env, "JitParallelEnv")

@@ -30,14 +30,11 @@ from puffer_numba.emulation.views import (
     own_layouts,
     set_attributes,
     source_env,
-    unwrap,
 )
-from puffer_numba.env import APIUsageError, Infos, PufferEnv
+from puffer_numba.env import SAME_STEP, APIUsageError, Infos, PufferEnv
 from puffer_numba.extras import require
-from puffer_numba.jit import JitEnv
-from puffer_numba.jit.compiler import kernels
+from puffer_numba.spaces import Leaf, ObservationLayout, leaf_bounds
 from puffer_numba.spaces.actions import HybridSpace
-from puffer_numba.spaces.observations import Leaf, ObservationLayout, leaf_bounds
 from puffer_numba.wrappers.statistics import EpisodeStats
 
 require("stable_baselines3", "sb3", "puffer_numba.emulation.as_sb3")
@@ -79,8 +76,10 @@ class SB3VecEnv(VecEnv):
 
     def __init__(self, env: PufferEnv, render_mode: str | None = None) -> None:
         check_synchronous(env, "SB3VecEnv")
-        if isinstance(env, JitEnv) and env.autoreset != kernels.SAME_STEP:
-            raise APIUsageError("SB3VecEnv takes a JitEnv that resets itself in the same step: autoreset='same-step'.")
+        if env.autoreset != SAME_STEP:
+            raise APIUsageError(
+                "SB3VecEnv takes an environment that resets itself in the same step: autoreset='same-step'."
+            )
         self._mode = find_render_mode(env, render_mode, "For a window: render(mode='human').")
         self.puffer_env = env if env.episode_returns is not None else EpisodeStats(env)
         self._source = source_env(env)
@@ -155,7 +154,7 @@ class SB3VecEnv(VecEnv):
     def _spread(self, infos: Infos, rows: list[dict[str, Any]], dones: NDArray[np.bool_]) -> None:
         """Give each row its part of the infos; first ones of new episodes go to ``reset_infos``."""
         numbers = getattr(infos, "numbers", [0] * len(infos))
-        if isinstance(self._source, JitEnv):
+        if self._source.info:
             for first, info in zip(range(0, self.num_envs, self._source.num_agents), infos, strict=False):
                 self._spread_fields(info, rows[first : first + self._source.num_agents])
         elif isinstance(self._source, GymnasiumPufferEnv):
@@ -217,12 +216,9 @@ class SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[AnyArray | None]:
         """A picture of each environment; None without a render mode."""
-        env, environments = unwrap(self.puffer_env), self.num_envs // self._agents
         if self.render_mode != "rgb_array":
-            return [None] * environments
-        if isinstance(env, JitEnv):
-            return [env.render(k) for k in range(environments)]
-        return call_each(env, "render", (), {})
+            return [None] * (self.num_envs // self._agents)
+        return self.puffer_env.unwrapped.render_each("rgb_array")
 
 
 class _ObservationReader:

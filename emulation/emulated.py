@@ -10,16 +10,12 @@ import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
+from puffer_numba.env import APIUsageError, Buffers, Emulated, Infos, PufferEnv, Slot, StepResult
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout
-from puffer_numba.spaces.observations import Emulated, ObservationLayout
+from puffer_numba.spaces.observations import ObservationLayout
 
 AnyArray = NDArray[Any]
-
-
 Buf = Mapping[str, AnyArray] | Buffers | None
-
-
 CHECKED_STEPS = 16
 
 
@@ -35,6 +31,7 @@ class EmulatedEnv(PufferEnv):
     """
 
     env: Any
+    emulated: Emulated
 
     def __init__(
         self,
@@ -56,7 +53,7 @@ class EmulatedEnv(PufferEnv):
         self.obs_dtype = self._layout.dtype
         self.is_obs_emulated = self.single_observation_space != observation_space
         self.is_atn_emulated = self.single_action_space is not action_space
-        self.emulated = Emulated.of(self._layout, action_space)
+        self.emulated = self._layout.emulated(action_space)
         self._seed = seed
         self._checks_left = math.inf if checked_steps is None else checked_steps
         self._ready = self._seeded = False
@@ -67,9 +64,9 @@ class EmulatedEnv(PufferEnv):
         super().__init__(buf)
         self.atn_dtype = self.actions.dtype
 
-    def bind(self, buffers: Buffers) -> None:
-        """Write the next steps into ``buffers``, as `make_buffers` makes them. Costs some microseconds."""
-        super().bind(buffers)
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
+        super().use(slot)
         rows = range(self.num_agents)
         self._write = [self._layout.writer(self.observations[row : row + 1][0]) for row in rows]
         self._write_final = [self._layout.writer(self.final_observations[row : row + 1][0]) for row in rows]
@@ -146,6 +143,31 @@ class EmulatedEnv(PufferEnv):
         episodes = log.pop("episodes")
         return {"episodes": episodes, **({name: sum_ / episodes for name, sum_ in log.items()} if episodes else {})}
 
+    @property
+    def render_modes(self) -> list[str]:
+        """Those in the wrapped environment's metadata."""
+        return list(self.env.metadata.get("render_modes", []))
+
+    def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+        """An attribute of the wrapped environment, or of a wrapper around it."""
+        return [self._find(name)] * self._number(numbers)
+
+    def set_attr(self, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+        """Set an attribute of the wrapped environment, or of a wrapper around it that has it."""
+        value = values[0] if isinstance(values, list | tuple) else values
+        if isinstance(self.env, gymnasium.Env):
+            self.env.set_wrapper_attr(name, value)
+        else:
+            setattr(self.env, name, value)
+
+    def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
+        """Call a method of the wrapped environment, or of a wrapper around it; what is no method is read."""
+        found = self._find(name)
+        return [found(*args, **kwargs) if callable(found) else found] * self._number(numbers)
+
+    def _find(self, name: str) -> Any:
+        return self.env.get_wrapper_attr(name) if isinstance(self.env, gymnasium.Env) else getattr(self.env, name)
+
     def unflatten(self, row: AnyArray) -> Any:
         """One flat observation as the wrapped environment's own kind of object; arrays are views of ``row``."""
         return self._layout.unflatten(row)
@@ -153,6 +175,10 @@ class EmulatedEnv(PufferEnv):
     def render(self) -> Any:
         """What the wrapped environment's ``render`` returns."""
         return self.env.render()
+
+    def render_each(self, mode: str) -> list[Any]:
+        """The same, in a list."""
+        return [self.render()]
 
     def close(self) -> None:
         """Close the wrapped environment. Calling it again does nothing."""

@@ -18,7 +18,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
-from puffer_numba.env import APIUsageError, Buffers, Infos
+from puffer_numba.env import APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
 
 _OUTER_WRAPPERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
@@ -66,12 +66,12 @@ class GymnasiumPufferEnv(EmulatedEnv):
         spaces = (made.observation_space, made.action_space)
         super().__init__(made, spaces, 1, buf, seed, checked_steps)
 
-    def bind(self, buffers: Buffers) -> None:
-        """Write the next steps into ``buffers``, as `make_buffers` makes them. Costs some microseconds."""
-        super().bind(buffers)
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
+        super().use(slot)
         known = self.__dict__.get("_stepper")
         self._stepper = _Stepper(self, self._checks_left) if known is None else known
-        self._stepper.bind(buffers, self._write[0], self._write_final[0])
+        self._stepper.bind(slot.buffers, self._write[0], self._write_final[0])
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""

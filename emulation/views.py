@@ -5,38 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from puffer_numba.emulation.emulated import EmulatedEnv
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import DISABLED, APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
-from puffer_numba.jit.compiler.kernels import DISABLED
 from puffer_numba.registry import make, spec
 from puffer_numba.spaces.actions import ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
-from puffer_numba.wrappers.base import Wrapper
-
-DEFAULT_FPS = 30
-
-
-def unwrap(env: PufferEnv) -> PufferEnv:
-    """The environment within its wrappers."""
-    while isinstance(env, Wrapper):
-        env = env.env
-    return env
-
-
-def is_backend(env: PufferEnv) -> bool:
-    """Whether ``env`` is one of `puffer_numba.vector`: others behind one object."""
-    return "driver_env" in vars(env)
 
 
 def source_env(env: PufferEnv) -> PufferEnv:
     """One of the environments themselves: within wrappers, and the first one behind a vector backend."""
-    env = unwrap(env)
-    return source_env(env.driver_env) if is_backend(env) else env  # type: ignore[attr-defined]
+    env = env.unwrapped
+    return source_env(env.driver_env) if is_backend(env) else env
+
+
+def is_backend(env: PufferEnv) -> bool:
+    """Whether ``env`` is one of `puffer_numba.vector`: others behind one object."""
+    return env.driver_env is not env
 
 
 def own_layouts(env: PufferEnv) -> tuple[ObservationLayout | None, ActionLayout | None]:
@@ -44,7 +32,7 @@ def own_layouts(env: PufferEnv) -> tuple[ObservationLayout | None, ActionLayout 
 
     None where ``env`` shows them as they are: nothing is wrapped, or a wrapper has changed the space.
     """
-    emulated = getattr(env, "emulated", None)
+    emulated = env.emulated
     if emulated is None:
         return None, None
     observations, actions = ObservationLayout(emulated.observation_space), ActionLayout(emulated.action_space)
@@ -87,17 +75,12 @@ def check_single(env: PufferEnv, view: str) -> None:
         raise APIUsageError(f"{view} takes a JitEnv that does not reset itself: autoreset='disabled'.")
 
 
-def render_modes(env: PufferEnv) -> list[str]:
-    """What `JitEnv.render` can make; nothing where there is none."""
-    return env.render_modes if isinstance(env, JitEnv) else []
-
-
 def render_metadata(env: PufferEnv) -> dict[str, Any]:
     """``render_modes`` and ``render_fps``; the latter is the environment's own, where it declares one."""
     env = source_env(env)
     if isinstance(env, EmulatedEnv):
         return dict(env.env.metadata)
-    return {"render_modes": render_modes(env), "render_fps": getattr(env, "render_fps", DEFAULT_FPS)}
+    return {"render_modes": env.render_modes, "render_fps": env.render_fps}
 
 
 def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str | None:
@@ -117,7 +100,7 @@ def find_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> str 
 
 def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> None:
     """Raise unless ``render_mode`` is None or one that ``env`` has."""
-    modes = render_modes(env)
+    modes = env.render_modes
     if render_mode is None or render_mode in modes:
         return
     name = type(env).__name__
@@ -125,11 +108,6 @@ def check_render_mode(env: PufferEnv, render_mode: str | None, mend: str) -> Non
         raise APIUsageError(f"{name}: render_mode is {render_mode!r}, but it draws nothing; expected None.")
     expected = ", ".join(map(repr, modes))
     raise APIUsageError(f"{name}: render_mode is {render_mode!r}; expected {expected} or None. {mend}")
-
-
-def info_views(env: PufferEnv) -> dict[str, NDArray[Any]]:
-    """The State fields that the environment shows its user: ``(num_envs, ...)`` each, without a copy."""
-    return {name: getattr(env.state, name) for name in env.info} if isinstance(env, JitEnv) else {}
 
 
 def first_info(views: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -167,51 +145,24 @@ def check_one_agent_each(env: PufferEnv, view: str) -> None:
     check_synchronous(env, view)
 
 
-def agents_per_batch(env: PufferEnv) -> int:
-    """Rows that `recv` returns: fewer than all of an asynchronous backend."""
-    return getattr(unwrap(env), "agents_per_batch", env.num_agents)
-
-
 def check_synchronous(env: PufferEnv, view: str) -> None:
     """Raise unless all environments are stepped at once."""
-    if agents_per_batch(env) != env.num_agents:
+    if env.agents_per_batch != env.num_agents:
         raise APIUsageError(f"{view} steps all environments at once; make them without batch_size and overlap.")
-
-
-def attribute_of(env: PufferEnv, name: str) -> Any:
-    """Of a wrapped environment or a wrapper around it; else of ``env`` itself."""
-    wrapped = env.env if isinstance(env, EmulatedEnv) else env
-    return wrapped.get_wrapper_attr(name) if isinstance(wrapped, gymnasium.Env) else getattr(wrapped, name)
-
-
-def set_attribute(env: PufferEnv, name: str, value: Any) -> None:
-    """Of a wrapped environment, or of a wrapper around it that has it; else of ``env`` itself."""
-    wrapped = env.env if isinstance(env, EmulatedEnv) else env
-    if isinstance(wrapped, gymnasium.Env):
-        wrapped.set_wrapper_attr(name, value)
-    else:
-        setattr(wrapped, name, value)
 
 
 def get_attributes(env: PufferEnv, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
     """An attribute of each environment, or of those with these numbers; where they are one object, of that."""
-    if _are_objects(env):
-        return unwrap(env).get_attr(name, numbers)  # type: ignore[attr-defined]
-    return [attribute_of(source_env(env), name)] * _count(env, numbers)
+    asked, numbers = _objects_of(env, numbers)
+    return asked.get_attr(name, numbers)
 
 
 def call_each(
     env: PufferEnv, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], numbers: Sequence[int] | None = None
 ) -> list[Any]:
     """As `get_attributes`, or where it is a method, what that returns; called once where they are one object."""
-    if _are_objects(env):
-        return unwrap(env).call(name, *args, numbers=numbers, **kwargs)  # type: ignore[attr-defined]
-    return [call_if_method(attribute_of(source_env(env), name), args, kwargs)] * _count(env, numbers)
-
-
-def call_if_method(found: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What ``found`` returns, or itself where it cannot be called."""
-    return found(*args, **kwargs) if callable(found) else found
+    asked, numbers = _objects_of(env, numbers)
+    return asked.call(name, *args, numbers=numbers, **kwargs)
 
 
 def set_attributes(env: PufferEnv, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
@@ -223,23 +174,12 @@ def set_attributes(env: PufferEnv, name: str, values: Any, numbers: Sequence[int
     Raises:
         APIUsageError: they are not so many; or environments are one object.
     """
-    source = source_env(env)
-    if _are_objects(env):
-        unwrap(env).set_attr(name, values, numbers)  # type: ignore[attr-defined]
-    elif isinstance(source, EmulatedEnv):
-        set_attribute(source, name, values[0] if isinstance(values, list | tuple) else values)
-    else:
-        raise APIUsageError(
-            f"set_attr({name!r}): the environments of a {type(source).__name__} are one object, which has no attribute "
-            "for each; make it with other parameters."
-        )
+    asked, numbers = _objects_of(env, numbers)
+    asked.set_attr(name, values, numbers)
 
 
-def _are_objects(env: PufferEnv) -> bool:
-    """Whether each environment is an object of its own, behind a vector backend."""
-    env = unwrap(env)
-    return is_backend(env) and env.driver_env.num_envs == 1  # type: ignore[attr-defined]
-
-
-def _count(env: PufferEnv, numbers: Sequence[int] | None) -> int:
-    return env.num_envs if numbers is None else len(numbers)
+def _objects_of(env: PufferEnv, numbers: Sequence[int] | None) -> tuple[PufferEnv, Sequence[int]]:
+    """Who has the attributes of these environments: a backend with an object for each, or the only object."""
+    inner = env.unwrapped
+    one_each = is_backend(inner) and inner.driver_env.num_envs == 1
+    return inner if one_each else source_env(inner), range(env.num_envs) if numbers is None else numbers

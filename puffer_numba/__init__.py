@@ -8,14 +8,15 @@
 - `puffer_numba.pufferl`: the same trainer, under PufferLib's names
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from puffer_numba.checks.native import check
 from puffer_numba.env import APIUsageError, Buffers, PufferEnv
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.registry import list_envs, make, register
 
 if TYPE_CHECKING:
+    from puffer_numba.checks.native import check
     from puffer_numba.ppo import PPO, PPOConfig
 
 __all__ = [
@@ -31,15 +32,17 @@ __all__ = [
     "make",
     "register",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+
+_LATER = {"check": "checks.native", "PPO": "ppo", "PPOConfig": "ppo"}  # what takes long to import
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("PPO", "PPOConfig"):  # these need torch, which takes a second to import
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _LATER[name] == "ppo":
         from puffer_numba.extras import require
 
         require("torch", "train", "training")
-        from puffer_numba import ppo as agent
-
-        return getattr(agent, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"puffer_numba.{_LATER[name]}"), name)

@@ -217,12 +217,8 @@ class LogConfig:
     """Project of Weights & Biases; None: that of the variable WANDB_PROJECT, or puffer_numba."""
     wandb_group: str | None = None
     """Group of runs, in Weights & Biases."""
-    neptune: bool = False
-    """Log to Neptune; NEPTUNE_MODE=offline writes to the disk only."""
-    neptune_project: str | None = None
-    """Project of Neptune, as workspace/name; None: that of the variable NEPTUNE_PROJECT."""
     tag: str | None = None
-    """Tag of the run, in Weights & Biases and Neptune."""
+    """Tag of the run, in Weights & Biases."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -315,15 +311,19 @@ class Config:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`. Settings that have been removed (`REMOVED`) are left out.
 
         Raises:
             APIUsageError: the data has a field that this version does not know, or lacks a section.
         """
         try:
-            return cls(data["env_name"], **{name: kind(**data[name]) for name, kind in SECTIONS.items()})
+            return cls(data["env_name"], **{name: kind(**_kept(name, data[name])) for name, kind in SECTIONS.items()})
         except (KeyError, TypeError) as error:
             raise APIUsageError(f"not a configuration of this version: {error}.") from error
+
+
+def _kept(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f"{section}.{name}" not in REMOVED}
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -333,6 +333,11 @@ SECTIONS: dict[str, type[Any]] = {
     "policy": PolicyConfig,
     "log": LogConfig,
 }
+
+
+_NEPTUNE = "Neptune's service ended on March 5, 2026; log.wandb, log.jsonl and log.tensorboard take the same metrics."
+REMOVED = {"log.neptune": _NEPTUNE, "log.neptune_project": _NEPTUNE}
+"""What to say of settings that there were once, by their dotted names."""
 
 
 def setting_names() -> list[str]:
@@ -351,6 +356,8 @@ def _field_names(section: Any) -> list[str]:
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is none of the ``known`` ones."""
+    if name in REMOVED:
+        return f"{name}: {REMOVED[name]}"
     known = list(known)
     close = difflib.get_close_matches(name, known, n=3)
     return f"unknown setting {name!r}; " + (

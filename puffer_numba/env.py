@@ -6,12 +6,13 @@ trainer's rollout storage. Names and behaviour follow PufferLib 3, with two addi
 
 - ``final_observations``: environments reset themselves, so where an episode ends, ``observations``
   already holds the first observation of the next one; the last one of the old is kept here.
-- ``bind``: point the environment at other buffers, at no cost, between two steps.
+- ``prepare`` and ``use``: point the environment at other buffers between two steps, at no cost once these are prepared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -21,6 +22,10 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
+
+SAME_STEP, NEXT_STEP, DISABLED = range(3)
+"""When the next episode starts, as in `gymnasium.vector.AutoresetMode`: in the step that ended the last one, in the one
+after it, or on `reset`."""
 
 Infos = list[dict[str, Any]]
 StepResult = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]
@@ -60,7 +65,7 @@ class NumberedInfos(list[dict[str, Any]]):
 
 
 class APIUsageError(RuntimeError):
-    """The library was called in a way it cannot serve. Says what, what was expected, and the mend."""
+    """The library was called in a way it cannot serve. Says what was wrong, what was expected, and the fix."""
 
 
 class Buffers(NamedTuple):
@@ -80,6 +85,45 @@ class Buffers(NamedTuple):
     """Like ``observations``; a row is valid in the step in which its episode ended, and only then."""
     actions: NDArray[Any]
     """``(num_agents, *action_shape)``: int32 for Discrete and MultiDiscrete, else the Box's dtype."""
+
+
+class Slot(NamedTuple):
+    """Buffers that an environment was prepared for; see `PufferEnv.prepare`."""
+
+    buffers: Buffers
+    prepared: Any = None
+    """What the environment made of them, if anything."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of a structured observation."""
+
+    path: str
+    """As it would be written in Python: ``observation['camera'][0]``."""
+    space: gymnasium.Space[Any]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+    """In bytes, from the start of the flat observation."""
+    optional: bool = False
+    """Whether it is a part of a OneOf, and all zeros where another part was chosen."""
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """What a policy needs to take a flat observation apart."""
+
+    observation_dtype: np.dtype[Any]
+    """Of the flat observation: of the array's elements."""
+    emulated_observation_dtype: np.dtype[Any]
+    """The structured dtype; of a lone array the same as ``observation_dtype``."""
+    observation_space: gymnasium.Space[Any]
+    """The wrapped environment's own; of missions, the Text that holds them."""
+    action_space: gymnasium.Space[Any]
+    """The wrapped environment's own."""
+    leaves: tuple[Leaf, ...]
+    """The arrays within one observation: path, space, dtype, shape and offset in bytes."""
 
 
 def buffer_specs(
@@ -189,6 +233,23 @@ class PufferEnv:
     final_observations: NDArray[Any]
     actions: NDArray[Any]
 
+    agents_per_batch: int
+    """Rows that `recv` returns: fewer than ``num_agents`` where a backend is asynchronous."""
+    autoreset: int = SAME_STEP
+    """When the next episode starts: `SAME_STEP`, `NEXT_STEP` or `DISABLED`."""
+    emulated: Emulated | None = None
+    """How a flat observation is taken apart; None where it need not be."""
+    takes_out: bool = False
+    """Whether ``step(actions, out=slot)`` writes this step's results into a slot that `prepare` made."""
+    saves_state: bool = False
+    """Whether `get_state` returns all that determines the future."""
+    zero_copy: bool = True
+    """Whether `recv` returns the buffers themselves, always of the same rows for a batch."""
+    info: tuple[str, ...] = ()
+    """Names of arrays that are shown to the user at each step: see `info_fields`."""
+    render_fps: int = 30
+    """Frames for each second at which rendering looks right."""
+
     episode_returns: NDArray[np.float32] | None = None
     """``(num_agents,)``; a row is valid in the step in which its episode ended. None where not kept."""
     episode_lengths: NDArray[np.int32] | None = None
@@ -197,6 +258,7 @@ class PufferEnv:
     def __init__(self, buf: Mapping[str, NDArray[Any]] | Buffers | None = None) -> None:
         self._check_declared()
         self.agent_ids = np.arange(self.num_agents)
+        self.agents_per_batch = self.num_agents
         self._pending: StepResult | None = None
         self.closed = False
         self.bind(make_buffers(self.single_observation_space, self.single_action_space, self.num_agents, buf))
@@ -223,7 +285,15 @@ class PufferEnv:
 
     def bind(self, buffers: Buffers) -> None:
         """Write the next steps into ``buffers``; arrays must be as `make_buffers` would make them."""
-        self.buffers = buffers
+        self.use(self.prepare(buffers))
+
+    def prepare(self, buffers: Buffers) -> Slot:
+        """What `use` needs to know of ``buffers``, worked out once: a trainer prepares each step of its storage."""
+        return Slot(buffers)
+
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``, which `prepare` made."""
+        self.buffers = slot.buffers
         (
             self.observations,
             self.rewards,
@@ -232,7 +302,7 @@ class PufferEnv:
             self.masks,
             self.final_observations,
             self.actions,
-        ) = buffers
+        ) = slot.buffers
 
     @cached_property
     def observation_space(self) -> gymnasium.Space[Any]:
@@ -254,6 +324,60 @@ class PufferEnv:
         """Environments behind this object; equal to ``num_agents`` where each has one agent."""
         return self.num_agents
 
+    @property
+    def unwrapped(self) -> PufferEnv:
+        """The environment within all wrappers."""
+        return self
+
+    @property
+    def driver_env(self) -> PufferEnv:
+        """One of the environments themselves, to ask for attributes: of a vector backend, the first one behind it."""
+        return self
+
+    @property
+    def render_modes(self) -> list[str]:
+        """What `render` can make: "rgb_array", "ansi", both or none."""
+        return []
+
+    def info_fields(self) -> dict[str, NDArray[Any]]:
+        """The arrays that ``info`` names, ``(num_envs, ...)`` each, without a copy."""
+        return {}
+
+    def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+        """An attribute of each environment; where they are one object, that object's for each.
+
+        Args:
+            numbers: of the environments to ask; all by default.
+        """
+        return [getattr(self, name)] * self._number(numbers)
+
+    def set_attr(self, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+        """Set an attribute of each environment.
+
+        Args:
+            values: a list or tuple with one for each, or one for all.
+            numbers: of the environments; all by default.
+
+        Raises:
+            APIUsageError: there are more or fewer values than environments; or these are one object.
+        """
+        raise APIUsageError(
+            f"set_attr({name!r}): the environments of a {type(self).__name__} are one object, which has no attribute "
+            "for each; make it with other parameters."
+        )
+
+    def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
+        """Call a method of each environment; where they are one object, once. Other attributes are read."""
+        found = getattr(self, name)
+        return [found(*args, **kwargs) if callable(found) else found] * self._number(numbers)
+
+    def _number(self, numbers: Sequence[int] | None) -> int:
+        return self.num_envs if numbers is None else len(numbers)
+
+    def seed_of_part(self, seed: int, first_env: int) -> int:
+        """The seed with which these environments go on where others with ``seed``, ``first_env`` of them, end."""
+        return seed + first_env
+
     def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
         """Start every environment anew; with a seed, also every random stream."""
         raise NotImplementedError(f"{type(self).__name__} does not implement reset(seed)")
@@ -263,12 +387,24 @@ class PufferEnv:
         raise NotImplementedError(f"{type(self).__name__} does not implement step(actions)")
 
     def render(self) -> Any:
-        """A picture of the first environment, where it has one; None where it has not."""
+        """An image of the first environment, where it draws one; else None."""
         return None
+
+    def render_each(self, mode: str) -> list[Any]:
+        """An image of each environment, or with "ansi" a string."""
+        return self.call("render")
 
     def log(self) -> dict[str, float]:
         """Statistics of the episodes that ended since the last call; empty where none are kept."""
         return {}
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """What `set_state` takes to go on from here, as plain arrays: nothing, where an environment cannot be saved."""
+        return {}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `get_state` returned, here or in another object with the same parameters."""
+        raise APIUsageError(f"{type(self).__name__} cannot be set to a state; saves_state says which environments can.")
 
     def async_reset(self, seed: int | None = None) -> None:
         """Like `reset`; the result is fetched with `recv`."""

@@ -21,8 +21,6 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
 
 Creator = Callable[..., Any]
-
-
 FORMS = (
     "a registered name, 'gym:LunarLander-v3', 'pettingzoo:mpe2.simple_spread_v3', or 'my_package.my_module:make_env'"
 )
@@ -151,8 +149,6 @@ _EXTRAS = {
     "scipy": "multi-agent",
     "shimmy": "legacy-gym",
 }
-
-
 _PLUGINS = {"ALE/": "ale_py", "MiniGrid-": "minigrid", "BabyAI-": "minigrid"}  # by how Gymnasium's ids begin
 
 

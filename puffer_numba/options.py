@@ -49,12 +49,12 @@ def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
         number = "Copies of the environment, stepped together."
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
-        kind = type(value)
+        kind: Any = type(value)
         text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."))
         if config is None:
-            fields.append((name, _annotated(kind | None, text), None))
+            fields.append((name, Annotated[kind | None, text], None))
         else:
-            fields.append((name, _annotated(kind, text), config.params.get(name, value)))
+            fields.append((name, Annotated[kind, text], config.params.get(name, value)))
     cls = dataclasses.make_dataclass(
         "EnvOptions", [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
     )
@@ -112,10 +112,6 @@ def chosen_config(spec: EnvSpec, options: Any, config: Config) -> Config:
 
 def _copied(section: Any) -> Any:
     return dataclasses.field(default_factory=lambda: dataclasses.replace(section))
-
-
-def _annotated(kind: Any, text: Any) -> Any:
-    return Annotated.__class_getitem__((kind, text))  # type: ignore[attr-defined]
 
 
 def _field_docs(cls: type | None) -> dict[str, str]:

@@ -33,12 +33,11 @@ from puffer_numba.emulation import GymnasiumPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.actor import Actor
 from puffer_numba.models.load import load_policy
+from puffer_numba.pufferl import PuffeRL
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import make_dashboard
-from puffer_numba.spaces.observations import Emulated, ObservationLayout
-from puffer_numba.train import resume
+from puffer_numba.spaces.observations import ObservationLayout
 from puffer_numba.train.setup import load_config, load_env
-from puffer_numba.train.trainer import PuffeRL
 
 SETTINGS = {
     "n_envs": "env.num_envs",
@@ -169,7 +168,7 @@ class PPO:
                 has it, or a batch as the `PufferEnv` returns it.
             state: what the call before returned, of a policy with a memory; None: nothing is remembered.
             episode_start: ``(rows,)``: where an episode begins, nothing is remembered.
-            deterministic: the likeliest action, instead of one that is drawn.
+            deterministic: the greedy action, instead of a sampled one.
 
         Returns:
             The action of one observation, or of each in the batch, and the next state ``(2, rows, hidden_size)``,
@@ -180,25 +179,28 @@ class PPO:
         """
         observations, is_one = self._batch(observation)
         rows, trainer = len(observations), self.trainer
-        actor = Actor(self.policy, rows, trainer.normalizer, trainer.device)
+        actor = Actor(self.policy, rows, trainer.normalizer)
         if actor.state is not None and state is not None:
             actor.state.copy_(torch.from_numpy(state))
-            actor.forget(np.zeros(rows, np.bool_) if episode_start is None else np.asarray(episode_start, np.bool_))
+            actor.reset_state(
+                np.zeros(rows, np.bool_) if episode_start is None else np.asarray(episode_start, np.bool_)
+            )
         params, _ = actor.act(torch.from_numpy(observations), np.ones(rows, np.bool_))
         distribution = trainer.distribution
         if deterministic:
             actions = distribution.mode(params).cpu().numpy()
         else:
-            drawn = np.zeros((rows, *distribution.shape), trainer.rollout.actions.dtype)
-            distribution.sample(params, self._stream, drawn, np.zeros(rows, np.float32))
-            actions = distribution.to_env(drawn)
+            sampled, log_probs = distribution.storage(rows)
+            self._stream[1] += np.uint64(1)
+            distribution.sample(params, self._stream, sampled, log_probs)
+            actions = distribution.to_env(sampled)
         after = None if actor.state is None else actor.state.cpu().numpy()
         return (actions[0] if is_one else actions), after
 
     def _batch(self, observation: Any) -> tuple[NDArray[Any], bool]:
         """The observation as a batch of flat ones, and whether it was a single one."""
         space = self.env.single_observation_space
-        emulated: Emulated | None = getattr(self.env, "emulated", None)
+        emulated = self.env.emulated
         if isinstance(observation, dict | tuple) and emulated is not None:
             flat = np.zeros((1, *space.shape), space.dtype)
             ObservationLayout(emulated.observation_space).writer(flat[0])(observation)
@@ -215,7 +217,7 @@ class PPO:
 
     def save(self, path: str | Path) -> Path:
         """Write a checkpoint folder at ``path``, and return it: safetensors and JSON, from which `load` goes on."""
-        return checkpoint.save(path, self.policy.state_dict(), *resume.trainer_state(self.trainer))
+        return checkpoint.save(path, self.trainer.state_dict())
 
     @classmethod
     def load(
@@ -239,7 +241,7 @@ class PPO:
         if env is None and not config.env_name:
             raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
         model = cls(env or config.env_name, config, policy)
-        resume.restore_trainer(model.trainer, saved)
+        saved.load_into(model.trainer)
         return model
 
     def close(self) -> None:

@@ -6,27 +6,238 @@
 
     trainer = train("cartpole", {"train.learning_rate": 1e-3})
 
-The trainer itself, for loops of one's own, is `puffer_numba.train.trainer.PuffeRL`.
+For a loop of one's own::
+
+    config = load_config("cartpole", {"train.learning_rate": 1e-3})
+    env = load_env(config)
+    trainer = PuffeRL(config, env, load_policy(config, env))
+    while not trainer.finished:
+        trainer.evaluate()
+        trainer.train()
+    trainer.close()
+
+The algorithm itself is `puffer_numba.train.trainer.Trainer`.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from puffer_numba.config import Config
-from puffer_numba.models.load import load_policy
+from puffer_numba.env import PufferEnv
+from puffer_numba.models import load_policy
 from puffer_numba.runs import checkpoint
-from puffer_numba.runs.dashboard import Dashboard, make_dashboard
+from puffer_numba.runs.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
 from puffer_numba.runs.evaluation import evaluate as eval
-from puffer_numba.runs.loggers import make_logger
+from puffer_numba.runs.loggers import Logger, make_logger
 from puffer_numba.train import distributed
+from puffer_numba.train.distributed import ALONE, World
+from puffer_numba.train.learner import NonFiniteError
+from puffer_numba.train.phases import ACTING, COPY, ENVIRONMENT, LOGGING, SAMPLING, SAVING
 from puffer_numba.train.setup import load_config, load_env
-from puffer_numba.train.trainer import NonFiniteError, PuffeRL
+from puffer_numba.train.trainer import Trainer
 
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "train"]
+
+
+OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
+
+
+class PuffeRL(Trainer):
+    """A trainer that logs, shows and saves, with the names of PufferLib's.
+
+    Args:
+        config, vecenv, policy, world: as for `Trainer`.
+        logger: receives the metrics of `mean_and_log`.
+        dashboard: shown while training; without one, `print_dashboard` prints a line.
+
+    Attributes:
+        last_checkpoint: folder of the newest one; None before the first.
+        snapshot: the run as of the last `mean_and_log`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        vecenv: PufferEnv,
+        policy: nn.Module,
+        logger: Logger | None = None,
+        dashboard: Dashboard | None = None,
+        world: World = ALONE,
+    ) -> None:
+        super().__init__(config, vecenv, policy, world)
+        self.logger, self.dashboard = logger, dashboard
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = 0
+        self._run_dir: Path | None = None
+        self.last_checkpoint: Path | None = None
+        self.snapshot: Snapshot | None = None
+
+    def train(self) -> dict[str, float] | None:
+        """Learn from the rollout; then log, show and save where that is due.
+
+        Returns:
+            The metrics, where it was time to log them, as PufferLib does; else None.
+        """
+        super().train()
+        interval = self.config.train.checkpoint_interval
+        if interval and self.global_step - self._last_checkpoint_step >= interval:
+            self._save_or_warn()
+        is_due = self.finished or time.perf_counter() - self._last_log >= self.config.log.interval
+        if not (is_due and self.world.is_first):
+            return None
+        metrics = self.mean_and_log()
+        if self.dashboard is not None:
+            self.print_dashboard()
+        return metrics
+
+    def learn(self, total_timesteps: int | None = None) -> PuffeRL:
+        """Train until `finished`: collect, learn, log, show and save. Returns self.
+
+        Args:
+            total_timesteps: in place of ``config.train.total_timesteps``.
+        """
+        self.start_clock()
+        if self.dashboard is not None:
+            self.dashboard.update(self._snapshot(steps_per_second=0.0, uptime=0.0, statistics={}))
+        super().learn(total_timesteps)
+        return self
+
+    def mean_and_log(self) -> dict[str, float]:
+        """Metrics of the run as it is now, also passed to the logger.
+
+        Names are PufferLib's: SPS, global_step, uptime, epoch, ``environment/*``, ``losses/*``, ``performance/*``.
+        """
+        with self.phases(LOGGING):
+            now = time.perf_counter()
+            speed = (self.global_step - self._last_log_step) / max(now - self._last_log, 1e-9)
+            self._last_log, self._last_log_step = now, self.global_step
+            own = {name: float(value) for name, value in self.vecenv.log().items() if name not in OWN_STATISTICS}
+            if self.losses:
+                self.losses["explained_variance"] = self.explained_variance()
+            self.snapshot = self._snapshot(speed, now - self._started, self.statistics.summary() | own)
+            metrics = self._metrics(self.snapshot)
+            if self.logger is not None:
+                self.logger.log(metrics, self.global_step)
+        return metrics
+
+    def _metrics(self, snapshot: Snapshot) -> dict[str, float]:
+        return {
+            "SPS": snapshot.steps_per_second,
+            "global_step": float(self.global_step),
+            "uptime": snapshot.uptime,
+            "epoch": float(self.epoch),
+            **{f"environment/{name}": value for name, value in snapshot.statistics.items()},
+            **{f"losses/{name}": value for name, value in self.losses.items()},
+            **{f"performance/{name}": share for name, share in snapshot.shares().items()},
+        }
+
+    def _snapshot(self, steps_per_second: float, uptime: float, statistics: dict[str, float]) -> Snapshot:
+        return Snapshot(
+            env_name=self.config.env_name or type(self.vecenv.unwrapped).__name__,
+            global_step=self.global_step,
+            total_timesteps=self.config.train.total_timesteps,
+            steps_per_second=steps_per_second,
+            uptime=uptime,
+            epoch=self.epoch,
+            description=self.describe(),
+            profile=self._profile(),
+            losses=dict(self.losses),
+            statistics=statistics,
+        )
+
+    def _profile(self) -> dict[str, float]:
+        """Seconds under PufferLib's names: env, forward, copy; learn is all the rest."""
+        total = self.phases.total
+        env, forward, copy = total(ENVIRONMENT), total(ACTING, SAMPLING), total(COPY)
+        return {
+            "env": env,
+            "forward": forward,
+            "learn": total(*self.phases.seconds) - env - forward - copy,
+            "copy": copy,
+        }
+
+    def print_dashboard(self) -> None:
+        """Show the run as of the last `mean_and_log`: on the dashboard, or as a line where there is none."""
+        if self.snapshot is None:
+            self.mean_and_log()
+        assert self.snapshot is not None
+        with self.phases(LOGGING):
+            (self.dashboard or PlainDashboard()).update(self.snapshot)
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder of this run: ``data_dir/env_name/run``; made when first asked for."""
+        if self._run_dir is None:
+            config = self.config
+            self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
+        return self._run_dir
+
+    @run_dir.setter
+    def run_dir(self, path: Path) -> None:
+        self._run_dir = path
+
+    def save_checkpoint(self, together: bool = True) -> Path | None:
+        """Save everything needed to evaluate and to go on. See `puffer_numba.runs.checkpoint`.
+
+        Args:
+            together: with the environments of all processes, each of which must call this; False saves those of this
+                process alone.
+
+        Returns:
+            The checkpoint's folder; None where another process has written it.
+
+        Raises:
+            SaveError: it could not be written; those before it are as they were.
+        """
+        self._last_checkpoint_step = self.global_step
+        with self.phases(SAVING):
+            state = self.state_dict(together)
+            if not self.world.is_first:
+                return None
+            path = self.run_dir / f"checkpoint_{self.global_step:012d}"
+            try:
+                self.last_checkpoint = checkpoint.save(path, state)
+            except OSError as error:
+                last = self.last_checkpoint
+                what = f"the last good checkpoint is {last}" if last else "none was saved before"
+                raise checkpoint.SaveError(f"cannot save {path}: {error.strerror or error}; {what}.") from error
+        return self.last_checkpoint
+
+    def _save_or_warn(self) -> None:
+        try:
+            self.save_checkpoint()
+        except checkpoint.SaveError as error:
+            warnings.warn(f"{error} Training goes on.", stacklevel=2)
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
+        """
+        checkpoint.load(path).load_into(self)
+        self.start_clock()
+        self.last_checkpoint = Path(path)
+
+    def start_clock(self) -> None:
+        """Measure speed and time from now."""
+        self._started = self._last_log = time.perf_counter()
+        self._last_log_step = self._last_checkpoint_step = self.global_step
+
+    def close(self) -> None:
+        """Close the environments, the logger and the dashboard."""
+        super().close()
+        if self.logger is not None:
+            self.logger.close()
+        if self.dashboard is not None:
+            self.dashboard.close()
 
 
 def train(

@@ -37,7 +37,7 @@ from puffer_numba.distributions import (
     seed_stream,
 )
 from puffer_numba.env import APIUsageError
-from puffer_numba.spaces.observations import Emulated
+from puffer_numba.spaces import Emulated
 
 __all__ = [
     "ActionDistribution",
@@ -57,12 +57,8 @@ __all__ = [
 
 NativeLeaf = tuple[torch.dtype, tuple[int, ...], int, int]
 """``(dtype, shape, offset, elements)`` of one array; the last two count elements of the flat observation."""
-
-
 NativeDType = NativeLeaf | dict[str, Any]
 """A `NativeLeaf` for a lone array, else a dict of them and of further dicts."""
-
-
 NativeTensor = Tensor | dict[str, Any]
 """A tensor, or a dict of tensors and of further dicts."""
 

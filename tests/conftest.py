@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -11,37 +13,44 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import numpy as np
 import pytest
+from gymnasium.utils import seeding
 
 from tests.helpers.paths import ROOT
 
-LONGEST = ("vector/test_ray", "test_sweep", "test_distributed", "test_cli", "test_kill", "test_readme", "test_learning")
-ENVIRONMENTS = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("envs/test_*.py")}
 Process = subprocess.CompletedProcess[str]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, so that no process is left alone with it in the end."""
-    places = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    """Files with slow tests come first, so that no process is left alone with one in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``-n``: all tests of a file go to one process, and with them those of the same environment elsewhere.
-
-    Else both processes would compile the same kernels at the same time.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByKernels(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file, _, test = nodeid.partition("::")
-            parameter = test.partition("[")[2].rstrip("]").partition("-")[0]
-            return f"tests/envs/test_{parameter}.py" if parameter in ENVIRONMENTS else file
+    """With ``-n``: a file's tests go to one process, which compiles their kernels once; files in the order above."""
+    from xdist.scheduler import LoadFileScheduling
 
     config.option.loadscopereorder = False  # by the number of tests
-    return ByKernels(config, log)
+    return LoadFileScheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test draws the same numbers in each run, also where it gives no seed: Gymnasium's would be the system's."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - other libraries draw from it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+    seeds, np_random = itertools.count(), seeding.np_random
+    monkeypatch.setattr(seeding, "np_random", lambda seed=None: np_random(next(seeds) if seed is None else seed))
+
+
+hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("seeded")
 
 
 @pytest.fixture

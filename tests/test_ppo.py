@@ -14,7 +14,7 @@ from puffer_numba import PPO, PPOConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import MLP
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import same_weights
+from tests.helpers.training import same_weights
 
 SMALL = PPOConfig(n_envs=8, n_steps=16, batch_size=32, n_epochs=2)
 

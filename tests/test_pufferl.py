@@ -10,45 +10,12 @@ import pytest
 import torch
 
 from puffer_numba import pufferl, registry, vector
-from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.train import minibatches
 from tests.helpers.trainer_envs import Aim, Cut, Haunted, Indirect, Pairs
-
-SMALL = {
-    "train.horizon": 16,
-    "train.total_timesteps": 64 * 16 * 4,
-    "train.num_minibatches": 2,
-    "train.update_epochs": 4,
-    "train.max_grad_norm": 0.5,
-    "train.normalize_returns": False,
-    "policy.hidden_size": 16,
-    "policy.shared": True,
-    "policy.activation": "relu",
-}
-
-
-def make_trainer(env, overrides=None, policy=None, **kwargs):
-    config = Config("test").update({**SMALL, **(overrides or {})})
-    return PuffeRL(config, env, policy or load_policy(config, env), **kwargs)
-
-
-def weights(trainer):
-    return {name: tensor.clone() for name, tensor in trainer.policy.state_dict().items()}
-
-
-def same_weights(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
-LEARN = {
-    "train.total_timesteps": 64 * 16 * 60,
-    "train.learning_rate": 5e-3,
-    "train.ent_coef": 0.0,
-    "train.gamma": 0.0,
-}
+from tests.helpers.training import LEARN, SMALL, OwnPolicy, make_trainer, same_weights, weights
 
 
 def test_solves_cartpole():
@@ -132,8 +99,11 @@ def test_storage_is_handed_to_the_environment_and_to_torch_without_a_copy():
     trainer.evaluate()
     assert np.shares_memory(env.observations, trainer.rollout.observations[-1])
     assert np.shares_memory(env.rewards, trainer.rollout.rewards[-1])
-    batch = trainer._batch()
-    assert np.shares_memory(batch["observations"].numpy(), trainer.rollout.observations)
+    batch = trainer.learner.batch(0.0)
+    assert np.shares_memory(batch.observations.numpy(), trainer.rollout.observations)
+    for name, tensor in batch.steps._asdict().items():
+        array = {"old_log_probs": "log_probs", "old_values": "values"}.get(name, name)
+        assert np.shares_memory(tensor.numpy(), getattr(trainer.rollout, array)), name
     last = trainer.rollout.observations[-1].copy()
     trainer.evaluate()
     np.testing.assert_array_equal(trainer.rollout.observations[0], last)
@@ -159,9 +129,9 @@ def test_target_kl_stops_the_updates_on_a_rollout():
             Pairs(64), {"train.target_kl": target, "train.update_epochs": 5, "train.learning_rate": 0.01}
         )
         trainer.evaluate()
-        before = trainer.optimizer[0].state_dict()
+        before = trainer.learner.optimizers[0].state_dict()
         trainer.train()
-        steps = trainer.optimizer[0].state_dict()["state"][0]["step"]
+        steps = trainer.learner.optimizers[0].state_dict()["state"][0]["step"]
         assert before["state"] == {}
         counts.append(int(steps))
     assert counts == [10, 2]
@@ -189,28 +159,6 @@ def test_gradients_are_clipped():
     trainer.train()
     norm = torch.sqrt(sum(p.grad.square().sum() for p in trainer.policy.parameters()))
     assert norm <= 1.001e-3
-
-
-class OwnPolicy(torch.nn.Module):
-    """As users write them for PufferLib: values with a column, an unused state, forward_eval beside forward."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = torch.nn.Linear(4, 8)
-        self.actor, self.critic = torch.nn.Linear(8, 2), torch.nn.Linear(8, 1)
-        self.calls = {"forward": 0, "forward_eval": 0}
-
-    def _both(self, observations):
-        hidden = self.body(observations).relu()
-        return self.actor(hidden), self.critic(hidden)
-
-    def forward(self, observations, state=None):
-        self.calls["forward"] += 1
-        return self._both(observations)
-
-    def forward_eval(self, observations, state=None):
-        self.calls["forward_eval"] += 1
-        return self._both(observations)
 
 
 def test_takes_any_module():
@@ -366,7 +314,7 @@ def test_it_learns_from_a_gymnasium_environment_in_worker_processes(tmp_path):
 def test_minibatches_hold_every_row_once(monkeypatch, num_envs, large, together):
     monkeypatch.setattr(minibatches, "LARGE", large)
     trainer = make_trainer(registry.make("cartpole", num_envs=num_envs))
-    first, second = (torch.cat([rows for rows, _ in trainer._draw_minibatches()]).tolist() for _ in range(2))
+    first, second = (torch.cat(list(trainer.learner._minibatches(None, recurrent=False))).tolist() for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(num_envs * 16))
     assert first != second
     neighbours = sum(b == a + 1 for a, b in itertools.pairwise(first))
@@ -386,9 +334,9 @@ def test_settings_of_the_backend(name, overrides, backend):
     config = load_config(name, {"env.num_envs": 8, **overrides})
     with load_env(config) as env:
         assert type(env).__name__ == backend
-        assert getattr(env, "agents_per_batch", 8) == (4 if overrides and backend != "Serial" else 8)
+        assert env.agents_per_batch == (4 if overrides and backend != "Serial" else 8)
     with load_env(config, num_envs=3) as env:  # for an evaluation, together
-        assert env.num_agents == getattr(env, "agents_per_batch", 3) == 3
+        assert env.num_agents == env.agents_per_batch == 3
 
 
 def test_environments_on_several_threads_leave_torch_its_own(run_python):

@@ -43,7 +43,9 @@ def test_every_path_in_the_layout_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_pictures_exist() -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert pictures
-    assert [path for path in pictures if not (ROOT / path).exists()] == []
+def test_images_exist_and_have_addresses_that_also_show_on_pypi() -> None:
+    images = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    where = "https://raw.githubusercontent.com/puffer-numba/puffer_numba/main/"
+    assert images
+    assert [image for image in images if not image.startswith(where)] == []
+    assert [image for image in images if not (ROOT / image.removeprefix(where)).exists()] == []

@@ -1,14 +1,17 @@
-"""The wheel that users get: built, installed into an empty environment outside the checkout, imported."""
+"""What users get: an archive of the sources, and the wheel made of it, imported in an empty environment elsewhere."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import puffer_numba
 from tests.helpers.paths import ROOT
 
 IMPORT_EVERYTHING = """
@@ -42,7 +45,7 @@ def run(*command: object, cwd: Path) -> str:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The Python of an environment that holds the wheel and no checkout, and an empty folder to work in."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, cwd=folder)
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("*.whl")
@@ -58,6 +61,21 @@ def test_every_module_imports_outside_the_checkout(installed: tuple[Path, Path])
     count, where = run(python, "-c", IMPORT_EVERYTHING, cwd=folder).split()
     assert int(count) > 15
     assert str(folder) in where
+
+
+def test_both_archives_have_the_packages_and_nothing_else(installed: tuple[Path, Path]) -> None:
+    _, folder = installed
+    (wheel,), (sources,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(sources) as tar:
+        in_wheel = set(archive.namelist())
+        in_sources = {name.partition("/")[2] for name in tar.getnames()}
+    version = puffer_numba.__version__
+    assert (wheel.name, sources.name) == (f"puffer_numba-{version}-py3-none-any.whl", f"puffer_numba-{version}.tar.gz")
+    assert {name.partition("/")[0] for name in in_wheel} == {"puffer_numba", f"puffer_numba-{version}.dist-info"}
+    assert {"puffer_numba/py.typed", "puffer_numba/envs/cartpole.py", "puffer_numba/runs/loggers.py"} <= in_wheel
+    assert {"pyproject.toml", "README.md", "LICENSE", "envs/cartpole.py"} <= in_sources
+    for name in in_wheel | in_sources:
+        assert not {"tests", "bench", "docs"} & set(name.split("/"))
 
 
 def test_the_command_line_starts(installed: tuple[Path, Path]) -> None:

@@ -6,32 +6,29 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from puffer_numba.checks.findings import Finding
+from puffer_numba.checks.findings import Finding, Outcome, api_test, check_rewards, is_large, run_checks
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.naming import Creator, env_creator, is_jit
-from puffer_numba.spaces.observations import Leaf
+from puffer_numba.spaces import Leaf
 from puffer_numba.vector.group import EnvJob, create
 
 STEPS = 600
 SECONDS = 5.0  # for the steps of one run, of which there are three
-_TYPICAL = 10.0  # beyond this, networks learn badly without normalization
 _API_CYCLES = 100
 
-Outcome = tuple[str, str]
 _Row = tuple[NDArray[Any], ...]
 
 
@@ -67,7 +64,7 @@ class _Trial:
         self.record: list[_Row] = []
         self.log: dict[str, float] = {}
         with create(job, 0, 0) as env:
-            emulated = getattr(env, "emulated", None)
+            emulated = env.emulated
             space = env.single_observation_space
             lone = Leaf("observation", space, np.dtype(space.dtype), space.shape, 0)
             self.leaves: Sequence[Leaf] = emulated.leaves if emulated else [lone]
@@ -121,25 +118,12 @@ def _check_bounds(env: PufferEnv, step: int) -> None:
 
 
 def _findings(trial: _Trial) -> Iterator[Finding]:
-    for name, run in _CHECKS.items():
-        try:
-            level, message = run(trial)
-        except Exception as error:  # a check that crashes is a finding about the environment
-            level, message = "problem", _explain(error)
-        yield Finding(name, level, message)
-        if name == "runs" and level == "problem":
-            break
+    yield from run_checks(_CHECKS, trial)
     if trial.kind is GymnasiumPufferEnv:
-        yield _api_test("Gymnasium's check_env", trial, _check_gymnasium)
+        yield _test_api("Gymnasium's check_env", trial, _check_gymnasium)
     elif trial.kind is PettingZooPufferEnv:
-        yield _api_test("PettingZoo's API test", trial, _check_pettingzoo)
+        yield _test_api("PettingZoo's API test", trial, _check_pettingzoo)
     yield Finding("flattened", "ok", _layout(trial))
-
-
-def _explain(error: Exception) -> str:
-    """The message of an error; of an assertion without one, the line."""
-    line = traceback.extract_tb(error.__traceback__)[-1].line
-    return str(error) if isinstance(error, APIUsageError) else f"{type(error).__name__}: {str(error) or line}"
 
 
 def _check_runs(trial: _Trial) -> Outcome:
@@ -176,7 +160,7 @@ def _check_scale(trial: _Trial) -> Outcome:
         values = trial.values(leaf)
         least, most = float(values.min()), float(values.max())
         low, high = min(low, least), max(high, most)
-        if max(-least, most) > _TYPICAL:
+        if is_large(least, most):
             large.append(f"{leaf.path} is from {least:.3g} to {most:.3g}; scale it to about [-1, 1]")
     if large:
         return "note", "\n".join(large)
@@ -194,14 +178,7 @@ def _check_episodes(trial: _Trial) -> Outcome:
 
 
 def _check_rewards(trial: _Trial) -> Outcome:
-    rewards = np.stack([row[2] for row in trial.record[1:]])
-    if not np.isfinite(rewards).all():
-        return "problem", f"a reward is {rewards[~np.isfinite(rewards)][0]}"
-    low, high = float(rewards.min()), float(rewards.max())
-    found = f"from {low:.3g} to {high:.3g}"
-    if low == high == 0:
-        return "note", "every reward of random play is 0"
-    return ("note", found + "; scale them to about 1") if max(-low, high) > _TYPICAL else ("ok", found)
+    return check_rewards(np.stack([row[2] for row in trial.record[1:]]))
 
 
 def _check_seed(trial: _Trial) -> Outcome:
@@ -217,24 +194,12 @@ def _check_seed(trial: _Trial) -> Outcome:
     return "ok", "same seed, same trajectory"
 
 
-def _api_test(name: str, trial: _Trial, test: Callable[[Any], None]) -> Finding:
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("always")
-        env = trial.make_raw()
-        try:
-            test(env)
-        except Exception as error:
-            return Finding(name, "problem", _explain(error))
-        finally:
-            env.close()
-    texts = dict.fromkeys(str(w.message).removeprefix("\x1b[33mWARN: ").removesuffix("\x1b[0m") for w in caught)
-    notes = [text for text in texts if "different from the unwrapped version" not in text]
-    return Finding(name, "note" if notes else "ok", "\n".join(notes))
+def _test_api(name: str, trial: _Trial, test: Callable[[Any], None]) -> Finding:
+    with contextlib.closing(trial.make_raw()) as env:
+        return api_test(name, lambda: test(env), ignored="different from the unwrapped version")
 
 
 def _check_gymnasium(env: gymnasium.Env[Any, Any]) -> None:
-    from gymnasium.utils.env_checker import check_env
-
     check_env(env, skip_render_check=True, skip_close_check=True)
 
 

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from puffer_numba.checks.findings import Finding
+from puffer_numba.checks.findings import Finding, Outcome, api_test, check_rewards, is_large, run_checks
+from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler.simd import simd_report
 from puffer_numba.jit.env import JitEnv
 
 NUM_ENVS = 64
-
-
 STEPS = 600
-
-
 LONG = 2000  # an episode of more steps than this may not end while it is checked
-
-
 _VERY_LONG = 3000
-
-
-_TYPICAL = 10.0  # beyond this, networks learn badly without normalization
 
 
 def check(env: JitEnv, *, steps: int = STEPS, simd: bool = True) -> list[Finding]:
@@ -51,15 +43,9 @@ def check(env: JitEnv, *, steps: int = STEPS, simd: bool = True) -> list[Finding
 
 
 def _findings(trial: _Trial, simd: bool) -> Iterator[Finding]:
-    for name, run in _CHECKS.items():
-        try:
-            level, message = run(trial)
-        except Exception as error:  # a check that crashes is a finding about the environment
-            level, message = "problem", f"{type(error).__name__}: {error}"
-        yield Finding(name, level, message)
-        if name == "runs" and level == "problem":
-            return
-    if trial.env.agents_per_env is None:
+    findings = list(run_checks(_CHECKS, trial))
+    yield from findings
+    if len(findings) == len(_CHECKS) and trial.env.agents_per_env is None:
         yield _check_gymnasium(trial)
         if simd:
             yield from _check_simd(trial)
@@ -80,9 +66,7 @@ class _Trial:
         self.last_log: dict[str, float] = {}
 
     def make(self, num_envs: int = NUM_ENVS, **kwargs: Any) -> JitEnv:
-        params = {n: v.item() if isinstance(v, np.generic) else v for n, v in self.env.params._asdict().items()}
-        options = {"dtype": self.env.float_type, "max_episode_steps": self.env.max_episode_steps, **kwargs}
-        return type(self.env)(num_envs=num_envs, **options, **params)
+        return type(self.env)(num_envs=num_envs, **{**self.env.arguments, **kwargs})
 
     def run(self, steps: int, seed: int = 1, fill: int | None = None, **kwargs: Any) -> _Record:
         """Observations, rewards, terminals, truncations of each step, after the first observations."""
@@ -131,13 +115,13 @@ def _same(a: _Record, b: _Record) -> bool:
     return all(np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))
 
 
-def _check_runs(trial: _Trial) -> tuple[str, str]:
+def _check_runs(trial: _Trial) -> Outcome:
     trial.record = trial.run(trial.steps)
     trial.log = trial.last_log
     return "ok", f"{trial.steps} steps of {NUM_ENVS} copies with random actions"
 
 
-def _check_space(trial: _Trial) -> tuple[str, str]:
+def _check_space(trial: _Trial) -> Outcome:
     space = trial.env.single_observation_space
     for step, row in enumerate(trial.record):
         observations = row[0]
@@ -152,7 +136,7 @@ def _check_space(trial: _Trial) -> tuple[str, str]:
     return "ok", str(space)
 
 
-def _check_written(trial: _Trial) -> tuple[str, str]:
+def _check_written(trial: _Trial) -> Outcome:
     steps = min(trial.steps, 200)
     if not _same(trial.run(steps, fill=0), trial.run(steps, fill=1)):
         return (
@@ -162,7 +146,7 @@ def _check_written(trial: _Trial) -> tuple[str, str]:
     return "ok", "every element is written at every step"
 
 
-def _check_not_constant(trial: _Trial) -> tuple[str, str]:
+def _check_not_constant(trial: _Trial) -> Outcome:
     observations = np.stack([row[0] for row in trial.record])
     if not observations.any():
         return "problem", "every observation is zero"
@@ -174,7 +158,7 @@ def _check_not_constant(trial: _Trial) -> tuple[str, str]:
     return "ok", "they vary"
 
 
-def _check_episodes(trial: _Trial) -> tuple[str, str]:
+def _check_episodes(trial: _Trial) -> Outcome:
     ended = np.stack([row[2] | row[3] for row in trial.record[1:]])
     if not ended.any():
         log = trial.play_on()
@@ -190,27 +174,20 @@ def _check_episodes(trial: _Trial) -> tuple[str, str]:
     return "ok", f"{trial.log['episodes']:.0f} episodes ended, of {mean:.1f} steps"
 
 
-def _check_rewards(trial: _Trial) -> tuple[str, str]:
-    rewards = np.stack([row[1] for row in trial.record[1:]])
-    if not np.isfinite(rewards).all():
-        return "problem", f"a reward is {rewards[~np.isfinite(rewards)][0]}"
-    low, high = float(rewards.min()), float(rewards.max())
-    found = f"from {low:.3g} to {high:.3g}"
-    if low == high == 0:
-        return "note", "every reward of random play is 0"
-    return ("note", found + "; scale them to about 1") if max(-low, high) > _TYPICAL else ("ok", found)
+def _check_rewards(trial: _Trial) -> Outcome:
+    return check_rewards(np.stack([row[1] for row in trial.record[1:]]))
 
 
-def _check_scale(trial: _Trial) -> tuple[str, str]:
+def _check_scale(trial: _Trial) -> Outcome:
     observations = np.stack([row[0] for row in trial.record])
     low, high = float(observations.min()), float(observations.max())
     found = f"from {low:.3g} to {high:.3g}"
-    if observations.dtype != np.uint8 and max(-low, high) > _TYPICAL:
+    if observations.dtype != np.uint8 and is_large(low, high):
         return "note", found + "; scale them to about [-1, 1]"
     return "ok", found
 
 
-def _check_seed(trial: _Trial) -> tuple[str, str]:
+def _check_seed(trial: _Trial) -> Outcome:
     steps = min(trial.steps, 200)
     first, again, other = trial.run(steps), trial.run(steps), trial.run(steps, seed=2)
     if not _same(first, again):
@@ -220,7 +197,7 @@ def _check_seed(trial: _Trial) -> tuple[str, str]:
     return "ok", "same seed, same trajectory"
 
 
-def _check_isolation(trial: _Trial) -> tuple[str, str]:
+def _check_isolation(trial: _Trial) -> Outcome:
     agents = trial.env.agents_per_env or 1
     env, alone = trial.make(), trial.make(num_envs=1)
     env.reset(seed=1)
@@ -233,19 +210,8 @@ def _check_isolation(trial: _Trial) -> tuple[str, str]:
 
 
 def _check_gymnasium(trial: _Trial) -> Finding:
-    from gymnasium.utils.env_checker import check_env
-
-    from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv
-
-    name = "Gymnasium's check_env"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            check_env(JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False)), skip_render_check=True)
-        except Exception as error:
-            return Finding(name, "problem", str(error))
-    messages = [str(w.message).removeprefix("\x1b[33mWARN: ").removesuffix("\x1b[0m") for w in caught]
-    return Finding(name, "note" if messages else "ok", "; ".join(messages))
+    env = JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False))
+    return api_test("Gymnasium's check_env", lambda: check_env(env, skip_render_check=True))
 
 
 def _check_simd(trial: _Trial) -> Iterator[Finding]:
@@ -266,7 +232,7 @@ def _check_simd(trial: _Trial) -> Iterator[Finding]:
         yield Finding("float type", "ok", f"everything in {trial.env.float_type.__name__}")
 
 
-_CHECKS: dict[str, Callable[[_Trial], tuple[str, str]]] = {
+_CHECKS: dict[str, Callable[[_Trial], Outcome]] = {
     "runs": _check_runs,
     "observations in space": _check_space,
     "observations written": _check_written,

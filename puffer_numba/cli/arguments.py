@@ -1,18 +1,25 @@
-"""Reading command lines: what all commands share."""
+"""Reading command lines: what all commands share.
+
+Why tyro refuses a command line, `parse` learns from ``tyro._errors``, which hands out what is wrong as an object. That
+module is private and new (tyro 1.0.14): this file alone leans on it, for `on_parse_error`, four classes of events, and
+``display_name()``, ``is_positional()``, ``lowered.metavar`` and ``lowered.help`` of an argument.
+``test_tyro_says_what_is_wrong`` fails where a version of tyro changes any of them.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
+import dataclasses
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import tyro
+from tyro import _errors
 
 from puffer_numba import registry, vector
+from puffer_numba.config import REMOVED
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
 from puffer_numba.naming import FORMS, load_spec
@@ -21,34 +28,70 @@ Parsed = TypeVar("Parsed")
 
 
 def parse(cls: type[Parsed], prog: str, args: Sequence[str]) -> Parsed:
-    """`tyro.cli`, with its boxed errors cut down to one line."""
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(cls, prog=prog, args=list(args))
-    except SystemExit as end:
-        if not end.code:
-            raise
-        raise APIUsageError(f"{_one_line(errors.getvalue())} See {prog} --help") from None
+    """`tyro.cli`, which prints help and exits where it is asked to.
+
+    Raises:
+        APIUsageError: the arguments cannot be used; one line says which, and why.
+        SystemExit: help was printed; or tyro has explained, in its own way, an error of a kind that is unknown here.
+    """
+
+    def refuse(event: _errors.ParseErrorEvent) -> None:
+        complaint = _complaint(event, cls)
+        if complaint:
+            raise APIUsageError(f"{complaint} See {prog} --help")
+
+    with _errors.on_parse_error(refuse):
+        return tyro.cli(cls, prog=prog, args=list(args))
 
 
-def _one_line(box: str) -> str:
-    """The complaint in tyro's box, which is its first part, and the options that it suggests."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip(" │|") for line in plain.splitlines() if line and line[0] not in "╭╰+"]
-    parts: list[list[str]] = [[]]
-    for line in lines:
-        if line.strip("─-"):
-            parts[-1].append(line)
+def _complaint(event: _errors.ParseErrorEvent, cls: type) -> str:
+    """What ``event`` says, as one sentence; "" where it is of no kind that is known here."""
+    match event:
+        case _errors.UnrecognizedArgs():
+            return _removed(event.tokens) or _unrecognized(event.tokens, cls)
+        case _errors.InstantiationFailure():
+            where = f" {event.argument.display_name()}" if event.argument else ""
+            return f"Error parsing{where}: {event.message.splitlines()[0].rstrip('.')}."
+        case _errors.InvalidChoice():
+            choices = ", ".join(event.choices)
+            return f"{event.argument.display_name()} is {event.value!r}; allowed: {choices}."
+        case _errors.BadValue():
+            return f"{event.argument.display_name()} needs a value."
+        case _errors.MissingArgs():
+            return f"Missing: {' '.join(_described(missing.arg) for missing in event.missing_arguments)}"
+    return ""
+
+
+def _described(argument: Any) -> str:
+    """Name and help of an argument."""
+    lowered = argument.lowered
+    name = lowered.metavar if argument.is_positional() else argument.display_name()
+    text = lowered.help() if callable(lowered.help) else lowered.help  # a function where tyro puts off looking it up
+    return f"{name} {(text or '').removesuffix('(required)').rstrip(' .')}."
+
+
+def _removed(tokens: Sequence[str]) -> str:
+    """What to say of ``tokens`` where one of them is an option that there was once; else ""."""
+    return next((f"--{name}: {REMOVED[name]}" for name in sorted(given_names(tokens)) if name in REMOVED), "")
+
+
+def _unrecognized(tokens: Sequence[str], cls: type) -> str:
+    """A sentence about unknown ``tokens``, with options of ``cls`` that look alike."""
+    known = list(_options(cls))
+    close = [match for token in tokens if token.startswith("--") for match in get_close_matches(token, known, 3, 0.8)]
+    suggestion = f"; did you mean {' or '.join(close[:3])}?" if close else "."
+    return f"Unrecognized options: {', '.join(tokens)}{suggestion}"
+
+
+def _options(cls: Any, prefix: str = "--") -> Iterator[str]:
+    """Options of a dataclass of options, in which fields that are dataclasses themselves are sections."""
+    for field in dataclasses.fields(cls):
+        name = prefix + field.name.replace("_", "-")
+        section = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(section):
+            yield from _options(section, name + ".")
         else:
-            parts.append([])
-    if "╭" not in plain:  # on a terminal without line-drawing characters, the title is a part of its own
-        parts = parts[1:] or [[]]
-    complaint = " ".join(parts[0]).rstrip(".")
-    suggested = [line.split()[0] for part in parts[1:] for line in part if line.startswith("--")]
-    if complaint.startswith("Unrecognized") and suggested:
-        return f"{complaint}; did you mean {' or '.join(suggested[:3])}?"
-    return f"{complaint}."
+            yield name
 
 
 def take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[str]]:

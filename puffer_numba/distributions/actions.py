@@ -16,20 +16,39 @@ from puffer_numba.distributions.sampling import sample_categorical, sample_gauss
 from puffer_numba.env import APIUsageError
 from puffer_numba.spaces.actions import HybridSpace
 
+_OTHER_KEY = np.array([0xD1B54A32D192ED03, 0, 0], np.uint64)
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
-def seed_stream(seed: int, rows_before: int = 0, rows_after: int = 0) -> NDArray[np.uint64]:
-    """The random stream that `sample` draws from on the CPU: its state, a single number.
+def seed_stream(seed: int, step: int = 0, row: int = 0) -> NDArray[np.uint64]:
+    """Where ``sample`` takes its random numbers from: those of a row at a step depend on ``(seed, step, row)`` alone.
 
-    Args:
-        seed: of the stream.
-        rows_before, rows_after: for which other processes draw from the same stream at each step.
+    So they are the same however many rows, batches or processes act beside it.
+
+    Returns:
+        ``(3,)``: a key made from the seed, the step, and the number of the first row. The last two are the caller's to
+        set before each call of ``sample``.
     """
-    return np.array([np.random.SeedSequence(seed).generate_state(1, np.uint64)[0], rows_before, rows_after], np.uint64)
+    return np.array([np.random.SeedSequence(seed).generate_state(1, np.uint64)[0], step, row], np.uint64)
 
 
-class CategoricalActions:
+class _Storage:
+    """What all distributions share: arrays to sample into."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def array_dtype(self) -> type[np.int64] | type[np.float32]:
+        """``dtype``, as NumPy has it."""
+        return np.float32 if self.dtype.is_floating_point else np.int64
+
+    def storage(self, rows: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Actions ``(rows, *shape)`` and log-probabilities ``(rows,)`` for ``sample`` to write."""
+        return np.zeros((rows, *self.shape), self.array_dtype), np.zeros(rows, np.float32)
+
+
+class CategoricalActions(_Storage):
     """Discrete and MultiDiscrete: one categorical distribution for each component.
 
     Attributes:
@@ -59,7 +78,7 @@ class CategoricalActions:
     def sample(
         self, params: Tensor, stream: NDArray[np.uint64], actions: NDArray[Any], log_probs: NDArray[np.float32]
     ) -> None:
-        """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
+        """Sample into ``actions (rows, *shape)``, and their log-probabilities into ``log_probs (rows,)``."""
         rows = len(log_probs)
         sample_categorical(_float_array(params), self.sizes, stream, actions.reshape(rows, len(self.sizes)), log_probs)
 
@@ -80,7 +99,7 @@ class CategoricalActions:
         return log_prob, entropy
 
 
-class GaussianActions:
+class GaussianActions(_Storage):
     """Box: independent normal distributions, whose draws are clipped to the box on their way to the environment.
 
     Or squashed: the environment gets a tanh of them, scaled to the box. What is stored is what was drawn, and its
@@ -118,7 +137,7 @@ class GaussianActions:
     def sample(
         self, params: Tensor, stream: NDArray[np.uint64], actions: NDArray[Any], log_probs: NDArray[np.float32]
     ) -> None:
-        """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
+        """Sample into ``actions (rows, *shape)``, and their log-probabilities into ``log_probs (rows,)``."""
         sample_gaussian(_float_array(params), stream, actions.reshape(len(log_probs), self.size), log_probs)
 
     def mode(self, params: Tensor) -> Tensor:
@@ -142,7 +161,7 @@ class GaussianActions:
         return log_prob, entropy
 
 
-class HybridActions:
+class HybridActions(_Storage):
     """HybridSpace: `CategoricalActions` for its whole numbers, and, independent of these, `GaussianActions` for others.
 
     Attributes:
@@ -176,11 +195,12 @@ class HybridActions:
     def sample(
         self, params: Tensor, stream: NDArray[np.uint64], actions: NDArray[Any], log_probs: NDArray[np.float32]
     ) -> None:
-        """Draw actions into ``actions (rows, *shape)`` and their log-probabilities into ``log_probs (rows,)``."""
+        """Sample into ``actions (rows, *shape)``, and their log-probabilities into ``log_probs (rows,)``."""
         discrete, continuous = self._split(params)
         self._discrete.sample(discrete, stream, actions[:, : self._count], log_probs)
         densities = np.empty_like(log_probs)
-        self._continuous.sample(continuous, stream, actions[:, self._count :], densities)
+        others = stream ^ _OTHER_KEY  # the same numbers would make the two parts depend on each other
+        self._continuous.sample(continuous, others, actions[:, self._count :], densities)
         log_probs += densities
 
     def mode(self, params: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Drawing actions on the CPU, in one pass over the policy's outputs.
 
 For a few dozen rows, sampling with torch takes longer than the policy's forward pass: half a dozen calls of a
-few microseconds each. One kernel takes two. It also keeps the random stream a single number, which a
-checkpoint can hold.
+few microseconds each. One kernel takes two. Its random numbers are keyed by (seed, step, row): they are the same in
+whatever order batches of rows act, and however many processes share the rows.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ def _uniform(counter: np.uint64) -> np.float32:
 
 
 @trainer_kernel
+def _start(stream: NDArray[np.uint64], row: int) -> np.uint64:
+    """Where row ``row`` of a call begins to draw: scattered over SplitMix64's cycle, as environments' streams are."""
+    step = _mix(stream[0] + stream[1] * GAMMA)
+    return _mix(step ^ _mix((stream[2] + np.uint64(row) + np.uint64(1)) * GAMMA))
+
+
+@trainer_kernel
 def sample_categorical(
     logits: NDArray[np.float32],
     sizes: NDArray[np.int64],
@@ -34,19 +41,17 @@ def sample_categorical(
     actions: NDArray[np.int64],
     log_probs: NDArray[np.float32],
 ) -> None:
-    """Draw from each component's distribution by inverting its cumulative sum.
+    """Sample from each component's distribution by inverting its cumulative sum.
 
     Args:
         logits: ``(rows, sum(sizes))``.
         sizes: ``(components,)``: number of choices of each.
-        stream: ``(3,)``: state of the random stream, advanced by one for each draw; then for how many rows before
-            and after these other processes draw from it.
-        actions: ``(rows, components)``, the draws.
+        stream: ``(3,)``: key, step and first row, as from `seed_stream`.
+        actions: ``(rows, components)``, the samples.
         log_probs: ``(rows,)``, their log-probabilities, summed over the components.
     """
-    draws = GAMMA * np.uint64(len(sizes))
-    counter = stream[0] + draws * stream[1]
     for row in range(logits.shape[0]):
+        counter = _start(stream, row)
         total = np.float32(0)
         first = 0
         for c in range(len(sizes)):
@@ -71,7 +76,6 @@ def sample_categorical(
             total += logits[row, first + choice] - top - math.log(norm)
             first += size
         log_probs[row] = total
-    stream[0] = counter + draws * stream[2]
 
 
 @trainer_kernel
@@ -81,18 +85,17 @@ def sample_gaussian(
     actions: NDArray[np.float32],
     log_probs: NDArray[np.float32],
 ) -> None:
-    """Draw from independent normal distributions, by Box and Muller's transform.
+    """Sample from independent normal distributions, by Box and Muller's transform.
 
     Args:
         params: ``(rows, 2 * size)``: means, then log standard deviations.
-        stream: ``(3,)``: as for `sample_categorical`; advanced by two for each draw.
-        actions: ``(rows, size)``, the draws.
+        stream: ``(3,)``: as for `sample_categorical`.
+        actions: ``(rows, size)``, the samples.
         log_probs: ``(rows,)``, their log-probability densities, summed over the components.
     """
     size = actions.shape[1]
-    draws = GAMMA * np.uint64(2 * size)
-    counter = stream[0] + draws * stream[1]
     for row in range(params.shape[0]):
+        counter = _start(stream, row)
         total = np.float32(0)
         for k in range(size):
             radius = math.sqrt(np.float32(-2) * math.log(_uniform(counter + GAMMA)))
@@ -102,4 +105,3 @@ def sample_gaussian(
             actions[row, k] = params[row, k] + math.exp(log_std) * noise
             total -= np.float32(0.5) * noise * noise + log_std + _LOG_SQRT_2PI
         log_probs[row] = total
-    stream[0] = counter + draws * stream[2]

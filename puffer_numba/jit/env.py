@@ -13,20 +13,26 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult
+from puffer_numba.env import (
+    DISABLED,
+    NEXT_STEP,
+    SAME_STEP,
+    APIUsageError,
+    Buffers,
+    Infos,
+    PufferEnv,
+    Slot,
+    StepResult,
+)
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
-from puffer_numba.spaces.observations import Emulated, ObservationLayout
+from puffer_numba.spaces import Emulated, ObservationLayout
 
-_AUTORESET = {
-    "samestep": kernels.SAME_STEP,
-    "nextstep": kernels.NEXT_STEP,
-    "disabled": kernels.DISABLED,
-}
+_AUTORESET = {"samestep": SAME_STEP, "nextstep": NEXT_STEP, "disabled": DISABLED}
 _NO_LIMIT = 2**31 - 1
 _CALIBRATION_STEPS = 40
 _LONGEST_PAUSE = 8192  # steps
@@ -111,11 +117,13 @@ class JitEnv(PufferEnv):
 
     agents: ClassVar[int | str | None] = None
     max_episode_steps: int | None = None
-    info: ClassVar[tuple[str, ...]] = ()
+    takes_out = True
+    saves_state = True
+    info: tuple[str, ...] = ()
     """State fields shown to the user at each step: ``infos[0][name]`` is a view of the field's array."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """State fields, one number for each environment, averaged by `log` over the episodes that ended."""
-    render_fps: ClassVar[int] = Drawing(30)  # type: ignore[assignment]
+    render_fps: int = Drawing(30)  # type: ignore[assignment]
     """Images for each second, for it to look right."""
     keys: ClassVar[dict[str, Any]] = Drawing({})  # type: ignore[assignment]
     """Actions by the names of keys, for `puffer play`: ``{"left": 0, "right": 1}``; "" is no key at all."""
@@ -184,7 +192,6 @@ class JitEnv(PufferEnv):
         self._alone = 0.0  # what a step takes on one thread
         self._threads_started = False
         self._steps_alone, self._pause = 0, 1
-        self._simulations: dict[int, tuple[Buffers, Any, StepResult]] = {}
         self._ready = self._seeded = False
         super().__init__(buf)
         self._action_shape = self.actions.shape
@@ -216,7 +223,7 @@ class JitEnv(PufferEnv):
         if isinstance(space, Box):
             return space, None
         layout = ObservationLayout(space)
-        return layout.flat_space, Emulated.of(layout, self.single_action_space)
+        return layout.flat_space, layout.emulated(self.single_action_space)
 
     def _allocate(self) -> None:
         n, agents = self._num_envs, self.agents_per_env
@@ -230,7 +237,7 @@ class JitEnv(PufferEnv):
             lengths=np.zeros(n, np.int32),
             final_returns=np.zeros(rows, np.float32),
             final_lengths=np.zeros(rows, np.int32),
-            ended=np.zeros(0 if self.autoreset == kernels.SAME_STEP else n, np.bool_),
+            ended=np.zeros(0 if self.autoreset == SAME_STEP else n, np.bool_),
             alive=np.zeros(team, np.bool_),
             gone=np.zeros(team, np.bool_),
             # a row for each thread, padded so that no two threads write to one cache line
@@ -239,7 +246,7 @@ class JitEnv(PufferEnv):
         )
         self.episode_returns = self._episodes.final_returns.reshape(-1)
         self.episode_lengths = self._episodes.final_lengths.reshape(-1)
-        self._infos: Infos = [{name: getattr(self.state, name) for name in self.info}] if self.info else []
+        self._infos: Infos = [self.info_fields()] if self.info else []
 
     def _make_kernels(self) -> kernels.Kernels:
         cls = type(self)
@@ -256,18 +263,14 @@ class JitEnv(PufferEnv):
             jit=self.jit,
         )
 
-    def bind(self, buffers: Buffers) -> None:
-        """Write the next steps into ``buffers``, which must be as `make_buffers` makes them.
+    def prepare(self, buffers: Buffers) -> Slot:
+        """What `step` takes as ``out``, to write into ``buffers``. It costs some 20 microseconds, its use nothing."""
+        return Slot(buffers, self._simulate(buffers))
 
-        The first time costs some 20 microseconds, from then on it is a look-up: a trainer binds the slots of
-        its rollout storage in turn. All buffers that were ever bound are kept until the environment is closed.
-        """
-        super().bind(buffers)
-        known = self._simulations.get(id(buffers))
-        if known is None:
-            # the buffers are kept, so that their id stays theirs
-            known = self._simulations[id(buffers)] = (buffers, *self._simulate(buffers))
-        _, self._simulation, self._result = known
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``, which `prepare` made."""
+        super().use(slot)
+        self._simulation, self._result = slot.prepared
 
     def _simulate(self, buffers: Buffers) -> tuple[Any, StepResult]:
         if self.agents_per_env is None:
@@ -292,6 +295,14 @@ class JitEnv(PufferEnv):
             return buffers
         rows = (self._num_envs, self.agents_per_env)
         return Buffers(**{name: a.reshape(rows + a.shape[1:]) for name, a in buffers._asdict().items()})
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments that make another such environment; without its size, seed and autoreset mode."""
+        names: tuple[str, ...] = type(self).Params._fields
+        declared = {name: getattr(self.params, name) for name in names}
+        params = {n: v.item() if isinstance(v, np.generic) else v for n, v in declared.items()}
+        return {"dtype": self.float_type.__name__, "max_episode_steps": self.max_episode_steps, **params}
 
     @property
     def nbytes(self) -> int:
@@ -345,12 +356,13 @@ class JitEnv(PufferEnv):
             raise APIUsageError("the first reset must restart every environment; call reset() without a mask.")
         return which
 
-    def step(self, actions: ArrayLike) -> StepResult:
+    def step(self, actions: ArrayLike, out: Slot | None = None) -> StepResult:
         """Advance every environment by one step.
 
         Args:
             actions: ``(num_agents, *action_shape)``. int32 or int64 for Discrete and MultiDiscrete, the Box's own
                 dtype for Box: used without a copy. Others are converted where no value can change.
+            out: buffers to write this step into, and those after it, as `prepare` made them.
 
         Returns:
             ``(observations, rewards, terminals, truncations, infos)``: the buffers themselves, which the next
@@ -361,6 +373,8 @@ class JitEnv(PufferEnv):
         """
         if not self._ready:
             self._raise_not_ready()
+        if out is not None:
+            self.use(out)
         if not (
             type(actions) is np.ndarray
             and actions.dtype in self._action_dtypes
@@ -368,7 +382,7 @@ class JitEnv(PufferEnv):
             and actions.flags.c_contiguous
         ):
             actions = self._convert(actions)
-        if self.autoreset == kernels.DISABLED:
+        if self.autoreset == DISABLED:
             self._check_none_ended()
         if self.agents_per_env is not None:
             actions = actions.reshape(self._num_envs, self.agents_per_env, *self._action_shape[1:])
@@ -531,6 +545,21 @@ class JitEnv(PufferEnv):
         ways = {"rgb_array": self.render_env, "ansi": self.ansi_env}
         return [mode for mode, way in ways.items() if way is not None]
 
+    def info_fields(self) -> dict[str, NDArray[Any]]:
+        """The State fields that the class names in ``info``: ``(num_envs, ...)`` each, without a copy."""
+        return {name: getattr(self.state, name) for name in self.info}
+
+    def seed_of_part(self, seed: int, first_env: int) -> int:
+        """``seed`` itself: the stream of an environment depends on it and on its number, which from now on is counted
+        from ``first_env``.
+        """
+        self.first_env = first_env
+        return seed
+
+    def render_each(self, mode: str) -> list[Any]:
+        """An image of each environment, uint8 (height, width, 3), or with "ansi" a string."""
+        return [self.render(index, mode) for index in range(self._num_envs)]
+
     def render(self, index: int = 0, mode: str = "rgb_array") -> Any:
         """Environment ``index``: an image, uint8 (height, width, 3), or with "ansi" a string. None: it has none."""
         way = type(self).ansi_env if mode == "ansi" else type(self).render_env
@@ -544,4 +573,3 @@ class JitEnv(PufferEnv):
         """Release the arrays. Calling it again does nothing."""
         super().close()
         self._ready = False
-        self._simulations.clear()

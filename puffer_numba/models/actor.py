@@ -19,11 +19,10 @@ class Actor:
     Args:
         policy: any that the trainer takes; it is recurrent if it has an ``initial_state``, as `LSTM` has.
         normalizer: of observations, or None.
-        device: where the policy is.
         forward: in place of its ``forward_eval``: the same, compiled.
 
     Attributes:
-        state: ``(2, rows, hidden_size)``; None where the policy has no memory.
+        state: ``(2, rows, hidden_size)``; None where the policy is not recurrent.
     """
 
     def __init__(
@@ -31,12 +30,11 @@ class Actor:
         policy: nn.Module,
         rows: int,
         normalizer: nn.Module | None = None,
-        device: Any = "cpu",
         forward: Callable[..., Any] | None = None,
     ) -> None:
         self._forward = getattr(policy, "forward_eval", policy) if forward is None else forward
         self._normalizer = normalizer
-        self._device = torch.device(device)
+        self._device = next((p.device for p in policy.parameters()), torch.device("cpu"))
         self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
 
     def act(
@@ -44,7 +42,7 @@ class Actor:
     ) -> tuple[Tensor, Tensor]:
         """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act go on."""
         if self.state is None:
-            return self.look(observations)
+            return self.evaluate(observations)
         before = self.state[:, rows]
         params, values, after = self._step(observations, before)
         if not masks.all():
@@ -52,11 +50,11 @@ class Actor:
         self.state[:, rows] = after
         return params, values
 
-    def look(self, observations: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def evaluate(self, observations: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same from ``state``, which is left as it is."""
         return self._step(observations, state)[:2]
 
-    def forget(self, ended: NDArray[np.bool_], rows: slice = slice(None)) -> None:
+    def reset_state(self, ended: NDArray[np.bool_], rows: slice = slice(None)) -> None:
         """Set the states of the rows whose episode ended to zero."""
         if self.state is not None and ended.any():
             self.state[:, rows][:, torch.from_numpy(ended).to(self._device)] = 0.0

@@ -14,23 +14,14 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Text
 from torch import Tensor, nn
 
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.models.normalizer import Gather, RunningNormalizer, only_here
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
-from puffer_numba.spaces.observations import ACTION_MASK, Emulated, leaf_bounds
-from puffer_numba.train.distributed import ALONE, World
+from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
 
 MOST_ONE_HOT = 256
-
-
 MOST_EMBEDDED = 2**16
-
-
 EMBEDDING_SIZE = 32
-
-
 LEAST_PIXELS = 36  # along a side, that the convolutions of "nature" leave anything of
-
-
 Observations = Tensor | Sequence[Tensor]
 """What a `StructuredEncoder` takes: flat observations ``(rows, *shape)``, or ``(rows, *shape)`` for each leaf."""
 
@@ -232,11 +223,11 @@ class StructuredEncoder(nn.Module):
         assert self._mask is not None
         return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
 
-    def update(self, observations: Tensor, world: World = ALONE) -> None:
+    def update(self, observations: Tensor, gather: Gather = only_here) -> None:
         """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
         if self.normalizer is not None:
             parts = self._parts(observations)
-            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), world)
+            self.normalizer.update(torch.cat([self.encoders[k](parts[k]) for k in self._numbers], -1), gather)
 
     def _parts(self, observations: Observations) -> Sequence[Tensor]:
         if not isinstance(observations, Tensor):
@@ -265,7 +256,7 @@ def _leaf_encoder(space: Any, cnn: str) -> BoxEncoder | ImageEncoder | OneHotEnc
 
 def is_structured(env: PufferEnv) -> bool:
     """Whether flat observations of ``env`` need a `StructuredEncoder`: all but a Box, or Boxes of one float dtype."""
-    emulated: Emulated | None = getattr(env, "emulated", None)
+    emulated = env.emulated
     if emulated is None:
         return False
     alike = len(emulated.leaves) == 1 or emulated.observation_dtype.kind == "f"
@@ -277,7 +268,8 @@ def make_encoder(
 ) -> BoxEncoder | ImageEncoder | StructuredEncoder:
     """What makes features of the observations of ``env``."""
     if is_structured(env):
-        return StructuredEncoder(env.emulated, normalize, cnn)  # type: ignore[attr-defined]
+        assert env.emulated is not None
+        return StructuredEncoder(env.emulated, normalize, cnn)
     space = env.single_observation_space
     kind = _wants_image(space, cnn)
     return BoxEncoder(space) if kind is None else ImageEncoder(space, kind)

@@ -16,11 +16,7 @@ from puffer_numba.pytorch import layer_init
 from puffer_numba.spaces.observations import ACTION_MASK
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
-
-
 LOG_STD_BOUNDS = (-5.0, 2.0)
-
-
 ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could become NaN
 
 

@@ -9,32 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
-
-
 Color = tuple[int, int, int]
-
-
 Point = tuple[float, float]
-
-
 BACKGROUND: Color = (14, 22, 32)
-
-
 GRID: Color = (38, 52, 68)
-
-
 FOREGROUND: Color = (226, 232, 240)
-
-
 TEAL: Color = (45, 212, 191)
-
-
 CORAL: Color = (251, 113, 99)
-
-
 AMBER: Color = (251, 191, 36)
-
-
 _OVERSAMPLING = 2
 
 

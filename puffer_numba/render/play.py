@@ -8,7 +8,7 @@ import numpy as np
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
-from puffer_numba.render.window import picture, window
+from puffer_numba.render.window import image_of, window
 from puffer_numba.spaces.observations import action_masks
 
 IDLE = ""
@@ -42,7 +42,7 @@ def play(env: JitEnv, fps: int | None = None, episodes: int | None = None) -> li
     with window(f"{name}: {describe(keys)}; Escape ends", fps or env.render_fps) as show:
         try:
             while episodes is None or len(returns) < episodes:
-                pressed = [key for key in show(picture(env)) if key in keys]
+                pressed = [key for key in show(image_of(env)) if key in keys]
                 key = pressed[0] if pressed else IDLE
                 if key in keys or not env.masks[0]:
                     _step(env, keys.get(key), rng)

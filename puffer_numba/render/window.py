@@ -15,15 +15,15 @@ from puffer_numba.extras import require
 from puffer_numba.render.canvas import Frame
 
 
-def picture(env: PufferEnv) -> Frame:
-    """What the first environment looks like: ``(height, width, 3)``.
+def image_of(env: PufferEnv) -> Frame:
+    """An image of the first environment: ``(height, width, 3)``.
 
     Raises:
         APIUsageError: it draws nothing.
     """
     frame = env.render()
     if frame is None:
-        raise APIUsageError(f"{type(env).__name__} draws no pictures: its render() returns None.")
+        raise APIUsageError(f"{type(env).__name__} draws no images: its render() returns None.")
     return np.asarray(frame, np.uint8)
 
 

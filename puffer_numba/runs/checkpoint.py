@@ -14,24 +14,23 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
-import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
-from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
+from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.runs.folder import RUN
+from puffer_numba.train.state import StateMismatch, TrainerState
+from puffer_numba.train.trainer import Trainer
 
-FORMAT = 2
+FORMAT, READABLE = 3, (2, 3)
 WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
 FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
 
@@ -45,31 +44,55 @@ class SaveError(OSError):
 
 
 @dataclass
-class Checkpoint:
+class Checkpoint(TrainerState):
     """What a checkpoint folder holds."""
 
     path: Path
-    weights: dict[str, Tensor]
-    """State dict of the policy, on the CPU."""
-    arrays: dict[str, NDArray[Any]]
-    """Everything else that is an array, by dotted name."""
-    data: dict[str, Any]
-    """Everything else: configuration, counters."""
 
-    @property
-    def config(self) -> Config:
-        """The configuration of the run that wrote it."""
-        return Config.from_dict(self.data["config"])
+    def load_into(self, trainer: Trainer) -> None:
+        """Go on training where the run that wrote it was.
 
-    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """The arrays whose names begin with ``prefix.``, without it; all of them where ``prefix`` is empty."""
-        start = prefix + "." if prefix else ""
-        return {name.removeprefix(start): a for name, a in self.arrays.items() if name.startswith(start)}
+        Raises:
+            CheckpointError: it is of another policy, environment or optimizer; or of a version whose training this one
+                cannot continue.
+        """
+        if self.data["format"] != FORMAT:
+            raise CheckpointError(
+                f"checkpoint {self.path} has format {self.data['format']}, of an older version: it can be evaluated, "
+                "exported and shared, but its training cannot go on."
+            )
+        with self._naming_the_path():
+            trainer.load_state_dict(self)
+
+    def load_policy(self, policy: nn.Module) -> None:
+        """Put the weights into ``policy``.
+
+        Raises:
+            CheckpointError: they do not fit.
+        """
+        with self._naming_the_path():
+            self.load_weights(policy)
+
+    def normalizer(self, shape: tuple[int, ...]) -> RunningNormalizer:
+        """What normalized the observations, of ``shape``.
+
+        Raises:
+            CheckpointError: they had another shape.
+        """
+        normalizer = RunningNormalizer(shape)
+        with self._naming_the_path():
+            self.load_normalizer(normalizer, "normalizer")
+        return normalizer
+
+    @contextlib.contextmanager
+    def _naming_the_path(self) -> Iterator[None]:
+        try:
+            yield
+        except StateMismatch as error:
+            raise CheckpointError(f"checkpoint {self.path} {error}") from error
 
 
-def save(
-    path: str | Path, weights: Mapping[str, Tensor], arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]
-) -> Path:
+def save(path: str | Path, state: TrainerState) -> Path:
     """Write a checkpoint folder at ``path``, replacing one that is there. It appears whole or not at all.
 
     Raises:
@@ -81,12 +104,12 @@ def save(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
-        contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+        tensors = {name: tensor.clone().contiguous() for name, tensor in state.weights.items()}
+        contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in state.arrays.items()}
         contents = (
             safetensors.torch.save(tensors),
             safetensors.numpy.save(contiguous),
-            json.dumps({"format": FORMAT, **data}, indent=1).encode(),
+            json.dumps({"format": FORMAT, **state.data}, indent=1).encode(),
         )
         for name, content in zip(FILES, contents, strict=True):
             _write(temporary / name, content)
@@ -159,7 +182,7 @@ def _load(path: Path) -> Checkpoint:
     try:
         contents = {name: (path / name).read_bytes() for name in FILES}
         data = json.loads(contents[DATA])
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
+        if not isinstance(data, dict) or data.get("format") not in READABLE:
             found = data.get("format") if isinstance(data, dict) else None
             raise CheckpointError(f"checkpoint {path} has format {found!r}; this version reads format {FORMAT}.")
         digests = {name: digest for digest, name in map(str.split, (path / DIGESTS).read_text().splitlines())}
@@ -173,7 +196,7 @@ def _load(path: Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path} is incomplete: {missing} is missing.") from error
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} is damaged: {error}.") from error
-    return Checkpoint(path, weights, arrays, data)
+    return Checkpoint(weights, arrays, data, path)
 
 
 def new_run_dir(parent: Path) -> Path:
@@ -249,70 +272,3 @@ def newest(folder: Path) -> Path | None:
     """The checkpoint most recently written in ``folder`` or a folder in it; None where there is none."""
     found = [*folder.glob(f"checkpoint_*/{DATA}"), *folder.glob(f"*/checkpoint_*/{DATA}")]
     return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if found else None
-
-
-def load_weights(policy: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put the weights into ``policy``.
-
-    Raises:
-        CheckpointError: they do not fit; the message names the first that does not, with both shapes.
-    """
-    own = policy.state_dict()
-    for name in [*own, *checkpoint.weights]:
-        here = tuple(own[name].shape) if name in own else "absent"
-        there = tuple(checkpoint.weights[name].shape) if name in checkpoint.weights else "absent"
-        if here != there:
-            raise CheckpointError(
-                f"checkpoint {checkpoint.path} does not fit this policy: {name} is {there} there, {here} here; "
-                "use the policy settings and the environment that it was trained with."
-            )
-    policy.load_state_dict(checkpoint.weights)
-
-
-def optimizer_arrays(optimizers: list[torch.optim.Optimizer]) -> dict[str, NDArray[Any]]:
-    """The state of each parameter in each optimizer, as arrays named ``index.parameter.field``."""
-    return {
-        f"{k}.{index}.{name}": torch.as_tensor(value).detach().cpu().numpy()
-        for k, optimizer in enumerate(optimizers)
-        for index, fields in optimizer.state_dict()["state"].items()
-        for name, value in fields.items()
-    }
-
-
-def optimizer_names(optimizers: list[torch.optim.Optimizer]) -> list[str]:
-    """What kind each optimizer is, and how many parameters it has."""
-    counts = [sum(len(group["params"]) for group in optimizer.param_groups) for optimizer in optimizers]
-    return [f"{type(optimizer).__name__} of {n}" for optimizer, n in zip(optimizers, counts, strict=True)]
-
-
-def load_optimizers(optimizers: list[torch.optim.Optimizer], saved: Checkpoint) -> None:
-    """Put the saved state of each parameter into ``optimizers``; learning rates and the like stay as they are.
-
-    Raises:
-        CheckpointError: the state is of other optimizers.
-    """
-    own, there = optimizer_names(optimizers), saved.data.get("optimizers")
-    if own != there:
-        raise CheckpointError(f"checkpoint {saved.path} is of the optimizers {there}; this run has {own}.")
-    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
-    for key, array in saved.part("optimizer").items():
-        k, index, name = key.split(".")
-        states[int(k)].setdefault(int(index), {})[name] = torch.from_numpy(array.copy())
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def restore_array(target: NDArray[Any], arrays: Mapping[str, NDArray[Any]], name: str) -> None:
-    """Copy ``arrays[name]`` into ``target``.
-
-    Raises:
-        CheckpointError: it is missing, or has another shape or dtype.
-    """
-    source = arrays.get(name)
-    if source is None or source.shape != target.shape or source.dtype != target.dtype:
-        found = "missing" if source is None else f"{source.dtype} {source.shape}"
-        raise CheckpointError(
-            f"the checkpoint's {name} is {found}; this run has {target.dtype} {target.shape}. "
-            "Resume with the environment settings that it was trained with."
-        )
-    target[...] = source

@@ -1,47 +1,27 @@
 """How well a trained policy does: returns and lengths of whole episodes, watched or recorded if wanted."""
 
-
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-
 from dataclasses import dataclass
-
 from pathlib import Path
-
 from typing import Any
 
 import numpy as np
-
-import torch
-
 from numpy.typing import NDArray
-
 from torch import nn
 
-from puffer_numba.runs import checkpoint as checkpoints
-
-from puffer_numba.runs.checkpoint import Checkpoint
-
-from puffer_numba.models.normalizer import RunningNormalizer
-from puffer_numba.models.encoders import StructuredEncoder
-
 from puffer_numba.env import APIUsageError, PufferEnv
-
-from puffer_numba.train.setup import load_env
-
-from puffer_numba.train.matches import policy_player
-
+from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
-
+from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import picture, recorder, window
-
-from puffer_numba.train.resume import load_normalizer
-
-from puffer_numba.train.episodes import Screen, run_episodes
+from puffer_numba.render.window import image_of, recorder, window
+from puffer_numba.runs import checkpoint as checkpoints
+from puffer_numba.runs.checkpoint import Checkpoint
+from puffer_numba.train.episodes import Watcher, run_episodes
+from puffer_numba.train.setup import load_env
 
 ROWS = 64  # environments that are evaluated side by side
 
@@ -94,7 +74,7 @@ def evaluate(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
-        APIUsageError: an environment that draws no pictures.
+        APIUsageError: an environment that draws no images.
         ImportError: pygame or imageio is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):
@@ -108,29 +88,31 @@ def evaluate(
     count = episodes or (1 if watched else 100)
     shown = count if render_mode is not None else 1 if gif is not None else 0
     with ExitStack() as stack:
-        screens: list[Screen] = []
+        watchers: list[Watcher] = []
         if gif is not None:
-            screens.append(stack.enter_context(recorder(gif, fps)))
+            watchers.append(_shown_by(stack.enter_context(recorder(gif, fps))))
         if render_mode == "human":
-            screens.append(stack.enter_context(window(env_name, fps)))
+            watchers.append(_shown_by(stack.enter_context(window(env_name, fps))))
         parts = []
-        for episodes_, rows, watchers in ((shown, 1, screens), (count - shown, ROWS, [])):
+        for episodes_, rows, present in ((shown, 1, watchers), (count - shown, ROWS, [])):
             if episodes_:
                 env = stack.enter_context(load_env(config, min(episodes_, rows)))
                 policy, normalizer = load_trained(saved, env)
-                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, watchers))
+                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, present))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
+
+
+def _shown_by(show: Callable[[Frame], object]) -> Watcher:
+    return lambda env: show(image_of(env))
 
 
 def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningNormalizer | None]:
     """The policy of a checkpoint for the spaces of ``env``, and what normalizes its observations, if anything does."""
     config = saved.config
     policy = load_policy(config, env)
-    checkpoints.load_weights(policy, saved)
+    saved.load_policy(policy)
     if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
         return policy, None  # or it is a part of the policy
-    normalizer = RunningNormalizer(env.single_observation_space.shape)
-    load_normalizer(normalizer, saved, "normalizer")
-    return policy, normalizer
+    return policy, saved.normalizer(env.single_observation_space.shape)

@@ -9,7 +9,6 @@ import io
 import json
 import math
 import os
-import re
 import socket
 import time
 import warnings
@@ -17,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
+from puffer_numba.runs import folder as runs
 
 
 class Logger(Protocol):
@@ -164,47 +163,6 @@ class WandbLogger:
         self._run.finish()
 
 
-class NeptuneLogger:
-    """A run of Neptune, with the configuration as ``parameters``.
-
-    A run of the same ``run_id`` goes on. ``NEPTUNE_MODE=offline`` needs no account and no network. Neptune keeps its
-    files in ``.neptune``, in the folder that the process was started in.
-
-    Raises:
-        ImportError: neptune is not installed; the message names the extra that brings it.
-        APIUsageError: no token, no network, or a project that cannot be used.
-    """
-
-    def __init__(self, config: Config, folder: Path, run_id: str) -> None:
-        neptune = require("neptune", "neptune", "logging to Neptune")
-        stringify = require("neptune.utils", "neptune", "logging to Neptune").stringify_unsupported
-        log = config.log
-        with _starting("log.neptune", "Set NEPTUNE_API_TOKEN and log.neptune_project, or NEPTUNE_MODE=offline"):
-            self._run = neptune.init_run(
-                project=log.neptune_project,
-                custom_run_id=run_id,
-                name=_run_name(folder),
-                tags=[log.tag] if log.tag else None,
-                source_files=[],
-                git_ref=False,
-                capture_stdout=False,
-                capture_stderr=False,
-                capture_hardware_metrics=False,
-                capture_traceback=False,
-            )
-            self._run["parameters"] = stringify(config.to_dict())
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Add one point to each metric's series, where it is finite: Neptune takes nothing else."""
-        for name, value in metrics.items():
-            if math.isfinite(value):
-                self._run[name].append(value, step=step)
-
-    def close(self) -> None:
-        """Wait until all is sent, or in offline mode written."""
-        self._run.stop()
-
-
 class MultiLogger:
     """Passes everything on to several loggers. One that fails is dropped, with a warning: the run is worth more."""
 
@@ -270,8 +228,6 @@ def _make_logger(config: Config, folder: Path, step: int) -> MultiLogger:
             add(TensorBoardLogger(folder, step))
         if log.wandb:
             add(WandbLogger(config, folder, run_id))
-        if log.neptune:
-            add(NeptuneLogger(config, folder, run_id))
         started.pop_all()
     return MultiLogger(loggers)
 
@@ -312,16 +268,15 @@ def _csv_text(rows: Sequence[Sequence[object]]) -> str:
 
 
 @contextlib.contextmanager
-def _starting(setting: str, mend: str) -> Iterator[None]:
+def _starting(setting: str, fix: str) -> Iterator[None]:
     """One line about a service that cannot be started, whatever it raises."""
     try:
         yield
     except Exception as error:
-        raise APIUsageError(f"{setting} is on, but cannot be used: {_one_line(error)} {mend}.") from error
+        raise APIUsageError(f"{setting} is on, but cannot be used: {_one_line(error)} {fix}.") from error
 
 
 def _one_line(error: Exception) -> str:
-    """The kind of ``error`` and its first sentence, without the frames and colours that Neptune puts around it."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in plain.splitlines() if line.strip() and not line.startswith("---")]
+    """The kind of ``error`` and the first line of what it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}".rstrip(".") + "." if lines else f"{type(error).__name__}."

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
+from puffer_numba.runs import folder as runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -35,6 +35,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import puffer_numba
 from puffer_numba.distributions.actions import action_distribution, action_params
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.extras import require
@@ -54,8 +54,8 @@ from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import WEIGHTS, Checkpoint
 from puffer_numba.runs.evaluation import load_trained
-from puffer_numba.spaces.observations import Leaf, leaf_bounds
-from puffer_numba.train.matches import policy_player
+from puffer_numba.spaces import Leaf, leaf_bounds
+from puffer_numba.train.episodes import policy_player
 from puffer_numba.train.setup import load_env
 
 Arrays = dict[str, NDArray[Any]]
@@ -207,7 +207,7 @@ class StandalonePolicy(nn.Module):
 
 def _leaves(env: PufferEnv) -> tuple[Leaf, ...]:
     """The arrays that an observation is made of."""
-    emulated = getattr(env, "emulated", None)
+    emulated = env.emulated
     if emulated is not None:
         return tuple(emulated.leaves)
     space = env.single_observation_space
@@ -295,11 +295,11 @@ def _difference(policy: StandalonePolicy, found: Arrays, expected: Arrays) -> fl
 
 def _interface(env: PufferEnv, inputs: Arrays, outputs: Arrays) -> dict[str, str]:
     """What a file can be given, and what it answers."""
-    emulated = getattr(env, "emulated", None)
+    emulated = env.emulated
     observation_space = env.single_observation_space if emulated is None else emulated.observation_space
     action_space = env.single_action_space if emulated is None else emulated.action_space
     return {
-        "library": f"puffer_numba {puffer_numba.__version__}",
+        "library": f"puffer_numba {version('puffer_numba')}",
         "observation_space": str(observation_space),
         "action_space": str(action_space),
         "flat_action_space": str(env.single_action_space),

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import puffer_numba
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import require
 from puffer_numba.runs import checkpoint as checkpoints
@@ -131,7 +130,7 @@ def pull_from_hub(
 def _api(token: str | None, endpoint: str | None) -> Any:
     hub = require("huggingface_hub", "hub", "the Hugging Face Hub")
     return hub.HfApi(
-        endpoint=endpoint, token=token, library_name="puffer_numba", library_version=puffer_numba.__version__
+        endpoint=endpoint, token=token, library_name="puffer_numba", library_version=version("puffer_numba")
     )
 
 
@@ -209,7 +208,7 @@ def model_card(saved: Checkpoint, result: Evaluation, repo_id: str, deterministi
     """The README of a repository: a header that the Hub reads, the score, how to load it, and the configuration."""
     config, summary = saved.config, result.summary()
     score, length = ("{mean:.2f} ± {std:.2f}".format(**summary[name]) for name in ("return", "length"))
-    versions = {"puffer_numba": puffer_numba.__version__, "Python": platform.python_version()}
+    versions = {"puffer_numba": version("puffer_numba"), "Python": platform.python_version()}
     versions |= {name: version(name) for name in LIBRARIES}
     return CARD_TEXT.format(
         header=_header(config.env_name, score, repo_id),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from operator import index
 from typing import Any
@@ -20,7 +19,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from numpy.typing import NDArray
 
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import APIUsageError, Emulated, Leaf, PufferEnv
 
 ACTION_MASK = "action_mask"
 """The key of a Dict observation under which PettingZoo's games, and ours, say which actions are legal."""
@@ -31,43 +30,6 @@ Write = Callable[[Any], None]
 # What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
 _MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
 _MOST_MISSIONS = 10_000
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One array of a structured observation."""
-
-    path: str
-    """As it would be written in Python: ``observation['camera'][0]``."""
-    space: Space[Any]
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    offset: int
-    """In bytes, from the start of the flat observation."""
-    optional: bool = False
-    """Whether it is a part of a OneOf, and all zeros where another part was chosen."""
-
-
-@dataclass(frozen=True)
-class Emulated:
-    """What a policy needs to take a flat observation apart."""
-
-    observation_dtype: np.dtype[Any]
-    """Of the flat observation: of the array's elements."""
-    emulated_observation_dtype: np.dtype[Any]
-    """The structured dtype; of a lone array the same as ``observation_dtype``."""
-    observation_space: Space[Any]
-    """The wrapped environment's own; of missions, the Text that holds them."""
-    action_space: Space[Any]
-    """The wrapped environment's own."""
-    leaves: tuple[Leaf, ...]
-    """The arrays within one observation: path, space, dtype, shape and offset in bytes."""
-
-    @classmethod
-    def of(cls, layout: ObservationLayout, action_space: Space[Any]) -> Emulated:
-        """That of an environment with this layout of observations."""
-        flat_dtype = np.dtype(layout.flat_space.dtype)
-        return cls(flat_dtype, layout.dtype, layout.space, action_space, tuple(layout.leaves))
 
 
 class ObservationLayout:
@@ -106,6 +68,11 @@ class ObservationLayout:
             (pair,) = bounds
             low, high = (np.asarray(side).reshape(self.leaves[0].shape or (1,)) for side in pair)
         return Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
+
+    def emulated(self, action_space: Space[Any]) -> Emulated:
+        """What a policy is told of an environment with this layout of observations."""
+        flat_dtype = np.dtype(self.flat_space.dtype)
+        return Emulated(flat_dtype, self.dtype, self.space, action_space, tuple(self.leaves))
 
     @cached_property
     def nbytes(self) -> int:
@@ -500,7 +467,7 @@ def _unflatten_batch(space: Any, records: AnyArray) -> Any:
 
 def action_masks(env: PufferEnv) -> NDArray[np.bool_] | None:
     """Which choices each row has, ``(num_agents, choices)``: the leaf ``action_mask`` of its observations, if any."""
-    emulated: Emulated | None = getattr(env, "emulated", None)
+    emulated = env.emulated
     names = emulated.emulated_observation_dtype.names if emulated is not None else None
     if emulated is None or ACTION_MASK not in (names or ()):
         return None

@@ -10,7 +10,7 @@ from puffer_numba.config import Config
 from puffer_numba.models.load import load_policy
 from puffer_numba.sweep.messages import SLOTS, Budget, Message, Outcome, Report, Started
 from puffer_numba.train.setup import load_env
-from puffer_numba.train.trainer import PuffeRL
+from puffer_numba.train.trainer import Trainer
 
 
 class TrialError(Exception):
@@ -36,7 +36,7 @@ def run_trial(config: Config, budget: Budget, tell: Callable[[Message], None], s
     """
     _compile(config)
     env = load_env(config)
-    trainer = PuffeRL(config, env, load_policy(config, env))
+    trainer = Trainer(config, env, load_policy(config, env))
     try:
         return _train(trainer, budget, tell, stop)
     finally:
@@ -48,7 +48,7 @@ def _compile(config: Config) -> None:
     brief = {"train.horizon": 2, "train.num_minibatches": 1, "train.update_epochs": 2}
     short = Config.from_dict(config.to_dict()).update(brief)
     env = load_env(short)
-    trainer = PuffeRL(short, env, load_policy(short, env))
+    trainer = Trainer(short, env, load_policy(short, env))
     try:
         for _ in range(2):
             trainer.evaluate()
@@ -57,10 +57,9 @@ def _compile(config: Config) -> None:
         trainer.close()
 
 
-def _train(trainer: PuffeRL, budget: Budget, tell: Callable[[Message], None], stop: Callable[[], bool]) -> Outcome:
+def _train(trainer: Trainer, budget: Budget, tell: Callable[[Message], None], stop: Callable[[], bool]) -> Outcome:
     outcome, slot = None, 0
     tell(Started())
-    trainer.start_clock()
     started = time.perf_counter()
     while True:
         trainer.evaluate()
@@ -83,7 +82,7 @@ def _train(trainer: PuffeRL, budget: Budget, tell: Callable[[Message], None], st
     return outcome
 
 
-def _outcome(trainer: PuffeRL, seconds: float, used: float) -> Outcome:
+def _outcome(trainer: Trainer, seconds: float, used: float) -> Outcome:
     """What the trial would come to if it ended now."""
     mean_return, target = trainer.statistics.mean_return, trainer.config.train.target_return
     if not math.isfinite(mean_return):

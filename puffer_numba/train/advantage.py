@@ -20,15 +20,52 @@ BoolArray = NDArray
 
 
 @trainer_kernel
-def _what_follows(
-    values: FloatArray, terminals: BoolArray, truncations: BoolArray, final_values: FloatArray, t: int, n: int
+def _worth_of_next(
+    value: float, next_value: float, terminal: bool, truncation: bool, final_value: float, is_last: bool
 ) -> tuple[float, bool]:
-    """What comes after a step is worth, and whether that is the next step."""
-    if terminals[t, n]:
-        return values[t, n] * 0, False
-    if truncations[t, n]:
-        return final_values[t, n], False
-    return values[t + 1, n], t + 1 < len(terminals)
+    """What comes after a step is worth, and whether that is the next step of the rollout."""
+    if terminal:
+        return value * 0, False
+    if truncation:
+        return final_value, False
+    return next_value, not is_last
+
+
+@trainer_kernel
+def _estimate(
+    rewards: FloatArray,
+    values: FloatArray,
+    terminals: BoolArray,
+    truncations: BoolArray,
+    final_values: FloatArray,
+    masks: BoolArray,
+    ratios: FloatArray | None,
+    gamma: float,
+    gae_lambda: float,
+    rho_clip: float,
+    c_clip: float,
+    advantages: FloatArray,
+) -> None:
+    """`vtrace`, or without ratios `gae`: Numba leaves out the branches of the other one."""
+    horizon, rows = rewards.shape
+    next_values = values[horizon].copy()  # of each row's next turn, and what it is paid until then
+    for t in range(horizon - 1, -1, -1):
+        for n in range(rows):
+            worth, goes_on = _worth_of_next(
+                values[t, n], next_values[n], terminals[t, n], truncations[t, n], final_values[t, n], t + 1 == horizon
+            )
+            later = advantages[t + 1, n] if goes_on else 0
+            if masks[t, n]:
+                delta = rewards[t, n] + gamma * worth - values[t, n]
+                carried = gamma * gae_lambda
+                if ratios is not None:
+                    delta *= min(ratios[t, n], rho_clip)
+                    carried *= min(ratios[t, n], c_clip)
+                advantages[t, n] = delta + carried * later
+                next_values[n] = values[t, n]
+            else:
+                next_values[n] = rewards[t, n] + worth
+                advantages[t, n] = later
 
 
 @trainer_kernel
@@ -48,7 +85,7 @@ def gae(
     Args:
         rewards: ``(horizon, rows)`` float.
         values: ``(horizon + 1, rows)`` float; the last row is the value after the rollout. Those of masked steps
-            are overwritten.
+            do not matter.
         terminals, truncations: ``(horizon, rows)`` bool.
         final_values: ``(horizon, rows)`` float; read only where a step was truncated.
         masks: ``(horizon + 1, rows)`` bool.
@@ -56,17 +93,8 @@ def gae(
         gae_lambda: decay of later temporal differences.
         advantages: ``(horizon, rows)`` float, the result.
     """
-    horizon, rows = rewards.shape
-    for t in range(horizon - 1, -1, -1):
-        for n in range(rows):
-            worth, goes_on = _what_follows(values, terminals, truncations, final_values, t, n)
-            later = advantages[t + 1, n] if goes_on else 0
-            if masks[t, n]:
-                delta = rewards[t, n] + gamma * worth - values[t, n]
-                advantages[t, n] = delta + gamma * gae_lambda * later
-            else:
-                values[t, n] = rewards[t, n] + worth
-                advantages[t, n] = later
+    ends = (terminals, truncations, final_values, masks)
+    _estimate(rewards, values, *ends, None, gamma, gae_lambda, 1.0, 1.0, advantages)
 
 
 @trainer_kernel
@@ -96,17 +124,8 @@ def vtrace(
 
     The other arguments are those of `gae`.
     """
-    horizon, rows = rewards.shape
-    for t in range(horizon - 1, -1, -1):
-        for n in range(rows):
-            worth, goes_on = _what_follows(values, terminals, truncations, final_values, t, n)
-            later = advantages[t + 1, n] if goes_on else 0
-            if masks[t, n]:
-                delta = (rewards[t, n] + gamma * worth - values[t, n]) * min(ratios[t, n], rho_clip)
-                advantages[t, n] = delta + gamma * gae_lambda * min(ratios[t, n], c_clip) * later
-            else:
-                values[t, n] = rewards[t, n] + worth
-                advantages[t, n] = later
+    ends = (terminals, truncations, final_values, masks)
+    _estimate(rewards, values, *ends, ratios, gamma, gae_lambda, rho_clip, c_clip, advantages)
 
 
 @trainer_kernel

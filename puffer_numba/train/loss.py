@@ -8,8 +8,7 @@ holds the two together.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,40 +16,70 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_numba.config import TrainConfig
-from puffer_numba.distributions.actions import ActionDistribution, CategoricalActions
+from puffer_numba.distributions import CategoricalActions
 from puffer_numba.jit.compiler.announce import trainer_kernel
 from puffer_numba.jit.math import exp, log
 
 LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
 
+class Minibatch(NamedTuple):
+    """What the loss is computed from, as it was collected; tensors, or for the kernel arrays."""
+
+    actions: Any
+    """``(rows, *action_shape)``; for the kernel ``(rows, components)`` int64."""
+    old_log_probs: Any
+    """``(rows,)``, like all that follow, float32: log-probability of the action when it was chosen."""
+    old_values: Any
+    advantages: Any
+    """Normalized and weighted, where that is wanted."""
+    returns: Any
+    """Targets of the value."""
+
+
+class LossWeights(NamedTuple):
+    """The settings of the loss, as the kernel takes them; see `TrainConfig`."""
+
+    clip_coef: float
+    clip_vloss: bool
+    vf_clip_coef: float
+    vf_coef: float
+    ent_coef: float
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> LossWeights:
+        """Those of ``config``."""
+        return cls(*(getattr(config, name) for name in cls._fields))
+
+
+class LossGradients(NamedTuple):
+    """What the kernel writes."""
+
+    logits: NDArray[np.float32]
+    """Gradients with respect to the policy's logits, ``(rows, logits)``."""
+    values: NDArray[np.float32]
+    """Gradients with respect to its values, ``(rows,)``."""
+    record: NDArray[np.float32]
+    """``(5,)``, the means that `LOSS_NAMES` lists."""
+
+
 def ppo_loss(
-    config: TrainConfig,
-    log_probs: Tensor,
-    values: Tensor,
-    entropy: Tensor,
-    *,
-    old_log_probs: Tensor,
-    old_values: Tensor,
-    advantages: Tensor,
-    returns: Tensor,
+    config: TrainConfig, log_probs: Tensor, values: Tensor, entropy: Tensor, batch: Minibatch
 ) -> tuple[Tensor, Tensor]:
     """The clipped objective of Schulman et al. (2017) over one minibatch; every tensor is ``(rows,)``.
 
     Returns:
         The loss to minimize, and a detached tensor of `LOSS_NAMES`.
     """
-    log_ratio = log_probs - old_log_probs
+    log_ratio = log_probs - batch.old_log_probs
     ratio = log_ratio.exp()
-    if config.norm_adv and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
-    policy_loss = torch.max(-advantages * ratio, -advantages * clipped).mean()
+    policy_loss = torch.max(-batch.advantages * ratio, -batch.advantages * clipped).mean()
 
-    error = (values - returns).square()
+    error = (values - batch.returns).square()
     if config.clip_vloss:
-        near = old_values + (values - old_values).clamp(-config.vf_clip_coef, config.vf_clip_coef)
-        error = torch.max(error, (near - returns).square())
+        change = (values - batch.old_values).clamp(-config.vf_clip_coef, config.vf_clip_coef)
+        error = torch.max(error, (batch.old_values + change - batch.returns).square())
     value_loss = 0.5 * error.mean()
 
     entropy_mean = entropy.mean()
@@ -63,74 +92,30 @@ def ppo_loss(
 
 
 def discrete_backward(
-    config: TrainConfig,
-    distribution: ActionDistribution,
-    params: Tensor,
-    values: Tensor,
-    batch: Mapping[str, Tensor],
-    rows: Tensor,
+    config: TrainConfig, distribution: CategoricalActions, params: Tensor, values: Tensor, batch: Minibatch
 ) -> Tensor:
     """`ppo_loss` and its backward pass for discrete actions on the CPU, in float32.
 
     Args:
-        distribution: of the actions, `CategoricalActions`.
         params, values: the policy's outputs for the minibatch, with gradients.
-        batch: "actions", "old_log_probs", "old_values", "advantages" and "returns" of the whole rollout.
-        rows: ``(minibatch,)`` int64: which rows of it the minibatch is made of.
 
     Returns:
         A tensor of `LOSS_NAMES`. Gradients have been added to the parameters'.
     """
-    assert isinstance(distribution, CategoricalActions)
     sizes = distribution.sizes
     params_gradient, values_gradient = torch.empty_like(params), torch.empty_like(values)
     record = torch.empty(len(LOSS_NAMES))
+    arrays = batch._replace(actions=batch.actions.reshape(-1, len(sizes)))
     discrete_ppo_gradients(
         params.detach().numpy(),
         values.detach().reshape(-1).numpy(),
         sizes,
-        rows.numpy(),
-        batch["actions"].reshape(-1, len(sizes)).numpy(),
-        batch["old_log_probs"].numpy(),
-        batch["old_values"].numpy(),
-        batch["advantages"].numpy(),
-        batch["returns"].numpy(),
-        config.norm_adv,
-        config.clip_coef,
-        config.clip_vloss,
-        config.vf_clip_coef,
-        config.vf_coef,
-        config.ent_coef,
-        params_gradient.numpy(),
-        values_gradient.view(-1).numpy(),
-        record.numpy(),
+        Minibatch(*(tensor.numpy() for tensor in arrays)),
+        LossWeights.of(config),
+        LossGradients(params_gradient.numpy(), values_gradient.view(-1).numpy(), record.numpy()),
     )
     torch.autograd.backward([params, values], [params_gradient, values_gradient])
     return record
-
-
-@trainer_kernel
-def _gather(x: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``x[rows]``. In a loop of its own, cache misses overlap; amid arithmetic, each is waited for."""
-    chosen = np.empty(len(rows), x.dtype)
-    for b in range(len(rows)):
-        chosen[b] = x[rows[b]]
-    return chosen
-
-
-@trainer_kernel
-def _normalize(x: NDArray[np.float32]) -> None:
-    """Shift and scale to mean 0 and standard deviation 1, in place."""
-    mean = 0.0
-    for value in x:
-        mean += value
-    mean /= len(x)
-    square = 0.0
-    for value in x:
-        square += (value - mean) ** 2
-    shift, scale = np.float32(mean), np.float32(1 / (math.sqrt(square / (len(x) - 1)) + 1e-8))
-    for b in range(len(x)):
-        x[b] = (x[b] - shift) * scale
 
 
 @trainer_kernel
@@ -138,54 +123,37 @@ def discrete_ppo_gradients(
     logits: NDArray[np.float32],
     values: NDArray[np.float32],
     sizes: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    actions: NDArray[np.int64],
-    old_log_probs: NDArray[np.float32],
-    old_values: NDArray[np.float32],
-    advantages: NDArray[np.float32],
-    returns: NDArray[np.float32],
-    norm_adv: bool,
-    clip_coef: float,
-    clip_vloss: bool,
-    vf_clip_coef: float,
-    vf_coef: float,
-    ent_coef: float,
-    logit_gradients: NDArray[np.float32],
-    value_gradients: NDArray[np.float32],
-    record: NDArray[np.float32],
+    batch: Minibatch,
+    weights: LossWeights,
+    out: LossGradients,
 ) -> None:
     """Gradients of `ppo_loss` with respect to a policy's outputs.
 
     Args:
-        logits: ``(batch, sum(sizes))``; values: ``(batch,)``: the policy's outputs for the minibatch.
+        logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs for the minibatch.
         sizes: ``(components,)``: number of choices of each component of the action.
-        rows: ``(batch,)``: which rows of the following the minibatch is made of.
-        actions: ``(rows, components)``; old_log_probs, old_values, advantages, returns: ``(rows,)``.
-        logit_gradients, value_gradients: like logits and values, the result.
-        record: ``(5,)``, the means that `LOSS_NAMES` lists.
+        batch: arrays.
+        weights: of the loss's parts.
+        out: the result.
     """
-    count = len(rows)
-    advantages, returns = _gather(advantages, rows), _gather(returns, rows)
-    old_log_probs, old_values = _gather(old_log_probs, rows), _gather(old_values, rows)
-    if norm_adv and count > 1:
-        _normalize(advantages)
+    count = len(values)
     one, per_row = np.float32(1), np.float32(1 / count)
-    low, high, clip = np.float32(1 - clip_coef), np.float32(1 + clip_coef), np.float32(clip_coef)
-    vf_clip, vf_weight, ent_weight = np.float32(vf_clip_coef), np.float32(vf_coef / count), np.float32(ent_coef / count)
+    clip, vf_clip = np.float32(weights.clip_coef), np.float32(weights.vf_clip_coef)
+    low, high = np.float32(1 - weights.clip_coef), np.float32(1 + weights.clip_coef)
+    vf_weight, ent_weight = np.float32(weights.vf_coef / count), np.float32(weights.ent_coef / count)
     log_norms = np.empty(len(sizes), np.float32)
     policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
     for b in range(count):
-        row = rows[b]
         log_prob = np.float32(0)
         first = 0
         for c in range(len(sizes)):
-            log_norms[c] = _softmax(logits, b, first, sizes[c], logit_gradients)
-            log_prob += logits[b, first + actions[row, c]] - log_norms[c]
+            log_norms[c] = _softmax(logits, b, first, sizes[c], out.logits)
+            log_prob += logits[b, first + batch.actions[b, c]] - log_norms[c]
             first += sizes[c]
 
-        log_ratio = log_prob - old_log_probs[b]
+        log_ratio = log_prob - batch.old_log_probs[b]
         ratio = exp(log_ratio)
-        advantage = advantages[b]
+        advantage = batch.advantages[b]
         unclipped_loss, clipped_loss = -advantage * ratio, -advantage * min(max(ratio, low), high)
         policy_loss += max(unclipped_loss, clipped_loss)
         kl += ratio - one - log_ratio
@@ -198,29 +166,29 @@ def discrete_ppo_gradients(
             last = first + sizes[c]
             entropy = log_norms[c]
             for k in range(first, last):
-                entropy -= logit_gradients[b, k] * logits[b, k]
+                entropy -= out.logits[b, k] * logits[b, k]
             entropy_sum += entropy
             for k in range(first, last):
-                p = logit_gradients[b, k]
-                chosen = np.float32(k == first + actions[row, c])
+                p = out.logits[b, k]
+                chosen = np.float32(k == first + batch.actions[b, c])
                 by_entropy = p * (logits[b, k] - log_norms[c] + entropy)
-                logit_gradients[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
+                out.logits[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
             first = last
 
-        change = values[b] - old_values[b]
-        error = values[b] - returns[b]
+        change = values[b] - batch.old_values[b]
+        error = values[b] - batch.returns[b]
         gradient = error
-        if clip_vloss and abs(change) > vf_clip:
-            near = old_values[b] + (vf_clip if change > 0 else -vf_clip) - returns[b]
+        if weights.clip_vloss and abs(change) > vf_clip:
+            near = batch.old_values[b] + (vf_clip if change > 0 else -vf_clip) - batch.returns[b]
             if near * near > error * error:
                 error, gradient = near, np.float32(0)
         value_loss += 0.5 * error * error
-        value_gradients[b] = vf_weight * gradient
-    record[0] = policy_loss / count
-    record[1] = value_loss / count
-    record[2] = entropy_sum / count
-    record[3] = kl / count
-    record[4] = clipped / count
+        out.values[b] = vf_weight * gradient
+    out.record[0] = policy_loss / count
+    out.record[1] = value_loss / count
+    out.record[2] = entropy_sum / count
+    out.record[3] = kl / count
+    out.record[4] = clipped / count
 
 
 @trainer_kernel

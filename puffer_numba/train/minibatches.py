@@ -1,4 +1,4 @@
-"""Drawing minibatches from a rollout: indices into its steps, counted ``step * rows + row``."""
+"""Minibatches of a rollout: indices into its steps, counted ``step * rows + row``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shuffled_rows(rollout: Rollout, count: int, generator: Generator) -> Iterato
 
 
 def row_chances(rollout: Rollout, alpha: float) -> Tensor:
-    """How likely each row is drawn, ``(rows,)`` float64: by the sum of its advantages' sizes to the power ``alpha``.
+    """Probability of each row, ``(rows,)`` float64: as the sum of its absolute advantages to the power ``alpha``.
 
     Source: PufferLib 3, after Schaul et al. (2016).
     """
@@ -45,8 +45,8 @@ def row_chances(rollout: Rollout, alpha: float) -> Tensor:
     return priorities / priorities.sum()
 
 
-def drawn_rows(rollout: Rollout, count: int, chances: Tensor, generator: Generator) -> Iterator[Tensor]:
-    """``count`` draws, ``(horizon, some rows)``, each of a part as large as the others of all rows, by ``chances``."""
+def sampled_rows(rollout: Rollout, count: int, chances: Tensor, generator: Generator) -> Iterator[Tensor]:
+    """``count`` samples of equal parts of the rows, ``(horizon, some rows)`` each, by ``chances``."""
     first = _first_of_each_step(rollout)
     for _ in range(count):
         yield first + torch.multinomial(chances, rollout.rows // count, generator=generator)

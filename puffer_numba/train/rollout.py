@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from puffer_numba.distributions.actions import ActionDistribution
 from puffer_numba.env import Buffers, PufferEnv
+from puffer_numba.models.normalizer import Gather, only_here
 from puffer_numba.train.advantage import finished_episodes
-from puffer_numba.train.distributed import ALONE, World
+
+RECENT = 100
+"""Episodes over which returns and lengths are averaged."""
 
 
 class Rollout:
@@ -33,23 +36,24 @@ class Rollout:
         values: ``(horizon + 1, rows)`` float32.
         actions: ``(horizon, rows, *shape)``; int64 for discrete actions, else float32.
         log_probs, rewards, advantages: ``(horizon, rows)`` float32.
+        returns: ``(horizon, rows)`` float32: targets of the values.
         terminals, truncations: ``(horizon, rows)`` bool.
         final_values: ``(horizon, rows)`` float32: value of a truncated episode's last observation.
     """
 
     def __init__(self, env: PufferEnv, distribution: ActionDistribution, horizon: int, pinned: bool = False) -> None:
         rows, space = env.num_agents, env.single_observation_space
-        dtype = np.int64 if not distribution.dtype.is_floating_point else np.float32
         self.horizon, self.rows = horizon, rows
         self.observations: NDArray[Any] = _zeros((horizon + 1, rows, *space.shape), space.dtype, pinned)
         self.masks = np.ones((horizon + 1, rows), np.bool_)
         self.values = _zeros((horizon + 1, rows), np.float32, pinned)
-        self.actions: NDArray[Any] = _zeros((horizon, rows, *distribution.shape), dtype, pinned)
-        self.log_probs, self.rewards, self.advantages, self.final_values = np.zeros((4, horizon, rows), np.float32)
+        self.actions: NDArray[Any] = _zeros((horizon, rows, *distribution.shape), distribution.array_dtype, pinned)
+        self.log_probs, self.rewards, self.final_values = np.zeros((3, horizon, rows), np.float32)
+        self.advantages, self.returns = np.zeros((2, horizon, rows), np.float32)
         self.terminals, self.truncations = np.zeros((2, horizon, rows), np.bool_)
 
-    def slots(self, env: PufferEnv) -> list[Buffers]:
-        """What ``env`` is to be bound to at each step, for it to write its results right here."""
+    def buffers(self, env: PufferEnv) -> list[Buffers]:
+        """Where ``env`` is to write each step's results: right here."""
         return [
             Buffers(
                 observations=self.observations[t + 1],
@@ -90,16 +94,16 @@ class EpisodeStatistics:
     """
 
     def __init__(self, rollout: Rollout) -> None:
-        self.recent_returns: deque[float] = deque(maxlen=100)
-        self.recent_lengths: deque[int] = deque(maxlen=100)
+        self.recent_returns: deque[float] = deque(maxlen=RECENT)
+        self.recent_lengths: deque[int] = deque(maxlen=RECENT)
         self.episodes = 0
         self.running_returns = np.zeros(rollout.rows, np.float64)
         self.running_lengths = np.zeros(rollout.rows, np.int64)
         self._returns = np.zeros(rollout.rewards.size, np.float64)
         self._lengths = np.zeros(rollout.rewards.size, np.int64)
 
-    def add(self, rollout: Rollout, world: World = ALONE) -> None:
-        """Count the episodes that ended in ``rollout``, and in those of other processes."""
+    def add(self, rollout: Rollout, gather: Gather = only_here, processes: int = 1) -> None:
+        """Count the episodes that ended in ``rollout``, and in those of the other ``processes``."""
         count = finished_episodes(
             rollout.rewards,
             rollout.terminals,
@@ -110,13 +114,13 @@ class EpisodeStatistics:
             self._returns,
             self._lengths,
         )
-        most = -(-100 // world.size)  # of each process
+        most = -(-RECENT // processes)  # of each process
         newest = slice(max(0, count - most), count)
         mine = torch.full((3, most), torch.nan, dtype=torch.float64)
         mine[2] = count
         for row, values in enumerate((self._returns, self._lengths)):
             mine[row, : len(values[newest])] = torch.from_numpy(values[newest])
-        for returns, lengths, counts in world.gather(mine):
+        for returns, lengths, counts in gather(mine):
             ended = int(counts[0])
             self.episodes += ended
             self.recent_returns.extend(returns[:ended].tolist())

@@ -1,42 +1,51 @@
-"""Self-play against past selves, and what each of them is worth: ratings after Elo (1978).
+"""Self-play: earlier versions of the policy as opponents, and ratings of them all after Elo (1978).
 
-With ``train.self_play``, copies of the policy as it was are kept. In some of the games one of them sits in one of the
-seats; what it does there teaches nothing, as its rows are masked out. Each new copy plays against the others, and all
-results together give ratings, by the model of Bradley & Terry (1952): 400 points are odds of 10 to 1.
+`SelfPlay` is a wrapper: in some of the games an opponent sits in one of the seats. Its rows are masked out, so that
+whoever trains on the wrapped environments neither acts for it nor learns from it, and need not know of it.
+
+Each new opponent plays against the others, and all results together give ratings, by the model of Bradley & Terry
+(1952): 400 points are odds of 10 to 1.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
 
-from puffer_numba.config import Config
-from puffer_numba.distributions.actions import ActionDistribution, action_distribution, seed_stream
+from puffer_numba.config import TrainConfig
+from puffer_numba.distributions import ActionDistribution, action_distribution, seed_stream
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.actor import Actor
-from puffer_numba.train.matches import play, policy_player
-from puffer_numba.train.setup import load_env
+from puffer_numba.train.episodes import policy_player
+from puffer_numba.train.matches import play
+from puffer_numba.wrappers.base import Wrapper
 
-GAMES = 100  # between two selves, for the ratings
+GAMES = 100  # between two opponents, for the ratings
 COPIES = 50
 POINTS = 400 / np.log(10)  # Elo's for one unit of log odds
 
+Arrays = dict[str, NDArray[Any]]
+
 
 @dataclass
-class Member:
-    """A past self."""
+class Opponent:
+    """An earlier version of the policy."""
 
     step: int
     """At which it was the policy."""
     policy: nn.Module
     normalizer: nn.Module | None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Those that have weights or statistics."""
+        return {"policy": self.policy} | ({} if self.normalizer is None else {"normalizer": self.normalizer})
 
 
 @dataclass
@@ -44,7 +53,7 @@ class Standings:
     """Results of all games, and ratings from them.
 
     Attributes:
-        steps: of each self, in order.
+        steps: of each opponent, in order.
         scores: ``scores[a, b]``: games that ``a`` won from ``b``; a draw is half a game.
     """
 
@@ -52,19 +61,19 @@ class Standings:
     scores: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
     def add(self, step: int) -> None:
-        """Another self, without results."""
+        """Another opponent, without results."""
         self.steps.append(step)
         self.scores = np.pad(self.scores, (0, 1))
 
     def record(self, a: int, b: int, returns: NDArray[np.float64]) -> None:
-        """Results of games ``(games, 2)`` between two selves, given by their steps."""
+        """Results of games ``(games, 2)`` between two opponents, given by their steps."""
         first, second = self.steps.index(a), self.steps.index(b)
         won = float(np.mean(returns[:, 0] > returns[:, 1]) + 0.5 * np.mean(returns[:, 0] == returns[:, 1]))
         self.scores[first, second] += won * len(returns)
         self.scores[second, first] += (1 - won) * len(returns)
 
     def ratings(self) -> NDArray[np.float64]:
-        """Points of each self, the first one's being 0.
+        """Points of each opponent, the first one's being 0.
 
         A drawn game is added to each pair that has played, so that who never lost is not infinitely good. Found by
         the iteration of Hunter (2004).
@@ -80,133 +89,171 @@ class Standings:
         return POINTS * np.log(strength / strength[0]) if len(strength) else strength
 
 
-class League:
-    """Past selves, who take seats in the trainer's games.
+class SelfPlay(Wrapper):
+    """Environments of several agents, in which opponents take some of the seats.
+
+    Every ``train.horizon`` steps another opponent is chosen; every ``train.self_play_interval`` steps, summed over the
+    rows that learn, the policy as it is then joins the pool.
 
     Args:
-        config: of the whole run.
-        env: the trainer's environments, of two or more agents that step together.
-        device: of the policies.
+        env: the environments, which step together.
         policy: that is trained.
+        normalizer: of its observations, or None.
+        config: settings of the training.
+        make_env: makes so many copies of the environment, for the games that give ratings.
+        name: of the environment, for messages.
 
     Attributes:
-        members: at most ``train.self_play_pool``, the newest last.
-        rows: ``(num_agents,)`` bool: which rows a past self acts for.
+        opponents: at most ``train.self_play_pool``, the newest last.
+        standings: results of the games between them.
+        taken: ``(num_agents,)`` bool: which rows an opponent acts for.
 
     Raises:
-        APIUsageError: the environment has one agent.
+        APIUsageError: the environment has one agent; environments do not step together.
     """
 
-    def __init__(self, config: Config, env: PufferEnv, device: torch.device, policy: nn.Module) -> None:
-        self._config, self._settings, self._device = config, config.train, device
+    own = frozenset({"masks"})
+
+    def __init__(
+        self,
+        env: PufferEnv,
+        policy: nn.Module,
+        normalizer: nn.Module | None,
+        config: TrainConfig,
+        make_env: Callable[[int], PufferEnv],
+        name: str,
+    ) -> None:
+        if env.agents_per_batch != env.num_agents:
+            raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
         self._copies, self._seats = env.num_envs, env.num_agents // env.num_envs
         if self._seats < 2:
-            name = config.env_name or type(env).__name__
             raise APIUsageError(f"train.self_play is on, but {name} has one agent; it takes two or more.")
-        self._space = env.single_action_space
-        self._distribution: ActionDistribution = action_distribution(self._space, policy)
-        self.members: list[Member] = []
+        self._policy, self._normalizer, self._config, self._make_env = policy, normalizer, config, make_env
+        super().__init__(env)
+        self.opponents: list[Opponent] = []
         self.standings = Standings()
-        self.rows = np.zeros(env.num_agents, np.bool_)
-        self.rng = np.random.default_rng(config.train.seed)
-        self.stream = seed_stream(config.train.seed + 1)
-        dtype = np.float32 if self._distribution.dtype.is_floating_point else np.int64
-        self._actions = np.zeros((env.num_agents, *self._distribution.shape), dtype)
-        self._log_probs = np.zeros(env.num_agents, np.float32)
+        self.taken = np.zeros(env.num_agents, np.bool_)
         self._ended = np.zeros((self._copies, self._seats), np.bool_)
+        self._counts = np.zeros(2, np.int64)  # steps of each row, and steps summed over the rows that learned
+        self._distribution: ActionDistribution = action_distribution(env.single_action_space, policy)
+        self._stream = seed_stream(config.seed + 1)
         self._actor: Actor | None = None
 
-    def is_due(self, step: int) -> bool:
-        """Whether it is time for another past self."""
-        return not self.members or step - self.members[-1].step >= self._settings.self_play_interval
-
-    def add(self, policy: nn.Module, normalizer: nn.Module | None, step: int) -> None:
-        """Keep ``policy`` as it is now; where games are of two, it plays against all others that are kept."""
-        member = Member(step, copy.deepcopy(policy).eval(), copy.deepcopy(normalizer))
-        self.standings.add(step)
-        if self._seats == 2:
-            self._compare(member)
-        self.members = [*self.members, member][-self._settings.self_play_pool :]
-
-    def _compare(self, newest: Member) -> None:
-        with load_env(self._config, COPIES) as env:
-            for member in self.members:
-                players = [
-                    policy_player(m.policy, self._space, normalizer=m.normalizer, seed=seed)
-                    for seed, m in enumerate((newest, member), newest.step)
-                ]
-                self.standings.record(newest.step, member.step, play(env, players, GAMES, seed=newest.step))
-
-    def begin_rollout(self) -> None:
-        """Draw the past self that plays in this rollout."""
-        member = self.members[self.rng.integers(len(self.members))]
-        self._actor = Actor(member.policy, len(self.rows), member.normalizer, self._device)
+    def take(self, actions: ArrayLike) -> NDArray[Any]:
+        """The actions, with the opponent's in the rows that it has taken."""
+        if self._counts[0] % self._config.horizon == 0:
+            self._begin_rollout()
+        acting = np.flatnonzero(self.taken & self.env.masks)
+        self._counts += np.array([1, np.count_nonzero(self.masks)])
+        if len(acting) == 0:
+            return np.asarray(actions)
+        taken = np.array(actions)
+        taken[acting] = self._opponents_actions(acting)
+        return taken
 
     @torch.inference_mode()
-    def act(self, observations: Tensor, masks: NDArray[np.bool_], actions: NDArray[Any]) -> None:
-        """Put the past self's actions into ``actions`` where it plays, and take its rows out of ``masks``."""
-        acting = np.flatnonzero(self.rows & masks)
-        if len(acting) == 0:
-            return
+    def _opponents_actions(self, acting: NDArray[np.intp]) -> NDArray[Any]:
         assert self._actor is not None
-        rows, count = torch.from_numpy(acting), len(acting)
-        params, _ = self._actor.act(observations[rows], masks[acting], rows)
-        self._distribution.sample(params, self.stream, self._actions[:count], self._log_probs[:count])
-        actions[acting] = self._distribution.to_env(self._actions[:count])
-        masks[acting] = False
+        observations, rows = torch.from_numpy(self.env.observations[acting]), torch.from_numpy(acting)
+        params, _ = self._actor.act(observations, np.ones(len(acting), np.bool_), rows)
+        actions, log_probs = self._distribution.storage(len(acting))
+        self._stream[1] = self._counts[0]
+        self._distribution.sample(params, self._stream, actions, log_probs)
+        return self._distribution.to_env(actions)
 
-    def end_episodes(self, ends: NDArray[np.bool_]) -> None:
-        """Draw who plays the games that begin, where all of a game's ``ends (num_agents,)`` have come."""
+    def _begin_rollout(self) -> None:
+        """Add the policy to the pool, where it is time; choose the opponent of the next steps."""
+        learned = int(self._counts[1])
+        if not self.opponents or learned - self.opponents[-1].step >= self._config.self_play_interval:
+            self._add_opponent(learned)
+        chosen = self.opponents[self._random().integers(len(self.opponents))]
+        self._actor = Actor(chosen.policy, self.num_agents, chosen.normalizer)
+
+    def _random(self) -> np.random.Generator:
+        """Random numbers that depend on the seed and the step alone, so that a checkpoint need not hold them."""
+        return np.random.default_rng([self._config.seed, int(self._counts[0])])
+
+    def _add_opponent(self, step: int) -> None:
+        """Keep the policy as it is now; where games are of two, it plays against all others that are kept."""
+        newest = Opponent(step, copy.deepcopy(self._policy).eval(), copy.deepcopy(self._normalizer))
+        self.standings.add(step)
+        if self._seats == 2 and self.opponents:
+            self._compare(newest)
+        self.opponents = [*self.opponents, newest][-self._config.self_play_pool :]
+
+    def _compare(self, newest: Opponent) -> None:
+        with self._make_env(COPIES) as env:
+            for opponent in self.opponents:
+                players = [
+                    policy_player(o.policy, env.single_action_space, normalizer=o.normalizer, seed=seed)
+                    for seed, o in enumerate((newest, opponent), newest.step)
+                ]
+                self.standings.record(newest.step, opponent.step, play(env, players, GAMES, seed=newest.step))
+
+    def update(self, rows: NDArray[np.int64]) -> None:
+        """See which games are over, decide who plays the next ones, and mask the opponents' rows."""
+        if self.fresh.any():
+            self._ended[:] = False
+        else:
+            self._end_episodes(self.terminals | self.truncations)
+        np.logical_and(self.env.masks, ~self.taken, out=self.masks)
+
+    def _end_episodes(self, ends: NDArray[np.bool_]) -> None:
         if self._actor is not None:
-            self._actor.forget(ends)
+            self._actor.reset_state(ends)
         self._ended |= ends.reshape(self._copies, self._seats)
         over = np.flatnonzero(self._ended.all(1))
         if len(over):
-            rows = self.rows.reshape(self._copies, self._seats)
-            rows[over], self._ended[over] = False, False
-            taken = over[self.rng.random(len(over)) < self._settings.self_play_share]
-            rows[taken, self.rng.integers(self._seats, size=len(taken))] = True
+            random = self._random()
+            seats = self.taken.reshape(self._copies, self._seats)
+            seats[over], self._ended[over] = False, False
+            joined = over[random.random(len(over)) < self._config.self_play_share]
+            seats[joined, random.integers(self._seats, size=len(joined))] = True
 
-    def summary(self) -> dict[str, float]:
-        """The newest self's rating."""
-        if self._seats != 2 or not self.members:
-            return {}
-        return {"elo": float(self.standings.ratings()[-1])}
+    def log(self) -> dict[str, float]:
+        """As the wrapped environment's, and the newest opponent's rating, ``elo``."""
+        rated = self._seats == 2 and self.opponents
+        return self.env.log() | ({"elo": float(self.standings.ratings()[-1])} if rated else {})
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Arrays and plain data, for a checkpoint."""
-        arrays: dict[str, NDArray[Any]] = {
-            "rows": self.rows,
-            "ended": self._ended,
-            "stream": self.stream,
-            "scores": self.standings.scores,
+    @property
+    def saves_state(self) -> bool:  # type: ignore[override]
+        """As the wrapped environment's; opponents and ratings are in `get_state` in any case."""
+        return self.env.saves_state
+
+    def get_state(self) -> Arrays:
+        """The opponents, who plays where, the results, and the state of the wrapped environment where it has one."""
+        state: Arrays = {
+            "taken": self.taken.copy(),
+            "ended": self._ended.copy(),
+            "counts": self._counts.copy(),
+            "scores": self.standings.scores.copy(),
+            "rated_steps": np.array(self.standings.steps, np.int64),
+            "opponents": np.array([opponent.step for opponent in self.opponents], np.int64),
         }
-        for member in self.members:
-            for name, tensor in member.policy.state_dict().items():
-                arrays[f"{member.step}.policy.{name}"] = tensor.cpu().numpy()
-            if member.normalizer is not None:
-                for name, tensor in member.normalizer.state_dict().items():
-                    arrays[f"{member.step}.normalizer.{name}"] = tensor.cpu().numpy()
-        data = {
-            "members": [member.step for member in self.members],
-            "steps": self.standings.steps,
-            "rng": self.rng.bit_generator.state,
-        }
-        return arrays, data
+        for opponent in self.opponents:
+            for kind, module in opponent.modules().items():
+                for name, tensor in module.state_dict().items():
+                    state[f"{opponent.step}.{kind}.{name}"] = tensor.cpu().numpy().copy()
+        inner = {f"env.{name}": array for name, array in self.env.get_state().items()}
+        return {f"self_play.{name}": array for name, array in state.items()} | inner
 
-    def load_state(
-        self, arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any], policy: nn.Module, normalizer: Any
-    ) -> None:
-        """Go on from what `state` returned; ``policy`` and ``normalizer`` are copied for their structure."""
-        self.rows[:], self._ended[:], self.stream[:] = arrays["rows"], arrays["ended"], arrays["stream"]
-        self.standings = Standings(list(data["steps"]), np.array(arrays["scores"]))
-        self.rng.bit_generator.state = data["rng"]
-        self.members = []
-        for step in data["members"]:
-            member = Member(step, copy.deepcopy(policy).eval(), copy.deepcopy(normalizer))
-            for kind, module in (("policy", member.policy), ("normalizer", member.normalizer)):
-                prefix = f"{step}.{kind}."
-                if module is not None:
-                    saved = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-                    module.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in saved.items()})
-            self.members.append(member)
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `get_state` returned."""
+        own, inner = _part(state, "self_play."), _part(state, "env.")
+        if inner:
+            self.env.set_state(inner)
+        self.taken[:], self._ended[:], self._counts[:] = own["taken"], own["ended"], own["counts"]
+        self.standings = Standings(own["rated_steps"].tolist(), np.array(own["scores"]))
+        self.opponents = [self._restored(step, own) for step in own["opponents"].tolist()]
+        np.logical_and(self.env.masks, ~self.taken, out=self.masks)
+
+    def _restored(self, step: int, arrays: Mapping[str, NDArray[Any]]) -> Opponent:
+        opponent = Opponent(step, copy.deepcopy(self._policy).eval(), copy.deepcopy(self._normalizer))
+        for kind, module in opponent.modules().items():
+            saved = _part(arrays, f"{step}.{kind}.")
+            module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in saved.items()})
+        return opponent
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv, RecvResult, StepResult
+from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv, RecvResult, Slot, StepResult
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvJob, EpisodeArrays, merge_logs
 from puffer_numba.vector.serial import Seed, VectorEnv
@@ -264,7 +264,7 @@ class Batched(VectorEnv):
 
     # ------------------------------------------------------------------ the rest
 
-    def bind(self, buffers: Buffers) -> None:
+    def use(self, slot: Slot) -> None:
         """Parts know the memory that they were given first.
 
         Raises:
@@ -275,7 +275,7 @@ class Batched(VectorEnv):
                 f"{type(self).__name__} cannot be bound to other buffers: its environments write into those that they "
                 "were made with."
             )
-        super().bind(buffers)
+        super().use(slot)
 
     def log(self) -> dict[str, float]:
         """Statistics of the episodes that ended since the last call, over all environments. Waits for steps

@@ -19,7 +19,6 @@ from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.emulation.from_gym import is_legacy
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
-from puffer_numba.emulation.views import attribute_of, call_if_method, set_attribute
 from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv
 from puffer_numba.jit import JitEnv
 from puffer_numba.naming import (
@@ -29,6 +28,7 @@ from puffer_numba.naming import (
     name_of,
     not_installed,
 )
+from puffer_numba.wrappers.base import Wrapper
 
 EpisodeArrays = tuple[NDArray[np.float32], NDArray[np.int32]]
 
@@ -237,6 +237,10 @@ class EnvGroup:
         self.at_work = self.first
         return self.envs[0].render()
 
+    def render_each(self, mode: str) -> list[Any]:
+        """An image of each environment."""
+        return [image for env in self.envs for image in env.render_each(mode)]
+
     def get_attr(self, numbers: Sequence[int], name: str) -> list[Any]:
         """An attribute of the environments with these numbers, those that are here; or the `AttributeError`."""
         return [_attribute(env, name) for env in self._those(numbers)]
@@ -244,12 +248,16 @@ class EnvGroup:
     def set_attr(self, numbers: Sequence[int], name: str, values: Mapping[int, Any]) -> list[int]:
         """Set an attribute of the environments with these numbers, those that are here; which they were."""
         for env in self._those(numbers):
-            set_attribute(env, name, values[self.at_work])
+            if isinstance(env, EmulatedEnv | Wrapper):
+                env.set_attr(name, [values[self.at_work]])
+            else:
+                setattr(env, name, values[self.at_work])
         return [number for number in numbers if self.first <= number < self.first + len(self.envs)]
 
     def call(self, numbers: Sequence[int], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Likewise, or where it is a method, what that returns."""
-        return [call_if_method(_attribute(env, name), args, kwargs) for env in self._those(numbers)]
+        found = ((env, _attribute(env, name)) for env in self._those(numbers))
+        return [env.call(name, *args, numbers=[0], **kwargs)[0] if callable(value) else value for env, value in found]
 
     def _those(self, numbers: Sequence[int]) -> Iterator[PufferEnv]:
         for number in numbers:
@@ -276,7 +284,7 @@ def _stepper(env: PufferEnv, with_action: bool) -> Callable[[Any], Infos]:
 def _attribute(env: PufferEnv, name: str) -> Any:
     """For a worker, which an error would end."""
     try:
-        return attribute_of(env, name)
+        return env.get_attr(name, [0])[0]
     except AttributeError as error:
         return error
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.emulation.views import check_seeds
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, StepResult, make_buffers
+from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, Slot, StepResult, make_buffers
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvGroup, EnvJob, EpisodeArrays, Signature, create
 from puffer_numba.wrappers.base import Wrapper
@@ -33,8 +33,6 @@ class VectorEnv(PufferEnv):
 
     Attributes:
         driver_env: one environment of this process, to ask for spaces and other attributes.
-        emulated: how a flat observation is taken apart, as in `GymnasiumPufferEnv`; None where it need not be.
-        agents_per_batch: rows that `recv` returns.
     """
 
     def __init__(
@@ -45,17 +43,31 @@ class VectorEnv(PufferEnv):
         buffers: Buffers,
         episodes: EpisodeArrays | None,
     ) -> None:
-        self.driver_env = driver_env
+        self._driver_env = driver_env
         self.single_observation_space = driver_env.single_observation_space
         self.single_action_space = driver_env.single_action_space
-        self.num_agents = self.agents_per_batch = len(jobs) * driver_env.num_agents
-        self.emulated = getattr(driver_env, "emulated", None)
+        self.num_agents = len(jobs) * driver_env.num_agents
+        self.emulated, self.info, self.render_fps = driver_env.emulated, driver_env.info, driver_env.render_fps
         self._num_jobs = len(jobs)
         self._num_envs = len(jobs) * driver_env.num_envs
         self._seed: Seed = seed
         super().__init__(buffers)
         if episodes is not None:
             self.episode_returns, self.episode_lengths = episodes
+
+    @property
+    def driver_env(self) -> PufferEnv:
+        """One environment of this process, to ask for spaces and other attributes."""
+        return self._driver_env
+
+    @property
+    def render_modes(self) -> list[str]:
+        """As its environments'."""
+        return self._driver_env.render_modes
+
+    def render_each(self, mode: str) -> list[Any]:
+        """An image of each environment, as it draws one itself."""
+        return self._ask("render_each", mode)
 
     @property
     def num_envs(self) -> int:
@@ -156,14 +168,11 @@ class Serial(VectorEnv):
         """The environments."""
         return self._group.envs
 
-    def bind(self, buffers: Buffers) -> None:
-        """Write the next steps into ``buffers``, which must be as `make_buffers` makes them.
-
-        Costs some microseconds for each environment.
-        """
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``. Costs some microseconds for each environment."""
         if hasattr(self, "buffers"):
-            self._group.bind(buffers)
-        super().bind(buffers)
+            self._group.bind(slot.buffers)
+        super().use(slot)
 
     def reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], Infos]:
         """Start every environment anew; with a seed, also every random stream.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numba
@@ -10,9 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, RecvResult, StepResult
-from puffer_numba.jit import JitEnv
-from puffer_numba.jit.compiler import kernels
+from puffer_numba.env import SAME_STEP, APIUsageError, Buffers, Infos, PufferEnv, RecvResult, Slot, StepResult
 from puffer_numba.jit.compiler.announce import announce
 
 AnyArray = NDArray[Any]
@@ -56,18 +54,20 @@ class Wrapper(PufferEnv):
                 f"{name} takes a PufferEnv, not a {type(env).__name__}; a Gymnasium environment has wrappers of its "
                 "own, or becomes one with puffer_numba.vector.make."
             )
-        if isinstance(env, JitEnv) and env.autoreset != kernels.SAME_STEP:
-            raise APIUsageError(f"{name} takes a JitEnv that resets itself in the same step: autoreset='same-step'.")
+        if env.autoreset != SAME_STEP:
+            raise APIUsageError(
+                f"{name} takes an environment that resets itself in the same step: autoreset='same-step'."
+            )
         self.env = env
         self.single_observation_space = observation_space or env.single_observation_space
         self.single_action_space = action_space or env.single_action_space
         self.num_agents = env.num_agents
-        self.agents_per_batch = getattr(env, "agents_per_batch", env.num_agents)
-        self.emulated = getattr(env, "emulated", None)
+        self.emulated = env.emulated
         self.episode_returns, self.episode_lengths = env.episode_returns, env.episode_lengths
         self.fresh = np.ones(self.num_agents, np.bool_)
-        self._bound: dict[int, tuple[Buffers, Buffers]] = {}
+        self.info, self.render_fps, self.zero_copy = env.info, env.render_fps, env.zero_copy
         super().__init__({field: array for field, array in env.buffers._asdict().items() if field not in self.own})
+        self.agents_per_batch = env.agents_per_batch
 
     @property
     def num_envs(self) -> int:
@@ -79,14 +79,56 @@ class Wrapper(PufferEnv):
         """Bytes of the wrapped environment, and of the arrays that this one has beside."""
         return self.env.nbytes + sum(getattr(self, name).nbytes for name in self.own)
 
-    def bind(self, buffers: Buffers) -> None:
-        """Write the next steps into ``buffers``, which must be as `make_buffers` makes them; if ``env`` can."""
-        if hasattr(self, "buffers"):
-            if id(buffers) not in self._bound:  # both are kept, as a JitEnv looks up buffers that it knows
-                shared = buffers._replace(**{name: getattr(self.env.buffers, name) for name in self.own})
-                self._bound[id(buffers)] = buffers, shared
-            self.env.bind(self._bound[id(buffers)][1])
-        super().bind(buffers)
+    @property
+    def unwrapped(self) -> PufferEnv:
+        """The environment within all wrappers."""
+        return self.env.unwrapped
+
+    @property
+    def driver_env(self) -> PufferEnv:
+        """As the wrapped environment's."""
+        return self.env.driver_env
+
+    @property
+    def takes_out(self) -> bool:  # type: ignore[override]
+        """Whether `step` takes ``out``: if the wrapped environment does, and a subclass has no `step` of its own."""
+        return self.env.takes_out and type(self).step is Wrapper.step
+
+    @property
+    def render_modes(self) -> list[str]:
+        """As the wrapped environment's."""
+        return self.env.render_modes
+
+    def info_fields(self) -> dict[str, AnyArray]:
+        """As the wrapped environment's."""
+        return self.env.info_fields()
+
+    def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+        """As the wrapped environment's."""
+        return self.env.get_attr(name, numbers)
+
+    def set_attr(self, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+        """As the wrapped environment's."""
+        self.env.set_attr(name, values, numbers)
+
+    def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
+        """As the wrapped environment's."""
+        return self.env.call(name, *args, numbers=numbers, **kwargs)
+
+    def seed_of_part(self, seed: int, first_env: int) -> int:
+        """As the wrapped environment's."""
+        return self.env.seed_of_part(seed, first_env)
+
+    def prepare(self, buffers: Buffers) -> Slot:
+        """What `use` needs to know of ``buffers``: the arrays that are not `own` are the wrapped environment's."""
+        shared = buffers._replace(**{name: getattr(self.env.buffers, name) for name in self.own})
+        return Slot(buffers, self.env.prepare(shared))
+
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``, which `prepare` made; if ``env`` can."""
+        if hasattr(self, "buffers"):  # at first they are the wrapped environment's own
+            self.env.use(slot.prepared)
+        super().use(slot)
 
     def take(self, actions: ArrayLike) -> ArrayLike:
         """The actions that the wrapped environment gets."""
@@ -111,13 +153,17 @@ class Wrapper(PufferEnv):
         self._received(self.agent_ids)
         return self.observations, infos
 
-    def step(self, actions: ArrayLike) -> StepResult:
+    def step(self, actions: ArrayLike, out: Slot | None = None) -> StepResult:
         """One step of every environment.
 
         Args:
             actions: ``(num_agents, *action_shape)``.
+            out: buffers to write this step into, and those after it, as `prepare` made them.
         """
-        infos = self.env.step(self.take(actions))[4]
+        taken = self.take(actions)  # which may look at what the present buffers hold
+        if out is not None:
+            self.use(out)
+        infos = self.env.step(taken)[4]
         self._received(self.agent_ids)
         return self.observations, self.rewards, self.terminals, self.truncations, infos
 
@@ -152,5 +198,4 @@ class Wrapper(PufferEnv):
     def close(self) -> None:
         """Close the wrapped environment. Calling it again does nothing."""
         self.env.close()
-        self._bound.clear()
         super().close()

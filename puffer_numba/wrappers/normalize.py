@@ -38,7 +38,7 @@ class NormalizeObservation(Wrapper):
 
     def __init__(self, env: PufferEnv, epsilon: float = 1e-8, clip: float = 10.0) -> None:
         _check_positive(self, epsilon=epsilon, clip=clip)
-        emulated = getattr(env, "emulated", None)
+        emulated = env.emulated
         if emulated is not None and len({leaf.dtype for leaf in emulated.leaves}) > 1:
             raise APIUsageError(
                 f"NormalizeObservation cannot normalize {emulated.observation_space}, which is bytes of several dtypes "

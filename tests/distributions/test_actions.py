@@ -81,17 +81,37 @@ def test_impossible_choices_are_never_drawn():
     np.testing.assert_allclose(log_probs, np.log(0.5), rtol=1e-6)
 
 
-def test_draws_depend_on_the_stream_alone_and_go_on():
-    distribution = action_distribution(Discrete(3))
-    logits = torch.zeros(100, 3)
-    stream = seed_stream(7)
-    first, log_probs = np.zeros(100, np.int64), np.zeros(100, np.float32)
-    distribution.sample(logits, stream, first, log_probs)
-    second = np.zeros(100, np.int64)
-    distribution.sample(logits, stream, second, log_probs)
-    again, _ = draw(distribution, logits, seed=7)
-    assert (first == again).all()
-    assert (first != second).any()
+def sampled(distribution, params, seed, step=0, row=0):
+    actions = np.zeros(
+        (len(params), *distribution.shape), np.int64 if distribution.dtype == torch.int64 else np.float32
+    )
+    distribution.sample(params, seed_stream(seed, step, row), actions, np.zeros(len(params), np.float32))
+    return actions
+
+
+@pytest.mark.parametrize("space", [Discrete(3), MultiDiscrete([3, 4]), Box(-1, 1, (2,), np.float32)])
+def test_samples_are_keyed_by_seed_step_and_row(space):
+    """The same in one batch and in two, in whatever order; others at another seed, step or row."""
+    distribution = action_distribution(space)
+    params = torch.zeros(100, distribution.num_params)
+    whole = sampled(distribution, params, seed=7)
+    later, earlier = (
+        sampled(distribution, params[rows], seed=7, row=rows.start) for rows in (slice(40, 100), slice(0, 40))
+    )
+    np.testing.assert_array_equal(whole, np.concatenate([earlier, later]))
+    for other in ({"seed": 8}, {"seed": 7, "step": 1}, {"seed": 7, "row": 1}):
+        assert (sampled(distribution, params, **other) != whole).mean() > 0.4
+    np.testing.assert_array_equal(sampled(distribution, params, seed=7, row=1)[:-1], whole[1:])
+
+
+def test_neighbouring_rows_and_steps_are_independent():
+    """Pairs of samples fill the plane evenly: 4096 of them over 16 cells, chi-square with 15 degrees of freedom."""
+    distribution, params = action_distribution(Discrete(4)), torch.zeros(4096, 4)
+    first, second = (sampled(distribution, params, seed=3, step=step) for step in (5, 6))
+    for a, b in ((first, second), (first[:-1], first[1:])):
+        counts = np.bincount(4 * a + b, minlength=16)
+        expected = len(a) / 16
+        assert ((counts - expected) ** 2 / expected).sum() < 37.7  # of 1,000 fair draws, one exceeds it
 
 
 def test_mode_is_the_likeliest_action():

@@ -9,9 +9,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from pettingzoo.classic.rps import rps
+
+pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
+import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -22,9 +26,9 @@ import puffer_numba
 from puffer_numba import APIUsageError, vector
 from puffer_numba.emulation import GymnasiumPufferEnv, PettingZooPufferEnv
 from puffer_numba.emulation.as_sb3 import SB3VecEnv
-from tests.emulation.test_as_gymnasium import Drawn, Plain
 from tests.helpers.gym_envs import Nested, Parts, flat_dict, tuples
-from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk
+from tests.helpers.jit_envs import Drawn, Locks, Paint, Push, Team, Walk
+from tests.helpers.vector_envs import Plain
 
 
 @pytest.fixture(autouse=True)
@@ -278,7 +282,7 @@ def test_wrapped_environments_know_their_wrappers() -> None:
 
 
 def test_what_cannot_be_a_vec_env() -> None:
-    with pytest.raises(APIUsageError, match="SB3VecEnv takes a JitEnv that resets itself in the same step"):
+    with pytest.raises(APIUsageError, match="SB3VecEnv takes an environment that resets itself in the same step"):
         SB3VecEnv(Walk(2, jit=False, autoreset="disabled"))
     hybrid = Dict(gear=Discrete(3), wheel=Box(-1, 1, (1,), np.float32))
     with pytest.raises(APIUsageError, match=r"has actions of whole and real numbers.*puffer_numba\.pufferl"):

@@ -11,8 +11,6 @@ from gymnasium.utils.env_checker import check_env
 from puffer_numba import vector
 from puffer_numba.emulation import ActionMaskFromInfo
 from puffer_numba.env import APIUsageError
-from puffer_numba.models.mlp import MLP
-from puffer_numba.train.matches import policy_player
 
 
 def taxi():
@@ -25,6 +23,10 @@ def test_gymnasiums_checker_is_content():
 
 
 def test_a_policy_takes_only_what_the_info_allows():
+    pytest.importorskip("torch")
+    from puffer_numba.models.mlp import MLP
+    from puffer_numba.train.episodes import policy_player
+
     with vector.make(taxi, num_envs=2, backend="serial", seed=1) as env:
         player = policy_player(MLP(env), env.single_action_space)
         env.reset()

@@ -8,9 +8,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from scipy import stats
+
+pytest.importorskip("minigrid")
+
 from minigrid.core.grid import Grid
 from minigrid.core.world_object import Door, Key, Wall
-from scipy import stats
 
 from puffer_numba.envs._minigrid import LOCKED, OPEN, SIDE, VIEW, tables, visible_cells
 from puffer_numba.envs.minigrid_doorkey import MiniGridDoorKey

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mpe2 import simple_spread_v3, simple_tag_v3
 from scipy import stats
+
+pytest.importorskip("mpe2")
+
+from mpe2 import simple_spread_v3, simple_tag_v3
 
 import puffer_numba
 from puffer_numba.emulation import make_parallel_env

@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import networkx
 import numpy as np
 import pytest
-from rware.warehouse import Direction, ObservationType, RewardType, Warehouse
 from scipy import stats
+
+pytest.importorskip("networkx")
+pytest.importorskip("rware")
+
+import networkx
+from rware.warehouse import Direction, ObservationType, RewardType, Warehouse
 
 from puffer_numba.emulation import make_parallel_env
 from puffer_numba.envs import rware

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from gymnasium.spaces import Discrete, MultiDiscrete
 from scipy import stats
@@ -558,7 +556,8 @@ def write(path: Path, rows: int = 80, **columns) -> Path:
     table = {"Date": [f"day {row}" for row in range(rows)]}
     table |= dict(zip(names[::-1], random_bars(rows)[:, 0].T.tolist()[::-1], strict=True)) | columns
     if path.suffix == ".parquet":
-        pyarrow.parquet.write_table(pa.table(table), path)
+        table_of = pytest.importorskip("pyarrow").table
+        pytest.importorskip("pyarrow.parquet").write_table(table_of(table), path)
     else:
         with path.open("w", newline="") as file:
             lines = csv.writer(file)

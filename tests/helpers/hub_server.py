@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from huggingface_hub import constants
+
 
 @dataclass
 class Repository:
@@ -227,3 +229,9 @@ def running_hub() -> Iterator[Hub]:
         finally:
             hub.shutdown()
             thread.join()
+
+
+def direct_to(endpoint, monkeypatch):
+    """What the variable HF_ENDPOINT does in a new process."""
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)

@@ -61,6 +61,16 @@ class Walk(JitEnv):
         obs[i, 2] = s.ticks[i]
 
 
+class Drawn(Walk):
+    """Walk with a picture."""
+
+    render_fps = 12
+
+    @staticmethod
+    def render_env(s, p, i):
+        return np.full((4, 6, 3), s.position[i], np.uint8)
+
+
 class Paint(JitEnv):
     """A board whose shape depends on the params: each step paints the next cell in the color of the action."""
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import minatar
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from puffer_numba.envs._minatar import MinAtar
 from puffer_numba.jit.compiler.tuples import Stream
 from puffer_numba.jit.random import integer, random, stream_starts
+
+minatar = pytest.importorskip("minatar")
 
 AsReference = Callable[[Any, int], dict[str, Any]]
 """``(our state, i)`` in the reference's terms: names and values of its attributes; a set for a list whose order and

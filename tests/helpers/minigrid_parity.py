@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-import minigrid  # noqa: F401 - its environments register themselves
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from puffer_numba.envs._minigrid import MiniGrid
 from puffer_numba.spaces.observations import ObservationLayout
+
+pytest.importorskip("minigrid")  # its environments register themselves
 
 
 def make_reference(gym_id: str) -> Any:

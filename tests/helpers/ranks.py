@@ -1,15 +1,18 @@
-"""Short training runs, in one process or in several; a program for torchrun, used by test_distributed.py."""
+"""Short training runs, in one process or in several; a program for torchrun, used by test_distributed.py.
+
+Several things one after the other, because ranks take seconds to start.
+"""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 from pathlib import Path
 
 import safetensors.torch
 
+from puffer_numba.cli import main
 from puffer_numba.pufferl import PuffeRL, make_trainer
-from puffer_numba.train import distributed
 
 BASE = {
     "env.num_envs": 16,
@@ -41,7 +44,8 @@ def trained(name: str, overrides: dict) -> PuffeRL:
     return trainer
 
 
-def main(folder: Path) -> None:
+def train_cases(folder: Path) -> None:
+    """Write what each rank has learned in each case to ``folder``."""
     for case, (name, overrides) in CASES.items():
         trainer = trained(name, overrides)
         arrays = {f"weights.{key}": tensor.contiguous() for key, tensor in trainer.policy.state_dict().items()}
@@ -52,9 +56,16 @@ def main(folder: Path) -> None:
         safetensors.torch.save_file(arrays, folder / f"{case}.{trainer.world.rank}.safetensors", metadata)
     learned = trained("bandit", MANY)
     (folder / f"return.{learned.world.rank}").write_text(str(learned.statistics.mean_return))
-    distributed.leave()
+
+
+def refused(arguments: list[str], log: Path) -> None:
+    """Call ``puffer`` with what it refuses; its messages go to ``log``, those of all ranks."""
+    with log.open("a") as file, contextlib.redirect_stderr(file):
+        assert main(arguments) == 2
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    os._exit(0)  # as `puffer train` ends: threads of torch.distributed abort some processes on their way out
+    here = Path(sys.argv[1])
+    refused(["train", "cartpole", "--env.num-envs", "5"], here / "refused.txt")
+    train_cases(here)
+    main(sys.argv[2:])  # which ends the process

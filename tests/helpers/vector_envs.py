@@ -67,6 +67,27 @@ class Counter(gymnasium.Env[Any, Any]):
         return np.full((2, 2, 3), os.getpid() % 256, np.uint8)
 
 
+class Plain(PufferEnv):
+    """A PufferEnv that is no JitEnv: counts its steps up to 3."""
+
+    def __init__(self, num_envs: int = 1, buf: Any = None) -> None:
+        self.single_observation_space = Box(0, 3, (1,), np.float32)
+        self.single_action_space = Discrete(2)
+        self.num_agents = num_envs
+        super().__init__(buf)
+
+    def reset(self, seed=None):
+        self.observations[:] = 0
+        return self.observations, []
+
+    def step(self, actions):
+        self.observations += 1
+        self.terminals[:] = self.observations[:, 0] == 3
+        self.final_observations[:] = self.observations
+        self.observations[self.terminals] = 0
+        return self.observations, self.rewards, self.terminals, self.truncations, []
+
+
 class Rows(PufferEnv):
     """A PufferEnv of ``num_envs`` rows that observe the seed; keeps a statistic of its own."""
 
@@ -87,6 +108,21 @@ class Rows(PufferEnv):
 
     def log(self) -> dict[str, float]:
         return {"speed": float(self.made_with)}
+
+
+def trajectory(env: Any, steps: int = 40) -> list[Any]:
+    rng = np.random.default_rng(0)
+    found = [env.reset(seed=11)[0].copy()]
+    for _ in range(steps):
+        *arrays, infos = env.step(rng.integers(0, 2, env.num_agents))
+        ended = env.terminals | env.truncations
+        found += [array.copy() for array in arrays]
+        found += [env.final_observations[ended].copy(), env.masks.copy(), len(infos)]
+        if env.episode_returns is not None:
+            found += [env.episode_returns[ended].copy(), env.episode_lengths[ended].copy()]
+    found.append(sorted(env.log().items()))
+    env.close()
+    return found
 
 
 def by_environment(env: Any, steps: int, seed: int = 11) -> list[list[Any]]:

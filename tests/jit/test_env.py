@@ -602,15 +602,18 @@ def test_writes_into_slices_of_one_shared_array():
             np.testing.assert_array_equal(getattr(whole, name), getattr(alone, name))
 
 
-def test_bind_switches_buffers_between_steps():
+@pytest.mark.parametrize("way", ["bind", "out"])
+def test_each_step_can_have_buffers_of_its_own(way):
     env, alone = Walk(num_envs=6), Walk(num_envs=6)
     slots = [make_buffers(env.single_observation_space, env.single_action_space, 6) for _ in range(3)]
+    prepared = [env.prepare(slot) for slot in slots]
     env.reset(seed=3)
     alone.reset(seed=3)
     kept = []
     for step, actions in enumerate(actions_for(alone, 3)):
-        env.bind(slots[step])
-        result = env.step(actions)
+        if way == "bind":
+            env.bind(slots[step])
+        result = env.step(actions) if way == "bind" else env.step(actions, out=prepared[step])
         assert result[0] is slots[step].observations
         kept.append([a.copy() for a in alone.step(actions)[:4]])
     for slot, expected in zip(slots, kept, strict=True):

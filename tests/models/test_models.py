@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,13 +12,7 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.models.encoders import BoxEncoder, ImageEncoder
 from puffer_numba.models.mlp import MLP
 from puffer_numba.models.normalizer import RunningNormalizer
-
-
-def spaces(observation, action):
-    return SimpleNamespace(single_observation_space=observation, single_action_space=action)
-
-
-CARTPOLE = spaces(Box(-np.inf, np.inf, (4,), np.float32), Discrete(2))
+from tests.helpers.training import CARTPOLE, env_spaces
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -31,7 +23,7 @@ CARTPOLE = spaces(Box(-np.inf, np.inf, (4,), np.float32), Discrete(2))
     ids=["discrete", "multidiscrete", "box"],
 )
 def test_outputs_have_the_promised_shapes(action, num_params, shared, activation):
-    env = spaces(Box(-1, 1, (2, 3), np.float32), action)
+    env = env_spaces(Box(-1, 1, (2, 3), np.float32), action)
     policy = MLP(env, hidden_size=16, num_layers=1, shared=shared, activation=activation)
     for forward in (policy.forward, policy.forward_eval):
         params, values = forward(torch.zeros(7, 2, 3))
@@ -64,7 +56,7 @@ def test_first_policy_is_almost_uniform_and_values_are_not_squashed(shared):
 )
 def test_pictures_are_seen_by_convolutions(cnn, shape, features):
     space = Box(0, 255, shape, np.uint8)
-    policy = MLP(spaces(space, Discrete(3)), num_layers=1, cnn=cnn)
+    policy = MLP(env_spaces(space, Discrete(3)), num_layers=1, cnn=cnn)
     assert policy.encoder.num_features == features
     params, values = policy(torch.from_numpy(np.stack([space.sample(), space.sample()])))
     assert params.shape == (2, 3)
@@ -74,7 +66,7 @@ def test_pictures_are_seen_by_convolutions(cnn, shape, features):
 def test_channels_may_be_first_or_last():
     pixels = torch.randint(0, 255, (5, 40, 40, 3), dtype=torch.uint8)
     last, first = (
-        MLP(spaces(Box(0, 255, shape, np.uint8), Discrete(2)), num_layers=1) for shape in ((40, 40, 3), (3, 40, 40))
+        MLP(env_spaces(Box(0, 255, shape, np.uint8), Discrete(2)), num_layers=1) for shape in ((40, 40, 3), (3, 40, 40))
     )
     first.load_state_dict(last.state_dict())
     torch.testing.assert_close(first(pixels.permute(0, 3, 1, 2))[0], last(pixels)[0])
@@ -82,19 +74,19 @@ def test_channels_may_be_first_or_last():
 
 def test_convolutions_begin_at_36_pixels():
     encoders = [
-        MLP(spaces(Box(0, 255, (side, side, 3), np.uint8), Discrete(2)), cnn=cnn).encoder
+        MLP(env_spaces(Box(0, 255, (side, side, 3), np.uint8), Discrete(2)), cnn=cnn).encoder
         for side, cnn in ((35, "auto"), (36, "auto"), (36, "none"))
     ]
     assert [type(encoder) for encoder in encoders] == [BoxEncoder, ImageEncoder, BoxEncoder]
     with pytest.raises(
         APIUsageError, match=r"policy.cnn 'nature' needs pictures of at least 36 x 36; these are 10 x 12"
     ):
-        MLP(spaces(Box(0, 255, (10, 12, 3), np.uint8), Discrete(2)), cnn="nature")
+        MLP(env_spaces(Box(0, 255, (10, 12, 3), np.uint8), Discrete(2)), cnn="nature")
 
 
 def test_integers_are_scaled_by_their_bound():
-    policy = MLP(spaces(Box(0, 255, (3,), np.uint8), Discrete(2)))
-    reference = MLP(spaces(Box(0, 1, (3,), np.float32), Discrete(2)))
+    policy = MLP(env_spaces(Box(0, 255, (3,), np.uint8), Discrete(2)))
+    reference = MLP(env_spaces(Box(0, 1, (3,), np.float32), Discrete(2)))
     reference.load_state_dict(policy.state_dict())
     pixels = torch.tensor([[0, 128, 255]], dtype=torch.uint8)
     torch.testing.assert_close(policy(pixels)[0], reference(pixels.float() / 255)[0])
@@ -103,7 +95,7 @@ def test_integers_are_scaled_by_their_bound():
 def test_unbounded_integers_and_booleans_are_only_cast():
     largest = np.iinfo(np.int64).max
     for space in (Box(-largest, largest, (1,), np.int64), Box(0, 1, (1,), np.bool_)):
-        assert MLP(spaces(space, Discrete(2))).encoder.scale == 1.0
+        assert MLP(env_spaces(space, Discrete(2))).encoder.scale == 1.0
 
 
 def test_running_normalizer_has_the_moments_of_all_that_it_saw():

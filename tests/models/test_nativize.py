@@ -10,37 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, OneOf, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from puffer_numba.emulation.emulated import Emulated
 from puffer_numba.env import APIUsageError
 from puffer_numba.pytorch import nativize_dtype, nativize_tensor
 from puffer_numba.spaces.observations import ObservationLayout
-from tests.spaces.test_observations import NUMBERS, spaces
+from tests.helpers.spaces import EVERY_DTYPE, emulated, sampled, spaces
 
 CAN_COMPILE = shutil.which("g++") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
-EVERY_DTYPE = Dict(
-    {dtype: Box(0, 100, (2,), np.dtype(dtype)) for dtype in NUMBERS}
-    | {"bool": Box(0, 1, (3,), np.bool_), "text": Text(5, min_length=0), "scalar": Box(0, 1, (), np.float64)}
-    | {"one": OneOf([Discrete(3), Box(-1, 1, (2, 2))]), "nested": Tuple([MultiBinary(3), Dict(x=Discrete(9))])}
-)
-
-
-def emulated(space: Any) -> Emulated:
-    layout = ObservationLayout(space)
-    return Emulated(np.dtype(layout.flat_space.dtype), layout.dtype, space, Discrete(2), tuple(layout.leaves))
-
-
-def sampled(space: Any, rows: int, seed: int = 0) -> Any:
-    """Flat samples ``(rows, *flat_shape)``."""
-    layout = ObservationLayout(space)
-    space.seed(seed)
-    flat = np.zeros((rows, *layout.flat_space.shape), layout.flat_space.dtype)
-    for row in flat:
-        layout.writer(row)(space.sample())
-    return flat
 
 
 def assert_same(parts: Any, view: Any) -> None:

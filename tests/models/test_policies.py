@@ -14,7 +14,7 @@ from puffer_numba.distributions.actions import GaussianActions
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import LOG_STD_BOUNDS, MLP
 from tests.helpers.trainer_envs import Aim, Haunted, Pairs
-from tests.test_pufferl import make_trainer
+from tests.helpers.training import make_trainer
 
 LEARNING = {"train.total_timesteps": 64 * 16 * 60, "train.learning_rate": 1e-2, "train.ent_coef": 0.0}
 
@@ -128,10 +128,9 @@ def test_rows_are_drawn_by_the_size_of_their_advantages():
     trainer.evaluate()
     rollout = trainer.rollout
     rollout.advantages[:] = np.where(rollout.masks[:-1], np.arange(rollout.rows), 1e6)  # masked ones must not count
-    drawn = []
+    batch, drawn = trainer.learner.batch(progress=0.0), []
     for _ in range(300):
-        minibatches = list(trainer._draw_minibatches())
-        for rows, _ in minibatches:
+        for rows in trainer.learner._minibatches(batch.chances, recurrent=False):
             assert rollout.masks[:-1].reshape(-1)[rows.numpy()].all()
             columns = (rows % rollout.rows).unique()
             assert len(columns) <= rollout.rows // 4
@@ -142,8 +141,7 @@ def test_rows_are_drawn_by_the_size_of_their_advantages():
     assert found[~acted].sum() == 0
     assert np.corrcoef(found[acted], np.sqrt(sizes[acted]))[0, 1] > 0.97
     chances = (np.sqrt(sizes) + 1e-6) / (np.sqrt(sizes) + 1e-6).sum()
-    for _, weights in minibatches:
-        np.testing.assert_allclose(weights, (rollout.rows * chances) ** -0.4, rtol=1e-5)
+    np.testing.assert_allclose(batch.weights, (rollout.rows * chances) ** -0.4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("lstm", [False, True], ids=["mlp", "lstm"])

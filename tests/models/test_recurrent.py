@@ -13,9 +13,9 @@ from puffer_numba.models.actor import Actor
 from puffer_numba.models.lstm import LSTM
 from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-from puffer_numba.train.episodes import run_episodes
-from puffer_numba.train.matches import play, policy_player
-from tests.models.test_models import CARTPOLE
+from puffer_numba.train.episodes import policy_player, run_episodes
+from puffer_numba.train.matches import play
+from tests.helpers.training import CARTPOLE
 
 SMALL = {"log.tensorboard": False, "env.num_envs": 8, "train.horizon": 16, "train.num_minibatches": 2}
 LSTM_OF_16 = {"policy.lstm": True, "policy.hidden_size": 16}
@@ -46,7 +46,7 @@ def test_training_sees_what_acting_saw(seed, steps, rows):
     with torch.no_grad():
         for t in range(steps):
             one_by_one.append(actor.act(observations[t], masks[t]))
-            actor.forget(ends[t])
+            actor.reset_state(ends[t])
         params, values = policy(observations, first, torch.from_numpy(masks), torch.from_numpy(ends))
     torch.testing.assert_close(params, torch.cat([p for p, _ in one_by_one]))
     torch.testing.assert_close(values, torch.cat([v for _, v in one_by_one]))
@@ -116,7 +116,7 @@ def test_a_rollout_evaluated_again_gives_its_values(advantage):
     trainer.evaluate()
     trainer.train()
     trainer.evaluate()
-    values, ratios = trainer._current_values_and_ratios(trainer._batch())
+    values, ratios = trainer._current_values_and_ratios()
     np.testing.assert_allclose(values, trainer.rollout.values, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(ratios, 1.0, rtol=1e-4)
     trainer.train()
@@ -132,10 +132,10 @@ def test_last_observations_are_valued_with_the_state_of_their_episode():
     actor = Actor(trainer.policy, rollout.rows)
     with torch.no_grad():
         for t in range(rollout.horizon):
-            actor.forget(rollout.terminals[t - 1] & (t > 0))
+            actor.reset_state(rollout.terminals[t - 1] & (t > 0))
             actor.act(torch.from_numpy(rollout.observations[t]), rollout.masks[t])
         observations = torch.from_numpy(trainer.vecenv.final_observations[rows])
-        _, expected = actor.look(observations, actor.state[:, torch.from_numpy(rows)])
+        _, expected = actor.evaluate(observations, actor.state[:, torch.from_numpy(rows)])
     np.testing.assert_allclose(rollout.final_values[last, rows], expected, rtol=1e-5)
     assert not trainer.collector.actor.state[:, torch.from_numpy(rows)].any()  # the next episode begins
     trainer.close()

@@ -48,7 +48,7 @@ def test_digits_where_a_class_names_no_keys():
 
 
 def test_what_cannot_be_played(hold):
-    with pytest.raises(APIUsageError, match="draws no pictures"):
+    with pytest.raises(APIUsageError, match="draws no images"):
         play(Walk(jit=False))
     with pytest.raises(APIUsageError, match="a JitEnv of one environment"):
         play(puffer_numba.make("cartpole", num_envs=2, jit=False))

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba.runs import checkpoint, folder as runs
 from puffer_numba import pufferl
-from puffer_numba.runs.checkpoint import CheckpointError
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
-
-from tests.test_pufferl import OwnPolicy, same_weights, weights
-from tests.test_pufferl import make_trainer as trainer_on
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs import folder as runs
+from puffer_numba.runs.checkpoint import CheckpointError
+from puffer_numba.train.state import TrainerState
 from tests.helpers.trainer_envs import Aim, Pairs
+from tests.helpers.training import OwnPolicy, same_weights, weights
+from tests.helpers.training import make_trainer as trainer_on
 
 STEPS = 16 * 16
 BASE = {
@@ -125,7 +126,7 @@ def test_files_are_safetensors_and_json(saved):
 
 def test_saving_again_replaces_and_leaves_nothing_behind(saved):
     weight = torch.ones(3)
-    checkpoint.save(saved, {"w": weight}, {"a": np.zeros((), np.float64)}, {"n": 1})
+    checkpoint.save(saved, TrainerState({"w": weight}, {"a": np.zeros((), np.float64)}, {"n": 1}))
     loaded = checkpoint.load(saved)
     assert torch.equal(loaded.weights["w"], weight)
     assert loaded.arrays["a"].shape == ()
@@ -136,7 +137,7 @@ def test_saving_again_replaces_and_leaves_nothing_behind(saved):
 def test_a_failed_save_leaves_the_old_checkpoint(saved):
     before = {file.name: file.read_bytes() for file in saved.iterdir()}
     with pytest.raises(TypeError):
-        checkpoint.save(saved, {}, {}, {"not json": object()})
+        checkpoint.save(saved, TrainerState({}, {}, {"not json": object()}))
     assert {file.name: file.read_bytes() for file in saved.iterdir()} == before
     assert os.listdir(saved.parent) == [saved.name]
 
@@ -249,8 +250,8 @@ def test_weights_load_without_this_library(saved):
 def test_tied_weights_can_be_saved(tmp_path):
     policy = OwnPolicy()
     policy.twin = policy.body
-    checkpoint.save(tmp_path / "c", policy.state_dict(), {}, {})
-    checkpoint.load_weights(policy, checkpoint.load(tmp_path / "c"))
+    checkpoint.save(tmp_path / "c", TrainerState(policy.state_dict(), {}, {}))
+    checkpoint.load(tmp_path / "c").load_policy(policy)
 
 
 def test_a_checkpoint_may_be_moved(saved, tmp_path):

@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from puffer_numba.runs import checkpoint
 from puffer_numba import pufferl
-from puffer_numba.runs.checkpoint import SaveError
 from puffer_numba.cli import main
 from puffer_numba.env import APIUsageError
+from puffer_numba.runs import checkpoint
+from puffer_numba.runs.checkpoint import SaveError
 
 STEPS = 16 * 16
 QUICK = {

@@ -12,15 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from puffer_numba.runs import folder as runs
+from puffer_numba.cli import main
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
+from puffer_numba.runs import folder as runs
+from puffer_numba.runs.loggers import (
+    CSVLogger,
+    JSONLinesLogger,
+    MultiLogger,
+    TensorBoardLogger,
+    WandbLogger,
+    make_logger,
+)
 from puffer_numba.train.setup import load_config
-from puffer_numba.runs.loggers import CSVLogger, JSONLinesLogger, MultiLogger, NeptuneLogger, TensorBoardLogger, WandbLogger, make_logger
 
 CONFIG = load_config("cartpole", {"train.learning_rate": 0.5, "env.gravity": 1.6, "log.tag": "mine"})
-OF_NEPTUNES_PARTS = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated:DeprecationWarning")
 
 
 @pytest.fixture
@@ -178,29 +185,6 @@ def test_wandb_has_configuration_and_metrics(end_wandb, tmp_path, monkeypatch):
         ]
 
 
-@OF_NEPTUNES_PARTS
-def test_neptune_has_parameters_and_finite_metrics(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NEPTUNE_MODE", "offline")
-    logger = NeptuneLogger(CONFIG, tmp_path, "abc123")
-    for step in (1, 2):
-        logger.log({"losses/entropy": 0.5 * step, "losses/explained_variance": math.nan}, step)
-    logger.close()
-    (log,) = tmp_path.glob(".neptune/offline/*/data-1.log")
-    operations = [json.loads(line)["obj"] for line in log.read_text().splitlines() if line]
-    values = {"/".join(o["path"]): o["value"] for o in operations if "value" in o}
-    assert values["parameters/train/learning_rate"] == 0.5
-    assert values["parameters/env/params/gravity"] == 1.6
-    assert values["parameters/env_name"] == "cartpole"
-    points = [
-        ("/".join(o["path"]), point["step"], point["value"])
-        for o in operations
-        if o["type"] == "LogFloats"
-        for point in o["values"]
-    ]
-    assert points == [("losses/entropy", 1, 0.5), ("losses/entropy", 2, 1.0)]
-
-
 def test_several_at_once(tmp_path):
     config = load_config("cartpole", {"log.jsonl": True})
     logger = make_logger(config, tmp_path)
@@ -220,32 +204,38 @@ def test_a_run_keeps_its_id_and_tells_its_settings(tmp_path):
     assert runs.record(tmp_path, CONFIG) != first
 
 
-@pytest.mark.parametrize(
-    ("setting", "variables", "reason"),
-    [
-        ("log.wandb", {"WANDB_MODE": "online", "WANDB_API_KEY": ""}, "No API key configured"),
-        ("log.neptune", {"NEPTUNE_MODE": "async", "NEPTUNE_API_TOKEN": "?"}, "NeptuneInvalidApiTokenException"),
-    ],
-)
-@OF_NEPTUNES_PARTS
-def test_a_service_that_cannot_be_used_is_found_before_training(
-    setting, variables, reason, end_wandb, tmp_path, monkeypatch
-):
+def test_a_service_that_cannot_be_used_is_found_before_training(end_wandb, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))  # where W&B would find a key
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    config = load_config("cartpole", {setting: True})
-    with pytest.raises(APIUsageError, match=f"{setting} is on, but cannot be used: .*{reason}") as error:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "")
+    config = load_config("cartpole", {"log.wandb": True})
+    with pytest.raises(APIUsageError, match=r"log.wandb is on, but cannot be used: .*No API key configured") as error:
         make_logger(config, tmp_path)
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["wandb", "neptune"])
-def test_a_missing_package_is_named_with_its_extra(name, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtra, match=rf'needs {name}: pip install "puffer_numba\[{name}\]"'):
-        make_logger(load_config("cartpole", {f"log.{name}": True}), tmp_path)
+def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(MissingExtra, match=r'needs wandb: pip install "puffer_numba\[wandb\]"'):
+        make_logger(load_config("cartpole", {"log.wandb": True}), tmp_path)
+
+
+@pytest.mark.parametrize("setting", ["log.neptune", "log.neptune_project"])
+def test_settings_of_neptune_say_that_its_service_has_ended(setting, capsys):
+    """The service was shut down on March 5, 2026."""
+    ended = "Neptune's service ended on March 5, 2026; log.wandb, log.jsonl and log.tensorboard take the same metrics."
+    with pytest.raises(APIUsageError) as error:
+        load_config("cartpole", {setting: True})
+    assert str(error.value) == f"{setting}: {ended}"
+    assert main(["train", "cartpole", "--" + setting.replace("_", "-")]) == 2
+    assert capsys.readouterr().err == f"puffer: --{setting}: {ended} See puffer train cartpole --help\n"
+
+
+def test_a_configuration_saved_before_that_can_still_be_read():
+    saved = CONFIG.to_dict()
+    saved["log"] |= {"neptune": False, "neptune_project": None}
+    assert Config.from_dict(saved) == CONFIG
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -283,8 +273,8 @@ DOWN = """
 import psutil, time, warnings
 from pathlib import Path
 from puffer_numba.extras import MissingExtra
-from puffer_numba.load import load_config
-from puffer_numba.logger import make_logger
+from puffer_numba.train.setup import load_config
+from puffer_numba.runs.loggers import make_logger
 
 warnings.formatwarning = lambda message, *rest: f"{message}\\n"
 logger = make_logger(load_config("cartpole", {"log.wandb": True, "log.tensorboard": False}), Path())

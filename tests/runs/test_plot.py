@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from puffer_numba.runs import folder as runs
 from puffer_numba.cli import main
 from puffer_numba.extras import MissingExtra
-from puffer_numba.train.setup import load_config
+from puffer_numba.runs import folder as runs
 from puffer_numba.runs.loggers import CSVLogger
 from puffer_numba.runs.plot import RETURN, on_common_points, plot, read_curve
-
-from tests.cli.test_cli import QUICK, fails, puffer
+from puffer_numba.train.setup import load_config
+from tests.helpers.command_line import QUICK, fails, puffer
 
 
 def make_run(folder, overrides=None, *, returns=(1.0, 2.0, 3.0), env_name="cartpole"):

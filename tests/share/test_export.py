@@ -31,7 +31,7 @@ from puffer_numba.runs.checkpoint import CheckpointError
 from puffer_numba.runs.evaluation import load_trained
 from puffer_numba.share import export
 from puffer_numba.share.export import ExportError, export_policy
-from puffer_numba.train.matches import policy_player
+from puffer_numba.train.episodes import policy_player
 from puffer_numba.train.setup import load_env
 from tests.helpers.trainer_envs import Throw
 

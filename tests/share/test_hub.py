@@ -19,7 +19,7 @@ from puffer_numba.runs import checkpoint
 from puffer_numba.runs.evaluation import evaluate
 from puffer_numba.share import hub
 from puffer_numba.share.hub import HubError, pull_from_hub, push_to_hub
-from tests.helpers.hub_server import running_hub
+from tests.helpers.hub_server import direct_to, running_hub
 
 # Of the client, when it uploads a file.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes/text:DeprecationWarning")
@@ -55,12 +55,6 @@ def server(tmp_path, monkeypatch):
     with running_hub() as running:
         direct_to(running.url, monkeypatch)
         yield running
-
-
-def direct_to(endpoint, monkeypatch):
-    """What the variable HF_ENDPOINT does in a new process."""
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
 
 
 def contents(folder):

@@ -9,9 +9,8 @@ import pytest
 from huggingface_hub import constants
 
 from puffer_numba.cli import main
-from tests.helpers.hub_server import running_hub
+from tests.helpers.hub_server import direct_to, running_hub
 from tests.helpers.paths import DOCS
-from tests.share.test_hub import direct_to
 
 PAGE = (DOCS / "sharing.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

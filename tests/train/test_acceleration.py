@@ -10,14 +10,16 @@ from puffer_numba.config import TrainConfig
 from puffer_numba.env import APIUsageError
 from puffer_numba.train.acceleration import accelerate
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import make_trainer, weights
+from tests.helpers.training import make_trainer, weights
 
 CPU = torch.device("cpu")
 
 
 def trained(**settings):
-    overrides = {f"train.{name}": value for name, value in settings.items()}
-    return make_trainer(registry.make("squared", num_envs=64), {**overrides, "train.total_timesteps": 2 * 64 * 16})
+    """A trainer whose minibatches have as many rows as its rollouts' steps: a compiled policy is compiled for these."""
+    overrides = {"train.total_timesteps": 2 * 64 * 16, "train.num_minibatches": 16}
+    overrides |= {f"train.{name}": value for name, value in settings.items()}
+    return make_trainer(registry.make("squared", num_envs=64), overrides)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor's own

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -14,24 +17,36 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.runs import checkpoint
 from puffer_numba.train.distributed import World, shard
 from tests.helpers.paths import ROOT
-from tests.helpers.ranks import CASES
-from tests.helpers.ranks import main as train_cases
+from tests.helpers.ranks import CASES, train_cases
+
+COMMAND = ["train", "cartpole", "--env.num-envs", "16", "--log.no-tensorboard", "--train.total-timesteps"]
 
 
-def torchrun(*args, cwd=ROOT):
-    """Two processes; what they printed, with their exit code."""
+def torchrun(*args, cwd):
+    """Two processes; what they printed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, args)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+class Runs(NamedTuple):
+    """What one process has learned, and what each of two has, who were started twice."""
+
+    alone: Path
+    together: Path
+    outputs: list[subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder with what one process has learned, and one with what each of two has."""
     alone, together = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("together")
-    result = torchrun("-m", "tests.helpers.ranks", together)
-    assert result.returncode == 0, result.stderr
-    train_cases(alone)
-    return alone, together
+    train_cases(alone)  # first, because both of two would compile the same
+    first = torchrun("-m", "puffer_numba", *COMMAND, 8192, cwd=together)
+    more = torchrun("-m", "tests.helpers.ranks", together, *COMMAND, 16384, "--resume", "latest", cwd=together)
+    return Runs(alone, together, [first, more])
 
 
 def read(path):
@@ -41,7 +56,7 @@ def read(path):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_does(runs, case):
-    alone, together = runs
+    alone, together, _ = runs
     (one, counts), (first, first_counts), (second, _) = (
         read(path)
         for path in (alone / f"{case}.0.safetensors", *(together / f"{case}.{k}.safetensors" for k in (0, 1)))
@@ -55,31 +70,26 @@ def test_two_processes_learn_what_one_does(runs, case):
 
 def test_many_minibatches_learn_too(runs):
     """Each process draws its own; the target is out of reach of a policy that is not trained."""
-    for folder, ranks in zip(runs, (1, 2), strict=True):
+    for folder, ranks in ((runs.alone, 1), (runs.together, 2)):
         assert len({(folder / f"return.{rank}").read_text() for rank in range(ranks)}) == 1
         assert float((folder / "return.0").read_text()) > 0.9
 
 
-def test_one_command_logs_saves_and_resumes(tmp_path):
-    command = ["-m", "puffer_numba", "train", "cartpole", "--env.num-envs", "16", "--log.no-tensorboard"]
-    first = torchrun(*command, "--train.total-timesteps", 8192, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.count("saved ") == 1
-    (run,) = (tmp_path / "runs" / "cartpole").iterdir()
+def test_one_command_logs_saves_and_resumes(runs):
+    _, folder, (first, more) = runs
+    assert first.stdout.count("saved ") == more.stdout.count("saved ") == 1
+    (run,) = (folder / "runs" / "cartpole").iterdir()
     assert {path.name for path in run.iterdir()} >= {"checkpoint_000000008192", "metrics.csv", "run.json"}
     saved = checkpoint.load(run / "checkpoint_000000008192")
     assert saved.data["ranks"] == 2
     assert saved.arrays["rank1.rollout.observations"].shape == saved.arrays["rollout.observations"].shape == (8, 4)
-    more = torchrun(*command, "--train.total-timesteps", 16384, "--resume", "latest", cwd=tmp_path)
-    assert more.returncode == 0, more.stderr
     assert "start new episodes" not in more.stderr
-    assert checkpoint.load(checkpoint.find("latest", "cartpole", tmp_path / "runs")).data["global_step"] == 16384
+    assert checkpoint.load(checkpoint.find("latest", "cartpole", folder / "runs")).data["global_step"] == 16384
 
 
-def test_what_cannot_be_shared_is_said_once(tmp_path):
-    result = torchrun("-m", "puffer_numba", "train", "cartpole", "--env.num-envs", "5", cwd=tmp_path)
-    assert result.returncode != 0
-    assert result.stderr.count("puffer: env.num_envs is 5, which 2 processes cannot share evenly.") == 1
+def test_what_cannot_be_shared_is_said_once(runs):
+    said = (runs.together / "refused.txt").read_text()
+    assert said == "puffer: env.num_envs is 5, which 2 processes cannot share evenly.\n"
 
 
 def test_a_shard_is_an_even_part():

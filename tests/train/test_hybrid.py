@@ -20,9 +20,9 @@ from puffer_numba.distributions.actions import HybridActions, action_distributio
 from puffer_numba.env import APIUsageError
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout, HybridSpace
 from puffer_numba.train.episodes import run_episodes
+from tests.helpers.spaces import action_boxes, action_leaves, action_nestings
 from tests.helpers.trainer_envs import Throw
-from tests.spaces.test_observations import action_boxes, action_leaves, action_nestings
-from tests.test_pufferl import LEARN, make_trainer, same_weights, weights
+from tests.helpers.training import LEARN, make_trainer, same_weights, weights
 
 ROWS = 20_000
 

@@ -10,7 +10,8 @@ import puffer_numba
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import load_config, load_env, load_policy
 from puffer_numba.spaces.observations import action_masks
-from puffer_numba.train.matches import play, policy_player
+from puffer_numba.train.episodes import policy_player
+from puffer_numba.train.matches import play
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import torch
 from puffer_numba import pufferl, registry
 from puffer_numba.cli import main
 from puffer_numba.runs import checkpoint
-from puffer_numba.train.trainer import NonFiniteError
+from puffer_numba.train.learner import NonFiniteError
 from tests.helpers.trainer_envs import Aim
-from tests.test_pufferl import make_trainer, same_weights, weights
+from tests.helpers.training import make_trainer, same_weights, weights
 
 
 class Broken(Aim):
@@ -69,7 +69,7 @@ def test_skipped_minibatches_leave_no_trace(env_class):
         trainer.train()
     before = weights(trainer)
     trainer.learn()
-    assert 0 < trainer.losses["skipped_minibatches"] == trainer.skipped < 16 * 4 * 8
+    assert 0 < trainer.losses["skipped_minibatches"] == trainer.learner.skipped < 16 * 4 * 8
     assert not same_weights(before, weights(trainer))
     assert finite(trainer.policy)
     for normalizer in (trainer.normalizer, trainer.return_scale):
@@ -83,7 +83,7 @@ def test_an_update_that_is_skipped_changes_no_weight():
     trainer.rollout.rewards[0, 0] = np.inf
     before = weights(trainer)
     trainer.train()
-    assert trainer.skipped == trainer.config.train.update_epochs
+    assert trainer.learner.skipped == trainer.config.train.update_epochs
     assert same_weights(before, weights(trainer))
     assert all(torch.equal(p, q) for p, q in zip(trainer.policy.parameters(), before.values(), strict=True))
 

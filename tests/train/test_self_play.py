@@ -1,4 +1,4 @@
-"""Self-play against past selves: who sits where, what is learned from it, ratings, checkpoints."""
+"""Self-play: who sits where, what is learned from it, ratings, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from puffer_numba.cli import main
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
 from puffer_numba.train.self_play import Standings
-from tests.test_pufferl import same_weights, weights
+from tests.helpers.training import same_weights, weights
 
 SMALL = {
     "env.num_envs": 16,
@@ -55,12 +55,12 @@ def test_results_are_recorded_for_both():
     np.testing.assert_array_equal(standings.scores, [[0, 1.5], [2.5, 0]])
 
 
-def test_a_past_self_takes_one_seat_for_a_whole_game():
+def test_an_opponent_takes_one_seat_for_a_whole_game():
     trainer = trainer_of(**{"train.self_play_share": 1.0})
     for _ in range(3):
         trainer.evaluate()
-    league, rollout = trainer.league, trainer.rollout
-    seats = league.rows.reshape(-1, 2)
+    rollout = trainer.rollout
+    seats = trainer.self_play.taken.reshape(-1, 2)
     assert (seats.sum(1) == 1).all()  # by now each first game is over
     masks = rollout.masks[:-1].reshape(16, 16, 2)
     ends = rollout.terminals.reshape(16, 16, 2).any(2)
@@ -70,18 +70,18 @@ def test_a_past_self_takes_one_seat_for_a_whole_game():
     trainer.close()
 
 
-def test_without_past_selves_all_rows_learn():
+def test_without_opponents_all_rows_learn():
     trainer = trainer_of(**{"train.self_play_share": 0.0})
     trainer.evaluate()
     assert trainer.global_step == 16 * 16
-    assert not trainer.league.rows.any()
+    assert not trainer.self_play.taken.any()
     trainer.close()
 
 
 def test_it_grows_better_than_it_was():
     trainer = trainer_of(**{"env.num_envs": 64, "train.total_timesteps": 60_000, "train.self_play_interval": 20_000})
     metrics = trainer.learn().mean_and_log()
-    standings = trainer.league.standings
+    standings = trainer.self_play.standings
     assert len(standings.steps) == 3
     assert standings.ratings()[-1] > 50
     assert metrics["environment/elo"] == standings.ratings()[-1]
@@ -98,8 +98,8 @@ def test_the_pool_keeps_the_newest():
     trainer = trainer_of(**{"train.self_play_pool": 2, "train.self_play_interval": 100})
     for _ in range(4):
         trainer.evaluate()
-    assert len(trainer.league.standings.steps) == 4
-    assert [member.step for member in trainer.league.members] == trainer.league.standings.steps[-2:]
+    assert len(trainer.self_play.standings.steps) == 4
+    assert [opponent.step for opponent in trainer.self_play.opponents] == trainer.self_play.standings.steps[-2:]
     trainer.close()
 
 
@@ -115,7 +115,7 @@ def test_resume_is_exact(extra, tmp_path):
     second.load_checkpoint(first.save_checkpoint())
     second.learn()
     assert same_weights(weights(whole), weights(second))
-    np.testing.assert_array_equal(whole.league.standings.scores, second.league.standings.scores)
+    np.testing.assert_array_equal(whole.self_play.standings.scores, second.self_play.standings.scores)
     for trainer in (whole, first, second):
         trainer.close()
 
@@ -125,7 +125,7 @@ def test_through_the_command_line(tmp_path, monkeypatch, capsys):
     small = ["--train.total-timesteps", "4000", "--log.no-tensorboard", "--env.num-envs", "16"]
     assert main(["train", "tic_tac_toe", *small, "--train.self-play", "--train.self-play-interval", "1500"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    header = next(k for k, line in enumerate(lines) if line.split() == ["self", "at", "step", "Elo", "games", "won"])
+    header = next(k for k, line in enumerate(lines) if line.split() == ["version", "at", "step", "Elo", "games", "won"])
     assert lines[header + 1].split()[:2] == ["0", "0"]
     assert len(lines) >= header + 3
 

@@ -22,8 +22,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.vector.tuning import Setting
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import descendants, gone
 from tests.helpers.vector_envs import Counter
-from tests.vector.test_multiprocessing import gone
 
 
 def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,15 +167,3 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert len(workers) >= 3
     assert all(gone(pid, 10) for pid in workers)
-
-
-def descendants(pid: int) -> set[int]:
-    """Of a process that may end while it is looked at."""
-    found: set[int] = set()
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found |= {int(child)} | descendants(int(child))
-    except OSError:
-        pass
-    return found

@@ -32,16 +32,16 @@ def run(args: list[str]) -> int:
     if options.seconds <= 0:
         raise APIUsageError(f"--seconds is {options.seconds}; expected a number above 0.")
     pufferl = require_trainer()
-    from puffer_numba.train.profiling import profile
+    from puffer_numba.train.profiling import profile, save_trace
 
     trainer = pufferl.make_trainer(spec.name, config=chosen_config(spec, options, config))
     trainer.dashboard = None
     measured = profile(trainer, options.seconds)
-    trainer.close()
     print(trainer.describe())
     print("\n".join(measured.table()))
     print(f"{measured.steps / measured.total:,.0f} steps/s; {measured.overhead:.1%} of the time is not torch's")
     if options.trace is not None:
-        measured.save_trace(options.trace)
+        save_trace(trainer, options.trace)
         print(f"wrote {options.trace}")
+    trainer.close()
     return 0

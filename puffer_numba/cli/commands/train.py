@@ -50,8 +50,8 @@ def run(args: list[str]) -> int:
         raise KeyboardInterrupt(message) from None
     if not trainer.world.is_first:
         return 0
-    if trainer.league is not None and trainer.league.standings.scores.any():
-        _print_standings(trainer.league.standings)
+    if trainer.self_play is not None and trainer.self_play.standings.scores.any():
+        _print_standings(trainer.self_play.standings)
     if trainer.solved:
         print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
@@ -60,10 +60,10 @@ def run(args: list[str]) -> int:
 
 def _print_standings(standings: Any) -> None:
     ratings = standings.ratings()
-    print(f"{'self at step':>14}{'Elo':>8}{'games':>8}{'won':>8}")
+    print(f"{'version at step':>16}{'Elo':>8}{'games':>8}{'won':>8}")
     games = standings.scores + standings.scores.T
     for step, rating, played, won in zip(standings.steps, ratings, games.sum(1), standings.scores.sum(1), strict=True):
-        print(f"{step:14,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
+        print(f"{step:16,}{rating:8.0f}{played:8.0f}{won / max(played, 1):8.0%}")
 
 
 def _saved_config(env_name: str, args: list[str]) -> Config | None:

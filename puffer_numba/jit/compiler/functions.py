@@ -28,7 +28,7 @@ import numba
 import numpy as np
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.compiler.parts import part
+from puffer_numba.jit.compiler.parts import LINKED, part
 
 # Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
 # another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
@@ -94,7 +94,8 @@ def specialize(
     The result depends on the content alone: the same function gives the same object.
     """
     function: types.FunctionType = _unwrap(wrapped)
-    key = _digest(content_hash(function), float_type.__name__, sorted(jit_options["fastmath"]), sorted(jit_options))
+    options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED)
+    key = _digest(content_hash(function), float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
         if key in _in_progress:
             raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")

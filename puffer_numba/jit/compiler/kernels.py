@@ -27,6 +27,7 @@ from numba import prange
 from numba.core import types
 from numba.experimental import structref
 
+from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
 from puffer_numba.jit.compiler.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
 from puffer_numba.jit.compiler.parts import part
@@ -40,8 +41,6 @@ MANY = 32768
 
 LOG_FIELDS = ("episodes", "episode_return", "episode_length")
 """First columns of the log: a count and two sums. The environment's own metrics follow."""
-
-SAME_STEP, NEXT_STEP, DISABLED = range(3)
 
 # For the passes and what they call. The simulation owns every array for as long as a kernel runs: counting
 # references to them again and again, atomically, would stop loops from being vectorized, and make threads wait for

@@ -5,21 +5,34 @@ of only the copies inside the kernel ever run. Worse, to make machine code LLVM 
 and it is this that Numba then links into what calls the helper, and optimises once more. Without it, Snake compiles in
 4.4 seconds instead of 13.2, others in two thirds to four fifths of the time, and MinAtar's Breakout steps 13 % faster.
 
-Numba's compiler can be customised, but what becomes machine code is decided below that: `_Part` relies on Numba's
-internals.
+Numba's compiler can be customised, but what becomes machine code is decided below that: `_Part` overrides private
+methods of Numba's `JITCodeLibrary`, and reads its ``_codegen._engine`` and ``_final_module``. So this is done only with
+versions of Numba in `TESTED`. With any other, and where the environment variable ``PUFFER_NUMBA_LINKED_PARTS`` is 0,
+parts are Numba's ordinary overloads: the same trajectories, compiled more slowly.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.typed_passes import AnnotateTypes
 from numba.extending import overload
+
+TESTED = ((0, 62), (0, 68))
+"""The first and the last minor version of Numba that ``tests/jit/compiler/test_parts.py`` has passed with.
+
+0.61 brings LLVM 15, whose pointers have types: it cannot read the declaration that `_Part` adds.
+"""
+
+LINKED = TESTED[0] <= numba.version_info.short <= TESTED[1] and os.environ.get("PUFFER_NUMBA_LINKED_PARTS") != "0"
+"""Whether parts are only linked. What is compiled in one way must not be loaded in the other: it is in every hash."""
 
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
@@ -64,5 +77,7 @@ class _PartCompiler(CompilerBase):
 
 def part(function: Callable[..., Any], jit_options: Mapping[str, Any]) -> Callable[..., Any]:
     """Numba's ``@overload(function)``: what it decorates gives the implementation, for kernels only."""
-    options: Any = {**jit_options, "pipeline_class": _PartCompiler, "no_cfunc_wrapper": True}
+    options: Any = dict(jit_options)
+    if LINKED:
+        options |= {"pipeline_class": _PartCompiler, "no_cfunc_wrapper": True}
     return overload(function, jit_options=options, strict=False)

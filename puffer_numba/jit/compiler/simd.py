@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,8 +57,7 @@ def simd_report(env: Any) -> SimdReport:
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    params = {name: np.asarray(value) if isinstance(value, np.ndarray) else value for name, value in _params(env)}
-    process = context.Process(target=_analyze, args=(sender, type(env), params, env.float_type.__name__))
+    process = context.Process(target=_analyze, args=(sender, type(env), env.arguments))
     try:
         process.start()
     except Exception as error:  # pickling: a class made inside a function
@@ -81,17 +80,12 @@ def simd_report(env: Any) -> SimdReport:
     return result
 
 
-def _params(env: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in env.params._asdict().items():
-        yield name, value.item() if isinstance(value, np.generic) else value
-
-
-def _analyze(sender: Any, env_class: type, params: dict[str, Any], float_name: str) -> None:
+def _analyze(sender: Any, env_class: type, arguments: dict[str, Any]) -> None:
     """In the child: compile, and send a `SimdReport`, or a string that says what went wrong."""
     import llvmlite.binding
 
     try:
-        env = env_class(num_envs=1024, dtype=float_name, **params)
+        env = env_class(num_envs=1024, **arguments)
         llvmlite.binding.set_option("", "--debug-only=loop-vectorize")
         with _CapturedStderr() as captured:
             dispatcher = _compile_physics(env)

@@ -137,7 +137,9 @@ def test_a_copy_of_an_environment_loads_what_the_original_compiled_though_that_i
 def test_a_package_folder_that_is_not_writable_is_cached_in_the_users_folder(run_python, tmp_path):
     site, cache = tmp_path / "site", tmp_path / "home-cache"
     shutil.copytree(ROOT / "puffer_numba", site / "puffer_numba", ignore=shutil.ignore_patterns("__pycache__"))
-    (site / "puffer_numba" / "jit" / "__pycache__").write_text("a file, so that even root can make no folder here")
+    (site / "puffer_numba" / "jit" / "compiler" / "__pycache__").write_text(
+        "a file, so that even root can make no folder here"
+    )
     script = write(site, step=False)
     variables = {"NUMBA_CACHE_DIR": None, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(site)}
     first = run_python(script, **variables)

@@ -16,7 +16,7 @@ puffer_numba.jit.env._CALIBRATION_STEPS = 4
 import os, threading, warnings
 import numba, numpy as np
 from puffer_numba.envs.cartpole import CartPole
-from puffer_numba.jit import threads
+from puffer_numba.jit.compiler import threads
 from tests.helpers.jit_envs import force_threads
 
 N, STEPS = 65536, 20
