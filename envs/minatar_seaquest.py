@@ -11,6 +11,9 @@ from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer, random
 
 FRONT, BACK, FRIENDLY_BULLET, TRAIL, ENEMY_BULLET, FISH, SUBMARINE, OXYGEN, DIVERS, DIVER = range(10)
+X, Y, DIRECTION, MOVE_TIMER, KIND, SHOT_TIMER = range(6)
+"""Of an enemy; a diver has the first four, a bullet the first three. The direction is 1 to the right, -1 to the left;
+of a diver or bullet that is not there, 0."""
 GONE = 0  # the kind of an enemy that was shot or left; others are FISH and SUBMARINE
 # The steps from one spawn to the next are one at least, and then an enemy moves every third step: it is there for 30.
 # Before that there are fewer: while an enemy takes four steps for a move (40 in all) or more, spawns are 15 apart.
@@ -26,114 +29,125 @@ def spawn_enemy(s, i, rng):
     direction = 1 if random(rng) < 1 / 2 else -1
     kind = SUBMARINE if random(rng) < 1 / 3 else FISH
     y = 1 + integer(rng, 8)
-    n = s.enemies[i]
     free = True
-    for k in range(n):
-        free &= (s.enemy_y[i, k] != y) | (s.enemy_direction[i, k] == direction)
+    for k in range(s.enemies[i]):
+        other = s.enemy[i, k]
+        free &= (other[Y] != y) | (other[DIRECTION] == direction)
     if free:
-        s.enemy_kind[i, n] = kind
-        s.enemy_x[i, n], s.enemy_y[i, n] = 0 if direction > 0 else 9, y
-        s.enemy_direction[i, n] = direction
-        s.enemy_move_timer[i, n] = s.move_speed[i]
-        s.enemy_shot_timer[i, n] = ENEMY_SHOT_INTERVAL
-        s.enemies[i] = n + 1
+        enemy = s.enemy[i, s.enemies[i]]
+        enemy[X], enemy[Y], enemy[DIRECTION] = 0 if direction > 0 else 9, y, direction
+        enemy[MOVE_TIMER], enemy[SHOT_TIMER] = s.move_speed[i], ENEMY_SHOT_INTERVAL
+        enemy[KIND] = kind
+        s.enemies[i] += 1
 
 
 def spawn_diver(s, i, rng):
     direction = 1 if random(rng) < 1 / 2 else -1
-    s.diver_x[i, 1], s.diver_y[i, 1] = s.diver_x[i, 0], s.diver_y[i, 0]
-    s.diver_direction[i, 1], s.diver_timer[i, 1] = s.diver_direction[i, 0], s.diver_timer[i, 0]
-    s.diver_x[i, 0], s.diver_y[i, 0] = 0 if direction > 0 else 9, 1 + integer(rng, 8)
-    s.diver_direction[i, 0], s.diver_timer[i, 0] = direction, DIVER_MOVE_SPEED
+    diver, older = s.diver[i, 0], s.diver[i, 1]
+    copy(diver, older)
+    diver[X], diver[Y], diver[DIRECTION] = 0 if direction > 0 else 9, 1 + integer(rng, 8), direction
+    diver[MOVE_TIMER] = DIVER_MOVE_SPEED
 
 
 def fire(s, i):
-    s.bullet_x[i, 1], s.bullet_y[i, 1] = s.bullet_x[i, 0], s.bullet_y[i, 0]
-    s.bullet_direction[i, 1] = s.bullet_direction[i, 0]
-    s.bullet_x[i, 0], s.bullet_y[i, 0] = s.x[i], s.y[i]
-    s.bullet_direction[i, 0] = 1 if s.faces_right[i] else -1
+    bullet, older = s.bullet[i, 0], s.bullet[i, 1]
+    copy(bullet, older)
+    bullet[X], bullet[Y], bullet[DIRECTION] = s.x[i], s.y[i], 1 if s.faces_right[i] else -1
     s.shot_timer[i] = SHOT_COOL_DOWN
+
+
+def copy(source, target):
+    """All elements."""
+    for k in range(len(source)):
+        target[k] = source[k]
 
 
 def move_bullets(s, i):
     """The player's, the younger one first; how many enemies they hit. A fish in the cell goes before a submarine."""
     hits = 0
     for b in range(2):
-        if s.bullet_direction[i, b] != 0:
-            x, y = s.bullet_x[i, b] + s.bullet_direction[i, b], s.bullet_y[i, b]
+        bullet = s.bullet[i, b]
+        if bullet[DIRECTION] != 0:
+            x, y = bullet[X] + bullet[DIRECTION], bullet[Y]
             target = -1
             for k in range(s.enemies[i]):
-                here = (s.enemy_kind[i, k] != GONE) & (s.enemy_x[i, k] == x) & (s.enemy_y[i, k] == y)
-                if here and (target < 0 or s.enemy_kind[i, k] < s.enemy_kind[i, target]):
+                enemy = s.enemy[i, k]
+                here = (enemy[KIND] != GONE) & (enemy[X] == x) & (enemy[Y] == y)
+                if here and (target < 0 or enemy[KIND] < s.enemy[i, target, KIND]):
                     target = k
             if target >= 0:
-                s.enemy_kind[i, target] = GONE
+                s.enemy[i, target, KIND] = GONE
                 hits += 1
             inside = (x >= 0) & (x <= 9)
-            s.bullet_x[i, b] = x if inside else 0
-            s.bullet_direction[i, b] = s.bullet_direction[i, b] if inside & (target < 0) else 0
+            bullet[X] = x if inside else 0
+            bullet[DIRECTION] = bullet[DIRECTION] if inside & (target < 0) else 0
     return hits
 
 
 def move_divers(s, i):
     """The younger one first. Those that the player meets come aboard, while there is room."""
     for k in range(2):
-        if s.diver_direction[i, k] != 0:
-            taken = at_player(s, i, s.diver_x[i, k], s.diver_y[i, k]) & (s.divers[i] < MAX_DIVERS)
+        diver = s.diver[i, k]
+        if diver[DIRECTION] != 0:
+            taken = at_player(s, i, diver[X], diver[Y]) & (s.divers[i] < MAX_DIVERS)
             gone = taken
             if not taken:
-                if s.diver_timer[i, k] == 0:
-                    s.diver_timer[i, k] = DIVER_MOVE_SPEED
-                    s.diver_x[i, k] += s.diver_direction[i, k]
-                    taken = at_player(s, i, s.diver_x[i, k], s.diver_y[i, k]) & (s.divers[i] < MAX_DIVERS)
-                    gone = taken | (s.diver_x[i, k] < 0) | (s.diver_x[i, k] > 9)
+                if diver[MOVE_TIMER] == 0:
+                    diver[MOVE_TIMER] = DIVER_MOVE_SPEED
+                    diver[X] += diver[DIRECTION]
+                    taken = at_player(s, i, diver[X], diver[Y]) & (s.divers[i] < MAX_DIVERS)
+                    gone = taken | (diver[X] < 0) | (diver[X] > 9)
                 else:
-                    s.diver_timer[i, k] -= 1
+                    diver[MOVE_TIMER] -= 1
             s.divers[i] += taken
             if gone:
-                s.diver_direction[i, k] = 0
-                s.diver_x[i, k] = 0
+                diver[DIRECTION] = 0
+                diver[X] = 0
 
 
 def move_enemies(s, i, kind):
     """Those of one kind, the youngest first; how many ran into bullets, and whether one met the player."""
     hits, caught = 0, False
     for k in range(s.enemies[i] - 1, -1, -1):
-        if s.enemy_kind[i, k] == kind:
-            y, direction = s.enemy_y[i, k], s.enemy_direction[i, k]
-            caught |= at_player(s, i, s.enemy_x[i, k], y)
-            if s.enemy_move_timer[i, k] == 0:
-                s.enemy_move_timer[i, k] = s.move_speed[i]
-                x = s.enemy_x[i, k] + direction
-                s.enemy_x[i, k] = x
-                if (x < 0) | (x > 9):
-                    s.enemy_kind[i, k] = GONE
-                elif at_player(s, i, x, y):
+        enemy = s.enemy[i, k]
+        if enemy[KIND] == kind:
+            caught |= at_player(s, i, enemy[X], enemy[Y])
+            if enemy[MOVE_TIMER] == 0:
+                enemy[MOVE_TIMER] = s.move_speed[i]
+                enemy[X] += enemy[DIRECTION]
+                if (enemy[X] < 0) | (enemy[X] > 9):
+                    enemy[KIND] = GONE
+                elif at_player(s, i, enemy[X], enemy[Y]):
                     caught = True
-                elif hit_bullet(s, i, x, y):
-                    s.enemy_kind[i, k] = GONE
+                elif hit_bullet(s, i, enemy[X], enemy[Y]):
+                    enemy[KIND] = GONE
                     hits += 1
             else:
-                s.enemy_move_timer[i, k] -= 1
+                enemy[MOVE_TIMER] -= 1
             if kind == SUBMARINE:
-                if s.enemy_shot_timer[i, k] == 0:
-                    s.enemy_shot_timer[i, k] = ENEMY_SHOT_INTERVAL
-                    x = s.enemy_x[i, k]
-                    if (x >= 0) & (x <= 9):  # it shoots even in the step in which it is shot
-                        if direction > 0:
-                            s.right_bullets[i, y] |= np.int16(1) << x
-                        else:
-                            s.left_bullets[i, y] |= np.int16(1) << x
-                else:
-                    s.enemy_shot_timer[i, k] -= 1
+                shoot(s, i, enemy)
     return hits, caught
+
+
+def shoot(s, i, enemy):
+    """What a submarine does in every step, even in that in which it is shot."""
+    if enemy[SHOT_TIMER] == 0:
+        enemy[SHOT_TIMER] = ENEMY_SHOT_INTERVAL
+        if (enemy[X] >= 0) & (enemy[X] <= 9):
+            if enemy[DIRECTION] > 0:
+                s.right_bullets[i, enemy[Y]] |= np.int16(1) << enemy[X]
+            else:
+                s.left_bullets[i, enemy[Y]] |= np.int16(1) << enemy[X]
+    else:
+        enemy[SHOT_TIMER] -= 1
 
 
 def hit_bullet(s, i, x, y):
     """Take a bullet of the player's from this cell, the older one of two; whether there was one."""
     for b in range(1, -1, -1):
-        if (s.bullet_direction[i, b] != 0) & (s.bullet_x[i, b] == x) & (s.bullet_y[i, b] == y):
-            s.bullet_direction[i, b] = 0
+        bullet = s.bullet[i, b]
+        if (bullet[DIRECTION] != 0) & (bullet[X] == x) & (bullet[Y] == y):
+            bullet[DIRECTION] = 0
             return True
     return False
 
@@ -153,14 +167,20 @@ def close_ranks(s, i):
     """Drop enemies that are gone. Their order stays, for it decides which one a bullet hits."""
     n = 0
     for k in range(s.enemies[i]):
-        if s.enemy_kind[i, k] != GONE:
-            s.enemy_kind[i, n] = s.enemy_kind[i, k]
-            s.enemy_x[i, n], s.enemy_y[i, n] = s.enemy_x[i, k], s.enemy_y[i, k]
-            s.enemy_direction[i, n] = s.enemy_direction[i, k]
-            s.enemy_move_timer[i, n] = s.enemy_move_timer[i, k]
-            s.enemy_shot_timer[i, n] = s.enemy_shot_timer[i, k]
+        enemy = s.enemy[i, k]
+        if enemy[KIND] != GONE:
+            copy(enemy, s.enemy[i, n])
             n += 1
     s.enemies[i] = n
+
+
+def show_swimmer(swimmer, channel, obs, i):
+    """An enemy or a diver, and the trail behind it."""
+    x, y = swimmer[X], swimmer[Y]
+    obs[i, y, x, channel] = 1
+    behind = x - swimmer[DIRECTION]
+    if (behind >= 0) & (behind <= 9):
+        obs[i, y, behind, TRAIL] = 1
 
 
 def surface(s, p, i):
@@ -223,24 +243,13 @@ class MinAtarSeaquest(MinAtar):
         oxygen: np.int16  # steps below the surface that it lasts for
         divers: int  # on board; may be negative, see surface()
         surfaced: bool  # whether the player is at the surface, and has handed over divers
-        # Shots are five steps apart and fly for nine: two at most. The younger one is first; direction 0 is none.
-        bullet_x: Annotated[np.int8, 2]
-        bullet_y: Annotated[np.int8, 2]
-        bullet_direction: Annotated[np.int8, 2]
+        # Shots are five steps apart and fly for nine: two at most. The younger one is first.
+        bullet: Annotated[np.int8, 2, 3]
         # Divers come every 30 steps and swim for 60, in the last of which they leave: two at most, as with bullets.
-        diver_x: Annotated[np.int8, 2]
-        diver_y: Annotated[np.int8, 2]
-        diver_direction: Annotated[np.int8, 2]
-        diver_timer: Annotated[np.int8, 2]
+        diver: Annotated[np.int8, 2, 4]
         diver_spawn_timer: np.int8
-        # The first `enemies` of these, the oldest first.
         enemies: np.int8
-        enemy_kind: Annotated[np.int8, MOST_ENEMIES]
-        enemy_x: Annotated[np.int8, MOST_ENEMIES]
-        enemy_y: Annotated[np.int8, MOST_ENEMIES]
-        enemy_direction: Annotated[np.int8, MOST_ENEMIES]
-        enemy_move_timer: Annotated[np.int8, MOST_ENEMIES]
-        enemy_shot_timer: Annotated[np.int8, MOST_ENEMIES]  # of submarines
+        enemy: Annotated[np.int8, MOST_ENEMIES, 6]  # the first `enemies` of these, the oldest first
         # Enemy bullets of a row, a bit for each column. They all fly alike, so two in one cell are as good as one.
         right_bullets: Annotated[np.int16, 9]
         left_bullets: Annotated[np.int16, 9]
@@ -307,22 +316,15 @@ class MinAtarSeaquest(MinAtar):
         for k in range(s.divers[i]):
             obs[i, 9, 8 - k, DIVERS] = 1
         for b in range(2):
-            obs[i, s.bullet_y[i, b], s.bullet_x[i, b], FRIENDLY_BULLET] |= s.bullet_direction[i, b] != 0
+            bullet = s.bullet[i, b]
+            obs[i, bullet[Y], bullet[X], FRIENDLY_BULLET] |= bullet[DIRECTION] != 0
         for y in range(1, 9):
             bullets = s.right_bullets[i, y] | s.left_bullets[i, y]
             if bullets != 0:
                 for x in range(10):
                     obs[i, y, x, ENEMY_BULLET] = bullets >> x & 1
         for k in range(s.enemies[i]):
-            x, y = s.enemy_x[i, k], s.enemy_y[i, k]
-            obs[i, y, x, s.enemy_kind[i, k]] = 1
-            behind = x - s.enemy_direction[i, k]
-            if (behind >= 0) & (behind <= 9):
-                obs[i, y, behind, TRAIL] = 1
+            show_swimmer(s.enemy[i, k], s.enemy[i, k, KIND], obs, i)
         for k in range(2):
-            if s.diver_direction[i, k] != 0:
-                x, y = s.diver_x[i, k], s.diver_y[i, k]
-                obs[i, y, x, DIVER] = 1
-                behind = x - s.diver_direction[i, k]
-                if (behind >= 0) & (behind <= 9):
-                    obs[i, y, behind, TRAIL] = 1
+            if s.diver[i, k, DIRECTION] != 0:
+                show_swimmer(s.diver[i, k], DIVER, obs, i)

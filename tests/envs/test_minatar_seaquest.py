@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from puffer_numba.envs.minatar_seaquest import FISH, MOST_ENEMIES, SUBMARINE, MinAtarSeaquest
+from puffer_numba.envs.minatar_seaquest import (
+    DIRECTION,
+    FISH,
+    KIND,
+    MOST_ENEMIES,
+    MOVE_TIMER,
+    SHOT_TIMER,
+    SUBMARINE,
+    MinAtarSeaquest,
+    X,
+    Y,
+)
 from tests.helpers.minatar_parity import follow, step_from_states
 from tests.helpers.parity import TRANSITIONS
 
@@ -28,18 +39,20 @@ NAMES = {
 def as_reference(s, i):
     fish, submarines = [], []
     for k in range(s.enemies[i]):
-        enemy = [s.enemy_x[i, k], s.enemy_y[i, k], s.enemy_direction[i, k] > 0, s.enemy_move_timer[i, k]]
-        if s.enemy_kind[i, k] == FISH:
+        enemy = [s.enemy[i, k, X], s.enemy[i, k, Y], s.enemy[i, k, DIRECTION] > 0, s.enemy[i, k, MOVE_TIMER]]
+        if s.enemy[i, k, KIND] == FISH:
             fish.append(enemy)
         else:
-            submarines.append([*enemy, s.enemy_shot_timer[i, k]])
+            submarines.append([*enemy, s.enemy[i, k, SHOT_TIMER]])
     bullets = [
-        [s.bullet_x[i, b], s.bullet_y[i, b], s.bullet_direction[i, b] > 0] for b in (1, 0) if s.bullet_direction[i, b]
+        [s.bullet[i, b, X], s.bullet[i, b, Y], s.bullet[i, b, DIRECTION] > 0]
+        for b in (1, 0)
+        if s.bullet[i, b, DIRECTION]
     ]
     divers = [
-        [s.diver_x[i, k], s.diver_y[i, k], s.diver_direction[i, k] > 0, s.diver_timer[i, k]]
+        [s.diver[i, k, X], s.diver[i, k, Y], s.diver[i, k, DIRECTION] > 0, s.diver[i, k, MOVE_TIMER]]
         for k in (1, 0)
-        if s.diver_direction[i, k]
+        if s.diver[i, k, DIRECTION]
     ]
     enemy_bullets = {
         (x, y, right)
@@ -100,9 +113,14 @@ def test_most_enemies():
     for _ in range(2000):
         assert not env.step(np.zeros(n, np.int64))[2].any()
         most = max(most, env.state.enemies.max())
-        divers = max(divers, (env.state.diver_direction != 0).sum(axis=1).max())
+        divers = max(divers, (env.state.diver[:, :, DIRECTION] != 0).sum(axis=1).max())
     assert 10 < most <= MOST_ENEMIES - 1
     assert divers == 2
+
+
+def rows_of(columns, count):
+    """The columns 0, 1, ... of a dictionary as the last axis of one array."""
+    return np.stack([columns[k] for k in range(count)], axis=-1)
 
 
 def random_states(rng, n):
@@ -116,6 +134,25 @@ def random_states(rng, n):
     enemy_y = rng.integers(1, 9, size=(n, MOST_ENEMIES))
     near = rng.random((n, MOST_ENEMIES)) < 0.5
     enemy_y = np.where(near, np.clip(y, 1, 8)[:, None], enemy_y)
+    enemy = {
+        KIND: rng.choice([FISH, SUBMARINE], (n, MOST_ENEMIES)),
+        X: rng.integers(10, size=(n, MOST_ENEMIES)),
+        Y: enemy_y,
+        DIRECTION: np.take_along_axis(row_direction, enemy_y, 1),
+        MOVE_TIMER: rng.choice([0, 0, 1, 5], (n, MOST_ENEMIES)),
+        SHOT_TIMER: rng.choice([0, 1, 10], (n, MOST_ENEMIES)),
+    }
+    bullet = {
+        X: rng.integers(10, size=(n, 2)),
+        Y: np.where(rng.random((n, 2)) < 0.7, np.clip(y, 1, 8)[:, None], rng.integers(9, size=(n, 2))),
+        DIRECTION: shots,
+    }
+    diver = {
+        X: rng.integers(10, size=(n, 2)),
+        Y: np.where(rng.random((n, 2)) < 0.7, np.clip(y, 1, 8)[:, None], rng.integers(1, 9, size=(n, 2))),
+        DIRECTION: divers,
+        MOVE_TIMER: np.stack([rng.choice([0, 1, 5], n), rng.choice([0, 2], n)], -1),
+    }
     faces_right = rng.random(n) < 0.5
     states = {
         "x": np.where(faces_right, rng.integers(1, 10, size=n), rng.integers(9, size=n)),
@@ -125,21 +162,11 @@ def random_states(rng, n):
         "oxygen": rng.choice([0, 1, 19, 20, 100, 150, 200], n),
         "divers": rng.choice([-2, -1, 0, 1, 5, 6, 6, 6], n),
         "surfaced": y == 0,
-        "bullet_x": rng.integers(10, size=(n, 2)),
-        "bullet_y": np.where(rng.random((n, 2)) < 0.7, np.clip(y, 1, 8)[:, None], rng.integers(9, size=(n, 2))),
-        "bullet_direction": shots,
-        "diver_x": rng.integers(10, size=(n, 2)),
-        "diver_y": np.where(rng.random((n, 2)) < 0.7, np.clip(y, 1, 8)[:, None], rng.integers(1, 9, size=(n, 2))),
-        "diver_direction": divers,
-        "diver_timer": np.stack([rng.choice([0, 1, 5], n), rng.choice([0, 2], n)], -1),
         "diver_spawn_timer": rng.choice([0, 1, 30], n),
         "enemies": enemies,
-        "enemy_kind": rng.choice([FISH, SUBMARINE], (n, MOST_ENEMIES)),
-        "enemy_x": rng.integers(10, size=(n, MOST_ENEMIES)),
-        "enemy_y": enemy_y,
-        "enemy_direction": np.take_along_axis(row_direction, enemy_y, 1),
-        "enemy_move_timer": rng.choice([0, 0, 1, 5], (n, MOST_ENEMIES)),
-        "enemy_shot_timer": rng.choice([0, 1, 10], (n, MOST_ENEMIES)),
+        "enemy": rows_of(enemy, 6),
+        "bullet": rows_of(bullet, 3),
+        "diver": rows_of(diver, 4),
         "right_bullets": rng.integers(1024, size=(n, 9))
         & rng.integers(1024, size=(n, 9))
         & rng.integers(1024, size=(n, 9)),
@@ -156,8 +183,8 @@ def random_states(rng, n):
     calm = rng.random(n) < 0.5
     states["right_bullets"][calm] = states["left_bullets"][calm] = 0
     # where there may be a third shot, or a third diver, the older one is gone
-    states["bullet_direction"][states["shot_timer"] == 0, 1] = 0
-    states["diver_direction"][states["diver_spawn_timer"] == 0, 1] = 0
+    states["bullet"][states["shot_timer"] == 0, 1, DIRECTION] = 0
+    states["diver"][states["diver_spawn_timer"] == 0, 1, DIRECTION] = 0
     return states
 
 
