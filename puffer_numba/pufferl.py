@@ -147,12 +147,12 @@ class PuffeRL(Trainer):
             uptime=uptime,
             epoch=self.epoch,
             description=self.describe(),
-            profile=self._profile(),
+            profile=self.seconds_by_part(),
             losses=dict(self.losses),
             statistics=statistics,
         )
 
-    def _profile(self) -> dict[str, float]:
+    def seconds_by_part(self) -> dict[str, float]:
         """Seconds under PufferLib's names: env, forward, copy; learn is all the rest."""
         total = self.phases.total
         env, forward, copy = total(ENVIRONMENT), total(ACTING, SAMPLING), total(COPY)

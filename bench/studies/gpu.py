@@ -52,16 +52,17 @@ def measure(name: str, overrides: dict[str, Any], seconds: float) -> tuple[float
     for _ in range(3):  # compiles, and captures graphs
         trainer.evaluate()
         trainer.train()
-    trainer.profile = dict.fromkeys(trainer.profile, 0.0)
+    trainer.phases.reset()
 
     def iterate() -> None:
         trainer.evaluate()
         trainer.train()
 
     speed = timer.rate(Contestant(iterate, config.env.num_envs * config.train.horizon), seconds)
-    total = sum(trainer.profile.values())
+    parts = trainer.seconds_by_part()
+    total = sum(parts.values())
     trainer.close()
-    return speed, {part: taken / total for part, taken in trainer.profile.items()}
+    return speed, {part: taken / total for part, taken in parts.items()}
 
 
 def contestants(device: str, ways: list[str]) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ def main() -> None:
     trainer.evaluate()
     trainer.train()
 
-    trainer.profile.update(dict.fromkeys(trainer.profile, 0.0))
+    trainer.phases.reset()
 
     def iterate() -> None:
         trainer.evaluate()
@@ -57,14 +57,15 @@ def main() -> None:
 
     iteration = Contestant(iterate, config.env.num_envs * config.train.horizon)
     speeds = [timer.rate(iteration, 0) for _ in range(args.iterations)]
-    total = sum(trainer.profile.values())
+    parts = trainer.seconds_by_part()
+    total = sum(parts.values())
     result = {
         "steps_per_second": statistics.median(speeds),
         "slowest": min(speeds),
         "fastest": max(speeds),
         "parameters": sum(p.numel() for p in policy.parameters()),
         "torch_threads": args.torch_threads,
-        "shares": {name: seconds / total for name, seconds in trainer.profile.items()},
+        "shares": {name: seconds / total for name, seconds in parts.items()},
     }
     shares = " ".join(f"{name} {share:.0%}" for name, share in result["shares"].items())
     print(
