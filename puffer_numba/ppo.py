@@ -9,7 +9,7 @@
     model.save("cartpole_model")
     model = PPO.load("cartpole_model")
 
-It is `puffer_numba.train.trainer.PuffeRL` that trains; nothing is implemented twice.
+It is `puffer_numba.pufferl.PuffeRL` that trains; nothing is implemented twice.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class PPO:
         env: a name, as for ``puffer train``; a `PufferEnv`; a function that makes a `gymnasium.Env`, a PettingZoo
             environment or a `PufferEnv`, which is called ``n_envs`` times; or one `gymnasium.Env`.
         config: a `PPOConfig`, or the trainer's own `Config`.
-        policy: a torch module, as `puffer_numba.models.mlp` describes; by default what the settings say.
+        policy: a torch module, as `puffer_numba.models` describes; by default what the settings say.
 
     Attributes:
         env: the environments, as one `PufferEnv`.

@@ -1,4 +1,4 @@
-"""From observations to features: what the policies of `puffer_numba.models.mlp` see.
+"""From observations to features: what the policies of `puffer_numba.models` see.
 
 Structured observations (emulated Dicts, Tuples and so on) are taken apart by a `StructuredEncoder`.
 """

@@ -13,7 +13,7 @@ Its outputs:
 - ``action``: the greedy action, as the environment takes it. Dicts and Tuples of actions are flat: all elements one
   after the other, integers first.
 - ``params``: what the trainer samples actions from, float32: logits, then means, then log standard deviations, as
-  `puffer_numba.distributions.actions.action_distribution` has them. Illegal actions have a logit of -1e9.
+  `puffer_numba.pytorch.action_distribution` has them. Illegal actions have a logit of -1e9.
 - ``value``: ``(batch,)`` float32, in the units of the trainer, which may have scaled the rewards.
 - ``next_state``, where there is a ``state``: what to give with the next observation.
 
