@@ -1,10 +1,12 @@
-"""Gymnasium and PettingZoo environments as `PufferEnv`: flat observations and actions, written in place.
+"""A Gymnasium environment as a `PufferEnv` of one row: flat observations and actions, written in place.
 
 ::
 
     env = GymnasiumPufferEnv(env_creator=gymnasium.make, env_args=["LunarLander-v3"])
     observations, infos = env.reset(seed=0)
     observations.view(env.obs_dtype)  # the structured view, where observations are Dicts or Tuples
+
+Leans on one private name of Gymnasium: ``TimeLimit._max_episode_steps``, as the limit is kept here after the first steps.
 """
 
 from __future__ import annotations

@@ -93,6 +93,7 @@ class TensorBoardLogger:
     """A TensorBoard event file in ``folder``. Of a run that goes on after ``step``, older events beyond it are void.
 
     It is written here and now: torch's SummaryWriter has a thread for that, which a full disk ends in a traceback.
+    Leans on TensorBoard's ``RecordWriter`` and protocol buffers, which are not documented.
 
     Raises:
         ImportError: tensorboard is not installed; the message names the extra that brings it.

@@ -506,3 +506,11 @@ def test_pettingzoo_environments_that_keep_no_rules() -> None:
 
     with pytest.raises(APIUsageError, match="returned no observation for 'a', which is in its agents"):
         PettingZooPufferEnv(Blind()).reset()
+
+
+def test_gymnasiums_time_limit_is_read_where_it_keeps_it() -> None:
+    """A private name: if this fails, look for its new one in `emulation.from_gymnasium`."""
+    env = gymnasium.make("CartPole-v1")
+    while not isinstance(env, gymnasium.wrappers.TimeLimit):
+        env = env.env  # type: ignore[attr-defined]
+    assert env._max_episode_steps == 500

@@ -1,4 +1,7 @@
-"""Around the compiler: one line when it runs, because then the user waits; and room for its recursion and objects."""
+"""Around the compiler: one line when it runs, because then the user waits; and room for its recursion and objects.
+
+Leans on Numba's event "numba:compile", whose data have the dispatcher.
+"""
 
 from __future__ import annotations
 
