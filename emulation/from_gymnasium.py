@@ -6,7 +6,7 @@
     observations, infos = env.reset(seed=0)
     observations.view(env.obs_dtype)  # the structured view, where observations are Dicts or Tuples
 
-Leans on one private name of Gymnasium: ``TimeLimit._max_episode_steps``, as the limit is kept here after the first steps.
+Leans on one private name of Gymnasium, ``TimeLimit._max_episode_steps``: after the first steps, the limit is kept here.
 """
 
 from __future__ import annotations

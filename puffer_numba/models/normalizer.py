@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from puffer_numba.wrappers.moments import merged
+
 Gather = Callable[[Tensor], Sequence[Tensor]]
 """From a tensor of this process to those of all processes that train together."""
 
@@ -46,9 +48,7 @@ class RunningNormalizer(nn.Module):
     def _fold(self, mean: Tensor, var: Tensor, n: Tensor) -> None:
         if n == 0:
             return
-        total = self.count + n
-        delta = mean - self.mean
-        together = (self.var * self.count + var * n + delta.square() * self.count * n / total) / total
-        self.mean += delta * n / total
-        self.var.copy_(together)
-        self.count.copy_(total)
+        new_mean, new_var = merged(self.mean, self.var, self.count, mean, var, n)
+        self.mean.copy_(new_mean)
+        self.var.copy_(new_var)
+        self.count += n

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
+from puffer_numba.wrappers.moments import merged
 
 # ---------------------------------------------------------------------- normalization
 
@@ -181,17 +182,18 @@ def _load(wrapper: Wrapper, own: Mapping[str, AnyArray], state: Mapping[str, Arr
         array[...] = state[name]
 
 
+_merged_moments = _compiled(merged)
+
+
 @_compiled
 def _merged(
     mean: float, var: float, count: float, delta_sum: float, square_sum: float, samples: int
 ) -> tuple[float, float]:
     """Mean and variance with more samples: their number, and the sums of their differences from ``mean`` and of the
-    squares of these (Chan, Golub & LeVeque, 1983).
+    squares of these.
     """
     delta = delta_sum / samples
-    total = count + samples
-    squares = var * count + (square_sum - samples * delta * delta) + delta * delta * count * samples / total
-    return mean + delta * samples / total, squares / total
+    return _merged_moments(mean, var, count, mean + delta, square_sum / samples - delta * delta, samples)
 
 
 @_compiled
