@@ -1,4 +1,4 @@
-"""What a training run can be told, as typed dataclasses; each docstring becomes the help of its option.
+"""The settings of a training run, as typed dataclasses; each docstring becomes the help of its option.
 
 A value comes from, in increasing precedence: the defaults here, the environment's own ``train_config`` or preset,
 and overrides from the caller or the command line. Overrides are dotted names: ``train.learning_rate``.
@@ -75,9 +75,9 @@ class TrainConfig:
     advantage: Advantage = "gae"
     """gae; or vtrace: advantages computed anew for each epoch, with clipped importance ratios."""
     prio_alpha: float = 0.0
-    """Learn more often from rows of the rollout with large advantages: the exponent of their sum; 0: from all alike."""
+    """Prioritize rows of the rollout by the sum of their absolute advantages to this power; 0: all rows equally."""
     prio_beta: float = 0.2
-    """How much of the bias that brings is corrected, at the start; it rises to 1, in proportion to prio_alpha."""
+    """How much of the bias of prio_alpha is corrected at the start of the run; it rises with prio_alpha."""
     vtrace_rho_clip: float = 1.0
     """Largest importance ratio of a temporal difference, for vtrace."""
     vtrace_c_clip: float = 1.0
@@ -89,7 +89,7 @@ class TrainConfig:
     target_return: float | None = None
     """Stop as soon as the mean return of the last 100 episodes reaches this."""
     self_play: bool = False
-    """Of an environment of several agents: play against earlier versions of the policy too, and rate them."""
+    """With several agents: also play against earlier versions of the policy, and rate them."""
     self_play_interval: int = 500_000
     """Steps between two opponents that are kept."""
     self_play_pool: int = 8
@@ -99,15 +99,15 @@ class TrainConfig:
     seed: int = 1
     """Seed of weights, action sampling, minibatches and environments."""
     device: str = "cpu"
-    """Where the policy lives: cpu, cuda, cuda:1, mps."""
+    """Device of the policy: cpu, cuda, cuda:1, mps."""
     compile: Compile = "off"
     """Compile the policy by torch.compile, in this mode; the last two capture CUDA graphs. For large networks."""
     precision: Precision = "float32"
-    """Of the policy's arithmetic: bfloat16 is faster on GPUs; weights, losses and values stay in float32."""
+    """Precision of the policy's forward pass: bfloat16 is faster on GPUs; weights and losses stay in float32."""
     torch_threads: int = 1
-    """Threads of torch on the CPU. Small networks lose by more than one."""
+    """Torch's threads on the CPU. Small networks are slower with more than one."""
     checkpoint_interval: int = 0
-    """Save a checkpoint each so many steps; 0 saves only at the end and on Ctrl-C."""
+    """Steps between two checkpoints; 0: only at the end and on Ctrl-C."""
     data_dir: str = "runs"
     """Folder of checkpoints and logs: data_dir/ENVIRONMENT/RUN."""
 
@@ -149,14 +149,14 @@ class VecConfig:
     """How the environments are stepped."""
 
     backend: Backend = "auto"
-    """Where environments that are not compiled run: serial, in this process; multiprocessing, on this machine; ray, in
-    a cluster. auto: multiprocessing, and compiled ones on threads."""
+    """Where environments run: serial (in this process), multiprocessing (on this machine) or ray (in a cluster); auto:
+    multiprocessing, and threads for compiled environments."""
     num_threads: int | None = None
     """Threads that step the environments; None: as many as Numba is set to use."""
     num_workers: int | None = None
-    """Processes that step environments which are not compiled; None: as many as there are cores."""
+    """Processes that step environments which are not compiled; None: one for each core."""
     batch_size: int | None = None
-    """Of these, environments that the policy acts for at a time, while the others step; None: all of them."""
+    """Environments that the policy acts for at a time while the others step; None: all."""
     overlap: bool = False
     """Step one half of compiled environments while the policy acts for the other."""
 
@@ -181,8 +181,8 @@ class PolicyConfig:
     activation: Activation = "relu"
     """Between the layers: relu, tanh or gelu; on the CPU relu is several times faster than the others."""
     cnn: Convolution = "auto"
-    """What sees images, before the hidden layers: small (for grids), nature, impala, none; auto: nature from 36
-    pixels on."""
+    """Convolutions before the hidden layers: small (for grids), nature, impala or none; auto: nature for uint8 images
+    of at least 36 x 36 pixels."""
     lstm: bool = False
     """An LSTM between the hidden layers and the outputs; needs shared."""
     log_std: float = 0.0
@@ -190,7 +190,7 @@ class PolicyConfig:
     state_dependent_std: bool = False
     """The network outputs the standard deviation of continuous actions too; otherwise it is a parameter."""
     squash: bool = False
-    """Bring continuous actions into their bounds by a tanh, instead of clipping them there."""
+    """Squash continuous actions into their bounds with tanh instead of clipping them."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -230,19 +230,19 @@ class SweepConfig:
     """A search for the settings that learn best in a given time; see docs/sweep.md."""
 
     trials: int = 50
-    """Trials of the study in all, whichever process or machine does them."""
+    """Total number of trials of the study, over all processes and machines."""
     seconds: float = 30.0
     """Training time of each trial; compilation does not count."""
     steps: int | None = None
-    """Steps of each trial at most; in a sweep, this stands in for train.total_timesteps."""
+    """Maximum number of steps of each trial; in a sweep, this replaces train.total_timesteps."""
     workers: int = 1
     """Processes on this machine, each of which trains one trial at a time."""
     study: str = "sweep"
-    """Name of the search; the same name and storage go on with it."""
+    """Name of the study; the same name and storage continue it."""
     storage: str | None = None
     """URL of a database, or journal:FILE on a shared disk; by default SQLite, in data_dir/ENVIRONMENT/sweep.db."""
     pruner: Pruner = "median"
-    """Ends hopeless trials early: median, hyperband or none."""
+    """Stops unpromising trials early: median, hyperband or none."""
     space: tuple[str, ...] = ()
     """What to search: NAME=RANGE, or NAME alone for its usual range, or default for the usual ranges of all
     that are not given. RANGE is uniform:LOW:HIGH, log:LOW:HIGH, reverse-log:LOW:HIGH, int:LOW:HIGH, power2:LOW:HIGH

@@ -23,22 +23,22 @@ usage: puffer COMMAND [NAME] [OPTIONS]
 
 Reinforcement-learning environments at the speed of C, and a PPO trainer for them.
 
-  puffer list                     the environments there are
+  puffer list                     list the environments
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
-  puffer export NAME [OPTIONS]    write a trained policy to a file that runs without this library: ONNX, TorchScript
+  puffer export NAME [OPTIONS]    save a trained policy as ONNX, torch.export or TorchScript
   puffer push NAME REPO_ID        upload a trained policy to the Hugging Face Hub
-  puffer pull REPO_ID             download one
-  puffer sweep NAME [OPTIONS]     search for the settings that learn best in a given time
+  puffer pull REPO_ID             download a trained policy
+  puffer sweep NAME [OPTIONS]     search for the hyperparameters that learn best in a given time
   puffer plot RUN... [OPTIONS]    draw learning curves
   puffer play NAME                play an environment with the keyboard
   puffer bench NAME... [OPTIONS]  measure steps per second
-  puffer profile NAME [OPTIONS]   see where a training step spends its time
+  puffer profile NAME [OPTIONS]   show where a training step spends its time
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
 
-NAME is one of the list, or gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env.
-puffer COMMAND --help and puffer train NAME --help tell more. For example:
+NAME is a name from the list, or gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env.
+For all options: puffer COMMAND --help, puffer train NAME --help. For example:
 
   puffer train cartpole --train.learning-rate 1e-3 --env.num-envs 64 --env.gravity 1.6
   puffer eval cartpole --episodes 20 --gif cartpole.gif

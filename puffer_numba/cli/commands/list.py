@@ -1,4 +1,4 @@
-"""``puffer list``: print the environments there are."""
+"""``puffer list``: list the environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from puffer_numba.jit import JitEnv
 
 @dataclass
 class List:
-    """Print the environments there are, with what they observe and how they act."""
+    """List the environments with their observation and action spaces."""
 
 
 def run(args: list[str]) -> int:
