@@ -90,7 +90,7 @@ class JitGymnasiumEnv(gymnasium.Env[Any, Any]):
         """Start an episode.
 
         Args:
-            seed: starts the random stream anew; without one it goes on. Not negative.
+            seed: starts the random stream anew; without one it continues. Not negative.
             options: ignored.
 
         Returns:

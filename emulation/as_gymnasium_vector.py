@@ -158,7 +158,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Args:
             seed: an int: the stream of environment ``i`` of a JitEnv depends on ``(seed, i)``; a wrapped one is reset
                 with ``seed + i``. A sequence of ``num_envs``: environment ``i`` runs as a single one does after
-                ``reset(seed=seed[i])``; None goes on with its stream. None: all go on; at first they start from the
+                ``reset(seed=seed[i])``; None continues its stream. None: all continue; at first they start from the
                 seed the environment was made with.
             options: for wrapped environments. For a JitEnv, ``{"reset_mask": mask}``, bool (num_envs,), restarts those
                 environments only.

@@ -51,7 +51,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
 
     Agents and spaces are those of the wrapped PettingZoo environment; of another PufferEnv, its rows are ``agent_0``,
     ``agent_1``, ... An agent is in ``agents`` while its mask is set, until it terminates or is truncated. A PufferEnv
-    starts the next episode in the step that ends one: `reset` without arguments then goes on with that. Observations
+    starts the next episode in the step that ends one: `reset` without arguments then continues with that. Observations
     and infos are copies, the user's to keep.
 
     Attributes:
@@ -113,7 +113,7 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         """Start an episode.
 
         Args:
-            seed: starts the random stream anew; without one it goes on.
+            seed: starts the random stream anew; without one it continues.
             options: for a wrapped environment.
 
         Returns:

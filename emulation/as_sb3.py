@@ -52,7 +52,7 @@ class SB3VecEnv(VecEnv):
     """A `PufferEnv` as a `stable_baselines3.common.vec_env.VecEnv`, one of its environments for each row.
 
     Several agents are as many environments to Stable-Baselines3, so that one policy learns from all of them; rows of
-    agents that are gone, which it has no masks for, go on with zeros.
+    agents that are gone, which it has no masks for, continue with zeros.
 
     **Observations** are those of the wrapped environments. A Dict of arrays is a Dict, for ``MultiInputPolicy``; where
     it is nested, or a Tuple, its keys are paths: ``"['inner'][0]"``. **Actions** are a Box, Discrete, MultiDiscrete or

@@ -88,7 +88,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
         """Start an episode.
 
         Args:
-            seed: for the wrapped environment; without one its random stream goes on.
+            seed: for the wrapped environment; without one its random stream continues.
             options: for the wrapped environment.
 
         Returns:

@@ -371,7 +371,7 @@ class PufferEnv:
         return self.num_envs if numbers is None else len(numbers)
 
     def seed_of_part(self, seed: int, first_env: int) -> int:
-        """The seed with which these environments go on where others with ``seed``, ``first_env`` of them, end."""
+        """The seed with which these environments continue where others with ``seed``, ``first_env`` of them, end."""
         return seed + first_env
 
     def reset(self, seed: int | None = None) -> tuple[NDArray[Any], Infos]:
@@ -395,11 +395,11 @@ class PufferEnv:
         return {}
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """What `set_state` takes to go on from here, as plain arrays: nothing, where an environment cannot be saved."""
+        """What `set_state` takes to continue from here, as plain arrays: nothing, where an environment cannot be saved."""
         return {}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from what `get_state` returned, here or in another object with the same parameters."""
+        """Continue from what `get_state` returned, here or in another object with the same parameters."""
         raise APIUsageError(f"{type(self).__name__} cannot be set to a state; saves_state says which environments can.")
 
     def async_reset(self, seed: int | None = None) -> None:

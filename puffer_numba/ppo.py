@@ -216,7 +216,7 @@ class PPO:
         return array, False
 
     def save(self, path: str | Path) -> Path:
-        """Write a checkpoint folder at ``path``, and return it: safetensors and JSON, from which `load` goes on."""
+        """Write a checkpoint folder at ``path``, and return it: safetensors and JSON, from which `load` continues."""
         return checkpoint.save(path, self.trainer.state_dict())
 
     @classmethod
@@ -226,7 +226,7 @@ class PPO:
         env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any] | None = None,
         policy: nn.Module | None = None,
     ) -> PPO:
-        """The model that a checkpoint holds, which goes on learning where that was.
+        """The model that a checkpoint holds, which continues learning where that was.
 
         Args:
             path: a checkpoint's folder, of `save` or of ``puffer train``.

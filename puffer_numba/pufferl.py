@@ -184,7 +184,7 @@ class PuffeRL(Trainer):
         self._run_dir = path
 
     def save_checkpoint(self, together: bool = True) -> Path | None:
-        """Save everything needed to evaluate and to go on. See `puffer_numba.runs.checkpoint`.
+        """Save everything needed to evaluate and to continue. See `puffer_numba.runs.checkpoint`.
 
         Args:
             together: with the environments of all processes, each of which must call this; False saves those of this
@@ -214,10 +214,10 @@ class PuffeRL(Trainer):
         try:
             self.save_checkpoint()
         except checkpoint.SaveError as error:
-            warnings.warn(f"{error} Training goes on.", stacklevel=2)
+            warnings.warn(f"{error} Training continues.", stacklevel=2)
 
     def load_checkpoint(self, path: str | Path) -> None:
-        """Go on where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
+        """Continue where the run that wrote ``path`` was; bit for bit, where the environments can be saved.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.

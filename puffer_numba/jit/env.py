@@ -318,7 +318,7 @@ class JitEnv(PufferEnv):
     def reset(self, seed: int | None = None, mask: ArrayLike | None = None) -> tuple[NDArray[Any], Infos]:
         """Restart environments, and with a seed also their random streams.
 
-        Without a seed the streams go on from where they are, at first from the seed given at construction.
+        Without a seed the streams continue from where they are, at first from the seed given at construction.
 
         Args:
             seed: any integer, negative ones too.
@@ -507,7 +507,7 @@ class JitEnv(PufferEnv):
         return {**state, "log": self._episodes.log.sum(axis=0)}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from what `get_state` returned, here or in another object with the same parameters.
+        """Continue from what `get_state` returned, here or in another object with the same parameters.
 
         Raises:
             APIUsageError: an array is missing, unknown, or of another shape or dtype. Nothing has changed then.

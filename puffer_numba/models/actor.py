@@ -40,7 +40,7 @@ class Actor:
     def act(
         self, observations: Tensor, masks: NDArray[np.bool_], rows: slice | Tensor = slice(None)
     ) -> tuple[Tensor, Tensor]:
-        """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act go on."""
+        """Action parameters and values ``(rows,)`` of one step's observations; the states of those that act advance."""
         if self.state is None:
             return self.evaluate(observations)
         before = self.state[:, rows]

@@ -17,7 +17,7 @@ IDLE = ""
 def play(env: JitEnv, fps: int | None = None, episodes: int | None = None) -> list[float]:
     """Show an environment in a window, and act by the keys that its class names in ``keys``, or by digits.
 
-    Where ``keys`` has an action for "", no key at all, the game goes on by itself; else each step waits for a key.
+    Where ``keys`` has an action for "", no key at all, the game runs by itself; else each step waits for a key.
     With several agents the keys are the first one's; the others make random legal moves.
 
     Args:

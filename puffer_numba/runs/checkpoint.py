@@ -1,7 +1,7 @@
 """Checkpoints: folders of safetensors and JSON. Nothing is pickled, so loading one runs no code.
 
 ``weights.safetensors`` is the policy's state dict, to be loaded anywhere. ``state.safetensors`` and ``state.json``
-are what it takes to go on training: optimizer, schedule, random streams, normalizers, environments.
+are what it takes to continue training: optimizer, schedule, random streams, normalizers, environments.
 A folder is written beside its place and then moved there, so a checkpoint is whole or absent. What the disk does to
 it afterwards is found by the digests in ``SHA256SUMS``, which ``sha256sum --check`` reads too.
 """
@@ -50,7 +50,7 @@ class Checkpoint(TrainerState):
     path: Path
 
     def load_into(self, trainer: Trainer) -> None:
-        """Go on training where the run that wrote it was.
+        """Continue training where the run that wrote it was.
 
         Raises:
             CheckpointError: it is of another policy, environment or optimizer; or of a version whose training this one
@@ -59,7 +59,7 @@ class Checkpoint(TrainerState):
         if self.data["format"] != FORMAT:
             raise CheckpointError(
                 f"checkpoint {self.path} has format {self.data['format']}, of an older version: it can be evaluated, "
-                "exported and shared, but its training cannot go on."
+                "exported and shared, but its training cannot be continued."
             )
         with self._naming_the_path():
             trainer.load_state_dict(self)
@@ -221,7 +221,7 @@ def new_run_dir(parent: Path) -> Path:
 
 
 def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | None:
-    """The run's folder in which training goes on from the checkpoint at ``path``; None where it needs a new one.
+    """The run's folder in which training continues from the checkpoint at ``path``; None where it needs a new one.
 
     It needs one if the run went on after that checkpoint, or is not under ``data_dir``.
     """

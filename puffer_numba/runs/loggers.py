@@ -90,7 +90,7 @@ class JSONLinesLogger:
 
 
 class TensorBoardLogger:
-    """A TensorBoard event file in ``folder``. Of a run that goes on after ``step``, older events beyond it are void.
+    """A TensorBoard event file in ``folder``. Of a run that continues after ``step``, older events beyond it are void.
 
     It is written here and now: torch's SummaryWriter has a thread for that, which a full disk ends in a traceback.
     Leans on TensorBoard's ``RecordWriter`` and protocol buffers, which are not documented.
@@ -130,7 +130,7 @@ class TensorBoardLogger:
 class WandbLogger:
     """A run of Weights & Biases, with the configuration; what it keeps on disk is in ``folder``.
 
-    A run of the same ``run_id`` goes on. ``WANDB_MODE=offline`` needs no account and no network.
+    A run of the same ``run_id`` continues. ``WANDB_MODE=offline`` needs no account and no network.
 
     Raises:
         ImportError: wandb is not installed; the message names the extra that brings it.
@@ -181,7 +181,7 @@ class MultiLogger:
                     logger.close()
                 warnings.warn(
                     f"{type(logger).__name__} failed at step {step}, and gets no more metrics: {_one_line(error)} "
-                    "Training goes on.",
+                    "Training continues.",
                     stacklevel=2,
                 )
 
@@ -198,7 +198,7 @@ class MultiLogger:
 
 
 def make_logger(config: Config, folder: Path, step: int = 0) -> MultiLogger:
-    """The loggers that ``config.log`` asks for, and metrics.csv; ``step`` is where a resumed run goes on.
+    """The loggers that ``config.log`` asks for, and metrics.csv; ``step`` is where a resumed run continues.
 
     Raises:
         ImportError: an optional package is not installed; the message names the extra that brings it.
@@ -250,7 +250,7 @@ def _open_to_append(path: Path) -> TextIO:
     except BlockingIOError:
         file.close()
         raise APIUsageError(
-            f"another process is writing {path}; to resume a run that goes on, set another train.data_dir."
+            f"another process is writing {path}; to resume a run that is still running, set another train.data_dir."
         ) from None
     except OSError:  # a file system without locks
         pass

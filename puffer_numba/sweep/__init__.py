@@ -123,7 +123,7 @@ def run(search: Search) -> SweepResult:
     try:
         search.run()
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same again goes on with this study") from None
+        raise KeyboardInterrupt("the same command continues this study") from None
     finally:
         result = search.result()
         result.write()

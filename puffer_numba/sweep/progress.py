@@ -32,7 +32,7 @@ class Running:
 
 
 class Progress(Protocol):
-    """Is told how a sweep goes on."""
+    """Shows the progress of a sweep."""
 
     def running(self, running: Sequence[Running]) -> None:
         """What is trained now; called several times each second."""

@@ -52,7 +52,7 @@ class Search:
         config: what all trials have in common.
         space: what they differ in.
         options: budget, storage, workers.
-        progress: is told what goes on.
+        progress: is told what happens.
 
     Raises:
         APIUsageError: a storage or study that cannot be used.

@@ -238,7 +238,7 @@ class SelfPlay(Wrapper):
         return {f"self_play.{name}": array for name, array in state.items()} | inner
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from what `get_state` returned."""
+        """Continue from what `get_state` returned."""
         own, inner = _part(state, "self_play."), _part(state, "env.")
         if inner:
             self.env.set_state(inner)

@@ -282,7 +282,7 @@ class Trainer:
         )
 
     def state_dict(self, together: bool = True) -> TrainerState:
-        """All that determines the rest of the run, from which `load_state_dict` goes on.
+        """All that determines the rest of the run, from which `load_state_dict` continues.
 
         Args:
             together: with what each process has of its own; all of them must call this. Only the first gets it all.
@@ -290,7 +290,7 @@ class Trainer:
         return state_of(self, together)
 
     def load_state_dict(self, state: TrainerState) -> None:
-        """Go on where the trainer was that ``state`` is of: bit for bit, where the environments can be saved.
+        """Continue where the trainer was that ``state`` is of: bit for bit, where the environments can be saved.
 
         Raises:
             StateMismatch: it is of another policy, environment or optimizer.

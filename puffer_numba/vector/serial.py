@@ -179,7 +179,7 @@ class Serial(VectorEnv):
         """Start every environment anew; with a seed, also every random stream.
 
         Args:
-            seed: of all, or a list with one for each environment; None: its stream goes on.
+            seed: of all, or a list with one for each environment; None: its stream continues.
             options: for environments of Gymnasium and PettingZoo.
 
         Returns:

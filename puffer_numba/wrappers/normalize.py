@@ -82,7 +82,7 @@ class NormalizeObservation(Wrapper):
         return {"mean": self.mean.copy(), "var": self.var.copy(), "count": self._count.copy()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go on from what `state_dict` returned.
+        """Continue from what `state_dict` returned.
 
         Raises:
             APIUsageError: an array is missing, unknown, or of another shape. Nothing has changed then.
@@ -156,7 +156,7 @@ class NormalizeReward(Wrapper):
         return {"statistics": self._statistics.copy()}
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go on from what `state_dict` returned.
+        """Continue from what `state_dict` returned.
 
         Raises:
             APIUsageError: an array is missing, unknown, or of another shape. Nothing has changed then.

@@ -259,7 +259,7 @@ def test_files_that_cannot_grow_cost_one_warning_each(limit_files, tmp_path):
         for step in range(2, 200):
             logger.log({"a": 1.0}, step)
         logger.log({"a": 1.0, "b": 1.0}, 200)
-    assert all("File too large. Training goes on." in str(warning.message) for warning in caught)
+    assert all("File too large. Training continues." in str(warning.message) for warning in caught)
     assert [str(warning.message).split()[0] for warning in caught] == [
         "TensorBoardLogger", "JSONLinesLogger", "CSVLogger",
     ]  # fmt: skip

@@ -471,7 +471,7 @@ def test_ctrl_c_leaves_a_study_that_the_same_command_goes_on_with(tmp_path):
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.splitlines()[-1] == "puffer: interrupted; the same again goes on with this study"
+    assert errors.splitlines()[-1] == "puffer: interrupted; the same command continues this study"
     assert "Traceback" not in errors
     assert "trial  score" in output
     *complete, fail, waiting = (trial.state.name for trial in stored(tmp_path))

@@ -12,7 +12,7 @@ from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, Ve
 from puffer_numba.options import chosen_config, run_options
 from puffer_numba.train.setup import load_config
 
-_RESUME = "A checkpoint's or run's folder, or \"latest\", to go on from."
+_RESUME = "A checkpoint's or run's folder, or \"latest\", to continue from."
 
 
 @dataclass
@@ -24,7 +24,7 @@ class GenericTrain:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = None
-    """Go on from a checkpoint: its folder, its run's folder, or "latest"."""
+    """Continue from a checkpoint: its folder, its run's folder, or "latest"."""
 
 
 def run(args: list[str]) -> int:
@@ -46,7 +46,7 @@ def run(args: list[str]) -> int:
         pufferl.run(trainer)
     except KeyboardInterrupt:
         saved = trainer.last_checkpoint
-        message = f"saved {saved}; go on with --resume {saved}" if saved else "nothing was learned yet"
+        message = f"saved {saved}; continue with --resume {saved}" if saved else "nothing was learned yet"
         raise KeyboardInterrupt(message) from None
     if not trainer.world.is_first:
         return 0
@@ -67,7 +67,7 @@ def _print_standings(standings: Any) -> None:
 
 
 def _saved_config(env_name: str, args: list[str]) -> Config | None:
-    """The configuration of the run that ``--resume`` in ``args`` goes on with; None without."""
+    """The configuration of the run that ``--resume`` in ``args`` continues; None without."""
 
     @dataclass
     class Where:
