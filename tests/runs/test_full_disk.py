@@ -60,7 +60,7 @@ def check_only_the_first_checkpoint_is_there(tmp_path):
 def test_training_goes_on_without_checkpoints_and_says_at_the_end_which_is_the_last(limit_files, tmp_path):
     with (
         pytest.warns(
-            UserWarning, match=r"^cannot save .*File too large; the last good .*Training goes on\.$"
+            UserWarning, match=r"^cannot save .*File too large; the last good .*Training continues\.$"
         ) as caught,
         pytest.raises(SaveError) as error,
     ):

@@ -101,7 +101,7 @@ def test_two_runs_cannot_write_one_file(tmp_path):
     first.log({"a": 1.0}, 1)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(
-        APIUsageError, match=r"^another process is writing .*metrics\.csv; to resume a run that goes on"
+        APIUsageError, match=r"^another process is writing .*metrics\.csv; to resume a run that is still running"
     ):
         make_logger(config, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -243,7 +243,7 @@ def test_a_full_disk_costs_the_logger_and_no_more(tmp_path):
     (tmp_path / "full.jsonl").symlink_to("/dev/full")
     full, good = JSONLinesLogger(tmp_path / "full.jsonl"), JSONLinesLogger(tmp_path / "good.jsonl")
     logger = MultiLogger([full, good])
-    with pytest.warns(UserWarning, match=r"^JSONLinesLogger failed at step 1, .*No space left on device.* goes on\.$"):
+    with pytest.warns(UserWarning, match=r"^JSONLinesLogger failed at step 1, .*No space left on device.* continues\.$"):
         logger.log({"a": 1.0}, 1)
     logger.log({"a": 2.0}, 2)
     logger.close()
