@@ -144,6 +144,7 @@ def test_rows_are_drawn_by_the_size_of_their_advantages():
     np.testing.assert_allclose(batch.weights, (rollout.rows * chances) ** -0.4, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lstm", [False, True], ids=["mlp", "lstm"])
 def test_it_learns_from_prioritized_rows(lstm):
     settings = {"train.prio_alpha": 0.8, "train.advantage": "vtrace", "policy.lstm": lstm}

@@ -85,6 +85,7 @@ def test_illegal_actions_stay_impossible():
     assert state.shape == (2, 2, 16)
 
 
+@pytest.mark.slow
 def test_memory_needs_it():
     """Two digits, after a delay: the default settings learn it with an LSTM, and without one they guess."""
     for lstm, low, high in ((True, 0.95, 1.0), (False, 0.3, 0.7)):

@@ -96,6 +96,7 @@ def test_boxes_need_no_encoder_of_their_own() -> None:
         assert isinstance(make_encoder(env_of(space)), StructuredEncoder)
 
 
+@pytest.mark.slow
 def test_policies_compile() -> None:
     for space in (EVERY_DTYPE, Box(0, 255, (2, 2), np.uint8), Box(-1, 1, (3,))):
         env = env_of(space)
@@ -142,6 +143,7 @@ def test_a_policy_that_cannot_normalize_them_is_refused() -> None:
 # ---------------------------------------------------------------------- training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [False, True])
 def test_it_learns_from_every_kind_of_observation(normalize: bool) -> None:
     overrides = {
@@ -156,6 +158,7 @@ def test_it_learns_from_every_kind_of_observation(normalize: bool) -> None:
     assert trainer.statistics.mean_return > 0.9
 
 
+@pytest.mark.slow
 def test_it_learns_minigrid_and_its_checkpoint_is_evaluated(tmp_path: Any) -> None:
     overrides = {
         "train.total_timesteps": 60_000,

@@ -410,7 +410,7 @@ def test_a_trial_that_another_machine_has_given_up_is_let_go(tmp_path):
         study = optuna.load_study(study_name="bandit/sweep", storage=f"sqlite:///{tmp_path}/runs/bandit/sweep.db")
         study.tell(0, state=optuna.trial.TrialState.FAIL)
 
-    options = SweepConfig(trials=1, seconds=1.5)
+    options = SweepConfig(sampler_seed=1, trials=1, seconds=1.5)
     overrides = {"train.target_return": None}
     result = sweep("bandit", options, overrides, space=LEARNING_RATE, progress=Watcher(give_it_up))
     assert [(trial.number, trial.state, trial.error) for trial in result.trials] == [
@@ -423,7 +423,7 @@ def test_a_trial_that_another_machine_has_given_up_is_let_go(tmp_path):
 def test_a_trial_that_does_not_end_is_killed(monkeypatch):
     monkeypatch.setattr(puffer_numba.sweep.search, "_PATIENCE", 0.1)
     overrides = {"train.update_epochs": 10**6, "train.target_return": None}
-    result = sweep("bandit", SweepConfig(trials=1, seconds=0.5), overrides, space=LEARNING_RATE)
+    result = sweep("bandit", SweepConfig(sampler_seed=1, trials=1, seconds=0.5), overrides, space=LEARNING_RATE)
     assert [trial.state for trial in result.trials] == ["failed"]
     assert result.trials[0].error == "a rollout, or learning from it, took longer than the 0.5 s of the trial"
 
@@ -432,14 +432,16 @@ def test_a_trial_that_does_not_end_is_killed(monkeypatch):
 def test_a_search_whose_first_trials_all_fail_says_why():
     overrides = {"policy.lstm": True, "env.num_envs": 4}
     with pytest.raises(APIUsageError, match=r"the first 5 trials all failed; the last one said: a recurrent policy"):
-        sweep("bandit", SweepConfig(), overrides, space={"train.num_minibatches": Choice(8, 16)})
+        sweep("bandit", SweepConfig(sampler_seed=1), overrides, space={"train.num_minibatches": Choice(8, 16)})
 
 
 @pytest.mark.slow
 def test_hopeless_trials_are_pruned_also_with_a_journal_for_storage(tmp_path):
     """The others, whose returns are made up, were far better all the time."""
     overrides = {"train.learning_rate": 1e-9, "train.target_return": None}
-    options = SweepConfig(trials=6, seconds=60.0, steps=200_000, storage=f"journal:{tmp_path}/sweep.log")
+    options = SweepConfig(
+        sampler_seed=1, trials=6, seconds=60.0, steps=200_000, storage=f"journal:{tmp_path}/sweep.log"
+    )
     study, _ = open_study(load_config("bandit", overrides), LEARNING_RATE, options)
     distribution = {"train.learning_rate": LEARNING_RATE["train.learning_rate"].distribution()}
     for rate in (1e-4, 2e-4, 3e-4, 4e-4, 5e-4):
@@ -461,7 +463,7 @@ def test_hopeless_trials_are_pruned_also_with_a_journal_for_storage(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_study_that_the_same_command_goes_on_with(tmp_path):
     nothing_learns = ["--sweep.space", "train.learning_rate=log:1e-9:1e-8", "--sweep.pruner", "none"]
-    args = ["sweep", "bandit", "--sweep.seconds", "0.8", *nothing_learns]
+    args = ["sweep", "bandit", "--sweep.seconds", "0.8", "--sweep.sampler-seed", "1", *nothing_learns]
     command = [sys.executable, "-m", "puffer_numba", *args]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert next(line for line in process.stdout if line.startswith("1/50 "))
@@ -485,7 +487,7 @@ def test_ctrl_c_leaves_a_study_that_the_same_command_goes_on_with(tmp_path):
 
 @pytest.mark.slow
 def test_a_trial_whose_machine_has_died_is_failed(tmp_path):
-    options = SweepConfig(trials=1)
+    options = SweepConfig(sampler_seed=1, trials=1)
     search = make_search(load_config("bandit"), options, space=LEARNING_RATE)
     with own_heartbeats():
         done, dead, alive = (search.study.ask() for _ in range(3))
@@ -510,7 +512,7 @@ class Mine(Bandit):
     def observe_env(s, p, i, obs):
         obs[i, 0] = 0.5
 
-options = SweepConfig(trials=1, seconds=30.0, steps=1024)
+options = SweepConfig(sampler_seed=1, trials=1, seconds=30.0, steps=1024)
 result = sweep("mine", options, space={"train.learning_rate": LogUniform(1e-4, 1e-1)})
 print(result.best.state)
 """
