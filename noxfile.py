@@ -2,7 +2,7 @@
 
 ::
 
-    pipx run nox -s "light-3.13(newest)"    # without torch: two minutes; all of "light" is the matrix
+    pipx run nox -s "light-3.13(newest)"    # without torch: some minutes; all of "light" is the matrix
     pipx run nox -s full-3.11               # everything, as .ci/run does
 
 A Python that is not on this machine is skipped (``--error-on-missing-interpreters`` makes that an error).
@@ -48,7 +48,7 @@ REFERENCES = ["minigrid", "minatar", "mpe2", "rware", "networkx"]
 
 
 @nox.session(python=PYTHONS)
-@nox.parametrize("versions", ["newest", "oldest"])
+@nox.parametrize("versions", [nox.param(which, id=which) for which in ("newest", "oldest")])
 def light(session: nox.Session, versions: str) -> None:
     """All that needs no torch, with the newest or the oldest versions of the dependencies."""
     if versions == "oldest":

@@ -22,6 +22,9 @@ from gymnasium.wrappers.vector import (
     NormalizeReward,
     RecordEpisodeStatistics,
 )
+
+pytest.importorskip("pygame")
+
 from pettingzoo.classic.rps import rps
 
 from puffer_numba import APIUsageError, PufferEnv, registry, vector

@@ -163,6 +163,7 @@ def test_nothing_to_observe() -> None:
 
 
 def test_missions_become_texts() -> None:
+    pytest.importorskip("minigrid")
     from minigrid.core.mission import MissionSpace
 
     space = MissionSpace(lambda color, thing: f"go to {color} {thing}", [["red", "green"], ["key", "box"]])

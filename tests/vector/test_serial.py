@@ -9,6 +9,9 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+pytest.importorskip("pygame")
+
 from pettingzoo.classic.rps import rps
 
 from puffer_numba import vector
