@@ -28,10 +28,8 @@ class MinAtar(JitEnv):
     """The actions that do different things in this game."""
 
     class Params(NamedTuple):
-        sticky_action_prob: Probability = 0.1
-        """probability that a step repeats the action of the step before"""
-        difficulty_ramping: bool = True
-        """whether the game grows harder as it goes on; breakout and freeway never do"""
+        sticky_action_prob: Probability = 0.1  # probability that a step repeats the action of the step before
+        difficulty_ramping: bool = True  # whether the game grows harder as it goes on; breakout and freeway never do
         minimal_actions: bool = False
         """offer only the actions that do different things in this game, as MinAtar's ``-v1`` ids; else all six"""
 

@@ -31,14 +31,10 @@ class Bandit(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        num_actions: Annotated[int, Ge(2)] = 4
-        """number of arms"""
-        reward_scale: float = 1.0
-        """reward of the arm that pays"""
-        reward_noise: Annotated[float, Ge(0)] = 0.0
-        """standard deviation of the noise on every reward"""
-        arm: int = -1
-        """the arm that pays; chosen by arm_seed where negative"""
+        num_actions: Annotated[int, Ge(2)] = 4  # number of arms
+        reward_scale: float = 1.0  # reward of the arm that pays
+        reward_noise: Annotated[float, Ge(0)] = 0.0  # standard deviation of the noise on every reward
+        arm: int = -1  # the arm that pays; chosen by arm_seed where negative
         arm_seed: int = 42
         """apart from the environment's seed: a bandit is only worth learning if its arms stay the same"""
 

@@ -43,8 +43,7 @@ class Continuous(JitEnv):
     class Params(NamedTuple):
         acceleration: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
         """of an action of 1: what it adds to the velocity in a step"""
-        radius: Annotated[float, Gt(0), Lt(math.inf)] = 0.1
-        """distance at which the target is reached"""
+        radius: Annotated[float, Gt(0), Lt(math.inf)] = 0.1  # distance at which the target is reached
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

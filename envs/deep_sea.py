@@ -46,14 +46,11 @@ class DeepSea(JitEnv):
         denoised_return: float
 
     class Params(NamedTuple):
-        size: Annotated[int, Ge(2), Le(1024)] = 10
-        """rows and columns"""
+        size: Annotated[int, Ge(2), Le(1024)] = 10  # rows and columns
         deterministic: bool = True
         """if not, going right fails with probability ``1 / size``, and rewards in the lower corners are noisy"""
-        unscaled_move_cost: Annotated[float, Gt(-math.inf), Lt(math.inf)] = 0.01
-        """of ``size`` steps to the right"""
-        randomize_actions: bool = True
-        """if not, 0 is left and 1 is right in every cell"""
+        unscaled_move_cost: Annotated[float, Gt(-math.inf), Lt(math.inf)] = 0.01  # of ``size`` steps to the right
+        randomize_actions: bool = True  # if not, 0 is left and 1 is right in every cell
         mapping_seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
         """of the draw of what actions mean, in each cell; the same as bsuite's"""
 

@@ -48,18 +48,13 @@ class Flappy(JitEnv):
         gravity: Positive = 0.003
         """what a step takes from the velocity; all lengths are in heights of the field, velocities in these a step"""
         flap: Annotated[float, Gt(0), Le(0.1)] = 0.03
-        max_fall: Annotated[float, Gt(0), Le(0.1)] = 0.045
-        """the bird falls no faster"""
-        speed: Positive = 0.02
-        """of the pipes"""
-        spacing: float = 0.5
-        """from one pair of pipes to the next"""
+        max_fall: Annotated[float, Gt(0), Le(0.1)] = 0.045  # the bird falls no faster
+        speed: Positive = 0.02  # of the pipes
+        spacing: float = 0.5  # from one pair of pipes to the next
         pipe_width: Positive = 0.12
         gap_height: float = 0.26
-        margin: float = 0.23
-        """least distance of a gap's middle from ground and ceiling"""
-        bird: Positive = 0.06
-        """side of the square"""
+        margin: float = 0.23  # least distance of a gap's middle from ground and ceiling
+        bird: Positive = 0.06  # side of the square
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -104,12 +104,9 @@ class FrozenLake(JitEnv):
         last_action: np.int8  # plus 1; 0 before the first step
 
     class Params(NamedTuple):
-        desc: np.ndarray[Any, Any] = encode_map(MAPS["4x4"])
-        """the map: letters as `encode_map` takes them"""
-        is_slippery: bool = True
-        """whether moves may go astray"""
-        success_rate: Probability = 1 / 3
-        """probability of a move in the direction of the action, on slippery ice"""
+        desc: np.ndarray[Any, Any] = encode_map(MAPS["4x4"])  # the map: letters as `encode_map` takes them
+        is_slippery: bool = True  # whether moves may go astray
+        success_rate: Probability = 1 / 3  # probability of a move in the direction of the action, on slippery ice
         reward_schedule: np.ndarray[Any, Any] = np.array([1.0, 0.0, 0.0])
         """for the goal, for a hole, and for any other cell"""
 

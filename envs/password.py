@@ -36,10 +36,8 @@ class Password(JitEnv):
         solved: bool
 
     class Params(NamedTuple):
-        length: Annotated[int, Ge(1), Le(30)] = 5
-        """digits of the password"""
-        password: int = -1
-        """digit k is bit k of this number; chosen by password_seed where negative"""
+        length: Annotated[int, Ge(1), Le(30)] = 5  # digits of the password
+        password: int = -1  # digit k is bit k of this number; chosen by password_seed where negative
         password_seed: int = 42
         """apart from the environment's seed: the password is the same in every copy and every episode"""
 

@@ -184,20 +184,15 @@ class Rware(JitEnv):
         idle: int  # steps since the last delivery
 
     class Params(NamedTuple):
-        layout: np.ndarray[Any, Any] = make_layout()
-        """(height, width): 0 highway, 1 place of a shelf, 2 goal"""
-        robots: int = 2
-        """agents in one environment"""
-        requests: int = 2
-        """shelves that are asked for at a time"""
-        sensor_range: Annotated[int, Ge(1), Le(10)] = 1
-        """how many cells a robot sees, in each direction"""
+        layout: np.ndarray[Any, Any] = make_layout()  # (height, width): 0 highway, 1 place of a shelf, 2 goal
+        robots: int = 2  # agents in one environment
+        requests: int = 2  # shelves that are asked for at a time
+        sensor_range: Annotated[int, Ge(1), Le(10)] = 1  # how many cells a robot sees, in each direction
         reward_type: Annotated[int, Ge(GLOBAL), Le(TWO_STAGE)] = INDIVIDUAL
         """0: a delivery is everybody's; 1: the robot's own; 2: half of it is for bringing the shelf back"""
         max_inactivity: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
         """the episode ends after so many steps without a delivery; 0: it does not"""
-        normalised_coordinates: bool = False
-        """column and row from 0 to 1"""
+        normalised_coordinates: bool = False  # column and row from 0 to 1
 
     class Tables(NamedTuple):  # of the layout; cells are indices of State.grid
         cells: NDArray[np.uint16]  # (height * width,)

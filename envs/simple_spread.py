@@ -51,14 +51,11 @@ class SimpleSpread(JitEnv):
         collisions: int  # pairs that touched, summed over the episode's steps
 
     class Params(NamedTuple):
-        players: Annotated[int, Ge(1), Le(100)] = 3
-        """agents in one environment, and landmarks"""
+        players: Annotated[int, Ge(1), Le(100)] = 3  # agents in one environment, and landmarks
         local_ratio: Annotated[float, Ge(0), Le(1)] = 0.5
         """weight of an agent's own reward, from 0 to 1; the common one has the rest"""
-        continuous_actions: bool = False
-        """push a little or much"""
-        terminate_on_success: bool = False
-        """end the episode once every landmark is covered"""
+        continuous_actions: bool = False  # push a little or much
+        terminate_on_success: bool = False  # end the episode once every landmark is covered
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:

@@ -109,14 +109,12 @@ class Taxi(JitEnv):
         last_action: np.int8  # plus 1; 0 before the first step
 
     class Params(NamedTuple):
-        is_rainy: bool = False
-        """whether moves may go astray"""
+        is_rainy: bool = False  # whether moves may go astray
         fickle_passenger: bool = False
         """whether the passenger may choose another destination, once, on the first move after a pickup"""
         rainy_probability: Probability = 0.8
         """of a move in the direction of the action, in rain; the rest is shared by its left and right"""
-        fickle_probability: Probability = 0.3
-        """of a change of the destination, for a fickle passenger"""
+        fickle_probability: Probability = 0.3  # of a change of the destination, for a fickle passenger
 
     class Tables(NamedTuple):
         after: NDArray[np.int16]  # (states, actions): next states in dry weather

@@ -90,42 +90,30 @@ class Trading(JitEnv):
         equity_history: Annotated[np.float32, HISTORY]
 
     class Params(NamedTuple):
-        symbols: Count = 1
-        """markets traded together from one account; with data, as many as they have"""
-        max_ticks: int = 512
-        """steps of an episode"""
-        cash: Annotated[Money, Gt(0), Lt(math.inf)] = 10_000.0
-        """at the start, in the currency of the prices"""
-        position_limit: Annotated[int, Ge(1), Le(127)] = 2
-        """lots of each symbol that may be held, or sold short"""
-        allow_short: bool = True
-        """whether one may sell what one has not"""
+        symbols: Count = 1  # markets traded together from one account; with data, as many as they have
+        max_ticks: int = 512  # steps of an episode
+        cash: Annotated[Money, Gt(0), Lt(math.inf)] = 10_000.0  # at the start, in the currency of the prices
+        position_limit: Annotated[int, Ge(1), Le(127)] = 2  # lots of each symbol that may be held, or sold short
+        allow_short: bool = True  # whether one may sell what one has not
         leverage: Annotated[Money, Gt(0), Lt(math.inf)] = 1.0
         """position_limit lots of each symbol cost this many times cash, all together, at the start of an episode"""
         lot_size: Annotated[Money, Ge(0), Lt(math.inf)] = 0.0
         """units of a symbol in a lot (shares, coins); 0: as leverage has it"""
         spread: Annotated[Money, Ge(0), Le(0.5)] = 0.0002
         """between the prices to buy and to sell at, as a part of the price"""
-        fee: Annotated[Money, Ge(0), Le(0.5)] = 0.0001
-        """of each order, as a part of its value"""
-        ruin: Annotated[Money, Ge(0), Lt(1)] = 0.5
-        """the episode ends where no more than this part of cash is left"""
-        price: Annotated[float, Ge(1e-3), Le(1e9)] = 100.0
-        """simulated: before the first bar"""
-        drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])
-        """simulated, (regimes,): mean log return of a bar"""
+        fee: Annotated[Money, Ge(0), Le(0.5)] = 0.0001  # of each order, as a part of its value
+        ruin: Annotated[Money, Ge(0), Lt(1)] = 0.5  # the episode ends where no more than this part of cash is left
+        price: Annotated[float, Ge(1e-3), Le(1e9)] = 100.0  # simulated: before the first bar
+        drifts: NDArray[Any] = np.array([0.0, 0.002, -0.002, 0.0])  # simulated, (regimes,): mean log return of a bar
         volatilities: NDArray[Any] = np.array([0.008, 0.008, 0.008, 0.016])
         """simulated, (regimes,): standard deviation of a bar's log return"""
         reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
         """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
         switch_rate: Probability = 0.02
         """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
-        jump_rate: Probability = 0.005
-        """simulated: probability of a jump between close and open"""
-        jump_size: Annotated[float, Ge(0), Le(0.5)] = 0.02
-        """simulated: mean absolute log return of a jump"""
-        data: NDArray[np.float64] = _NO_DATA
-        """(rows, symbols, 5): open, high, low, close, volume; no rows: simulated"""
+        jump_rate: Probability = 0.005  # simulated: probability of a jump between close and open
+        jump_size: Annotated[float, Ge(0), Le(0.5)] = 0.02  # simulated: mean absolute log return of a jump
+        data: NDArray[np.float64] = _NO_DATA  # (rows, symbols, 5): open, high, low, close, volume; no rows: simulated
 
     class Tables(NamedTuple):
         bars: NDArray[np.float32]  # (rows, symbols, 5): the data as `prepare_bars` prepares them

@@ -395,7 +395,7 @@ class PufferEnv:
         return {}
 
     def get_state(self) -> dict[str, NDArray[Any]]:
-        """What `set_state` takes to continue from here, as plain arrays; empty where the environment cannot be saved."""
+        """What `set_state` takes to continue from here, plain arrays; empty where the environment cannot be saved."""
         return {}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:

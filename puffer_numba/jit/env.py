@@ -83,7 +83,7 @@ class JitEnv(PufferEnv):
     ``Annotated[float, np.float64]`` or ``NDArray[np.float64]``. Bounds are declared with annotated-types:
     ``Annotated[float, Gt(0)]``, ``Annotated[int, Ge(1), Le(32)]``; of an array they hold for each element, and NaN is
     out of any. `setup` checks what bounds cannot say. `with_defaults` makes Params with other defaults for a derived
-    class.
+    class. What a field is stands behind it as a comment, or below it as a string, and is the help of its option.
 
     **Tables** are for what kernels look up and nobody sets: fields as those of Params, which `tables` computes from the
     params. Kernels find both in ``p``.
