@@ -1,4 +1,4 @@
-"""The gallery: a moving picture of a trained agent in each environment, and the page that shows them all.
+"""The gallery: an animation of a trained agent in each environment, and the page that shows them all.
 
 ::
 
@@ -6,7 +6,7 @@
     python docs/gallery.py pong tetris        # only these
     python docs/gallery.py --write            # only the page
 
-Pictures are ``docs/gallery/NAME.gif``; the page is ``docs/environments.md``.
+Animations are ``docs/gallery/NAME.gif``; the page is ``docs/environments.md``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def record(name: str, data_dir: str, seed: int) -> Path:
     except CheckpointError:
         train(name, {"train.data_dir": data_dir, "log.tensorboard": False})
         saved = checkpoint.load(checkpoint.find("latest", name, data_dir))
-    # each episode's last picture is to be seen, so that it is not restarted in the same step
+    # each episode's last image is to be seen, so that it is not restarted in the same step
     with registry.make(name, 1, autoreset="disabled", **saved.config.env.params) as env:
         policy, normalizer = load_trained(saved, env)
         player = policy_player(policy, env.single_action_space, normalizer=normalizer, seed=seed)
@@ -61,7 +61,7 @@ def record(name: str, data_dir: str, seed: int) -> Path:
 
 
 def _frames(env: PufferEnv, player: Player, seed: int, stride: int, count: int) -> Iterator[Frame]:
-    """Every ``stride``-th picture of a run, and the last one of each episode."""
+    """Every ``stride``-th image of a run, and the last one of each episode."""
     ended = np.ones(env.num_agents, np.bool_)
     env.reset(seed)
     for step in range(count * stride):
@@ -95,7 +95,7 @@ HEADER = """# The suite
 Policies trained by `puffer train NAME` with no options. [What they reach](learning.md), and [how fast the environments
 are](speed.md). `puffer play NAME` puts you in their place.
 
-`python docs/gallery.py` makes this page and its pictures.
+`python docs/gallery.py` makes this page and its animations.
 
 """
 
@@ -123,7 +123,7 @@ it on the other side.
 
 
 def write() -> None:
-    """Write the page: a grid of pictures, and what a user must know of each environment."""
+    """Write the page: a grid of animations, and what a user must know of each environment."""
     names = puffer_numba.list_envs()
     lines = ["|" + "   |" * COLUMNS, "|" + " --- |" * COLUMNS]
     for first in range(0, len(names), COLUMNS):

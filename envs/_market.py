@@ -118,8 +118,8 @@ class AccountFeature(IntEnum):
 
 SYMBOL_FEATURES = len(Feature)
 
-_MOST = 0.5  # of a simulated bar's log return
-_LEAST_SIGMA = 1e-6  # volatility that normalizes, where prices stand still
+_MAX_RETURN = 0.5  # of a simulated bar's log return
+_MIN_SIGMA = 1e-6  # volatility that normalizes, where prices stand still
 _TINY = 1e-30  # keeps 0 / 0 from being NaN
 _LN_10, _PARKINSON = math.log(10), 4 * math.log(2)
 
@@ -137,17 +137,17 @@ def feature_names(symbols: int = 1) -> list[str]:
 def simulate_bar(p: Any, regime: Any, distance: Any, rng: Any) -> Any:
     """A bar of a regime, ``distance`` above the average of 32 bars: gap, return from open to close, up, down, volume.
 
-    A random walk of the regime's drift and volatility that may be drawn to its average, with jumps at the open, double
+    A random walk of the regime's drift and volatility that may be pulled to its average, with jumps at the open, double
     exponential (Kou, 2002). High and low are those of a Brownian bridge from the open to the close.
     """
     sigma = p.volatilities[regime]
     u = random(rng)
     jumps = u < p.jump_rate
     side = 2.0 * u / max(p.jump_rate, _TINY) - 1.0  # uniform on [-1, 1), given that there is a jump
-    size = min(-p.jump_size * log(max(abs(side), 1e-6)), _MOST)
+    size = min(-p.jump_size * log(max(abs(side), 1e-6)), _MAX_RETURN)
     gap = (size if side > 0.0 else -size) if jumps else 0.0
     z = normal(rng)
-    change = min(max(p.drifts[regime] - p.reversions[regime] * distance + sigma * z, -_MOST), _MOST)
+    change = min(max(p.drifts[regime] - p.reversions[regime] * distance + sigma * z, -_MAX_RETURN), _MAX_RETURN)
     above = math.sqrt(change * change - 2.0 * sigma * sigma * log(1.0 - random(rng)))
     below = math.sqrt(change * change - 2.0 * sigma * sigma * log(1.0 - random(rng)))
     volume = 1000.0 * (0.2 + abs(z)) * (0.5 + random(rng)) * (5.0 if jumps else 1.0)
@@ -259,7 +259,7 @@ def back(history: Any, clock: Any, bars: Any) -> Any:
 
 def volatility(mean: Any) -> Any:
     """Standard deviation of a bar's log return, over 64 bars."""
-    return max(math.sqrt(mean[VARIANCE_64]), _LEAST_SIGMA)
+    return max(math.sqrt(mean[VARIANCE_64]), _MIN_SIGMA)
 
 
 def observe_market(ema: Any, mean: Any, bar: Any, history: Any, clock: Any, out: Any, first: Any) -> None:
@@ -293,7 +293,7 @@ def observe_market(ema: Any, mean: Any, bar: Any, history: Any, clock: Any, out:
         out[first + Feature.rsi_7 + j] = balance(mean[GAIN + j], mean[LOSS + j])
     out[first + Feature.stochastic_16] = balance(mean[BOTTOM], mean[TOP])
     out[first + Feature.stochastic_slow] = clip(mean[SLOW])
-    out[first + Feature.bollinger_32] = clip(ema[EMA_32] / (3.0 * max(math.sqrt(mean[BAND]), _LEAST_SIGMA)))
+    out[first + Feature.bollinger_32] = clip(ema[EMA_32] / (3.0 * max(math.sqrt(mean[BAND]), _MIN_SIGMA)))
     out[first + Feature.directional_14] = clip((mean[RISE] - mean[FALL]) / max(mean[ATR], _TINY))
     out[first + Feature.adx_14] = clip(mean[ADX])
     out[first + Feature.atr_14] = balance(mean[ATR], sigma)

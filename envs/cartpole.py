@@ -49,8 +49,8 @@ class CartPole(JitEnv):
 
     @staticmethod
     def single_observation_space(p: Any) -> Box:
-        most = np.finfo(np.float32).max
-        high = np.array([2 * p.x_limit, most, 2 * p.theta_limit, most], np.float32)
+        largest = np.finfo(np.float32).max
+        high = np.array([2 * p.x_limit, largest, 2 * p.theta_limit, largest], np.float32)
         return Box(-high, high)
 
     @kernel

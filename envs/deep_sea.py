@@ -22,7 +22,7 @@ class DeepSea(JitEnv):
 
     - Observation: ``Box(0, 1, (size, size), float32)``: 1 at the diver's cell, 0 elsewhere; at the end all 0, for then
       the diver is below the last row.
-    - Action: ``Discrete(2)``: one of them goes left and one right; which is which was drawn for each cell, and stays.
+    - Action: ``Discrete(2)``: one of them goes left and one right; which is which was chosen at random for each cell.
     - Reward: 1 for going right in the last column; less ``unscaled_move_cost / size`` for each step to the right. Not
       deterministic, also standard normal noise in the two lower corners.
     - Terminated: after ``size`` steps.

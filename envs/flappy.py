@@ -53,7 +53,7 @@ class Flappy(JitEnv):
         spacing: float = 0.5  # from one pair of pipes to the next
         pipe_width: Positive = 0.12
         gap_height: float = 0.26
-        margin: float = 0.23  # least distance of a gap's middle from ground and ceiling
+        margin: float = 0.23  # minimum distance of a gap's middle from ground and ceiling
         bird: Positive = 0.06  # side of the square
 
     @staticmethod
@@ -65,9 +65,9 @@ class Flappy(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        least = params.pipe_width + params.bird + params.speed
-        if not params.spacing > least:
-            raise ValueError(f"Flappy: parameter spacing is {params.spacing:g}; expected more than {least:g}.")
+        minimum = params.pipe_width + params.bird + params.speed
+        if not params.spacing > minimum:
+            raise ValueError(f"Flappy: parameter spacing is {params.spacing:g}; expected more than {minimum:g}.")
         if not params.gap_height > params.bird:
             raise ValueError(
                 f"Flappy: parameter gap_height is {params.gap_height:g}; expected more than the bird, {params.bird:g}."

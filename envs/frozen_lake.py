@@ -18,7 +18,7 @@ MAPS = {
 }
 LEFT, DOWN, RIGHT, UP = range(4)
 START, FROZEN, HOLE, GOAL = map(ord, "SFHG")
-_MOST = 1024  # cells along a side
+_MAX_SIZE = 1024  # cells along a side
 
 
 def generate_random_map(size: int = 8, p: float = 0.8, seed: int | None = None) -> list[str]:
@@ -32,8 +32,8 @@ def generate_random_map(size: int = 8, p: float = 0.8, seed: int | None = None) 
     Raises:
         ValueError: ``size`` is less than 2, or ``p`` is not in (0, 1].
     """
-    if not 2 <= size <= _MOST:
-        raise ValueError(f"generate_random_map: size is {size}; expected 2 to {_MOST}.")
+    if not 2 <= size <= _MAX_SIZE:
+        raise ValueError(f"generate_random_map: size is {size}; expected 2 to {_MAX_SIZE}.")
     if not 0 < p <= 1:
         raise ValueError(f"generate_random_map: p is {p:g}; expected more than 0 and at most 1.")
     from gymnasium.envs.toy_text import frozen_lake
@@ -62,9 +62,9 @@ def encode_map(desc: Any) -> NDArray[np.uint8]:
     for letter, name in (("S", "start"), ("G", "goal")):
         if letter not in "".join(rows):
             raise ValueError(problem + f"a {name} ({letter}).")
-    if max(len(rows), len(rows[0])) > _MOST:
+    if max(len(rows), len(rows[0])) > _MAX_SIZE:
         size = f"{len(rows)} x {len(rows[0])}"
-        raise ValueError(f"FrozenLake: parameter desc has {size} cells; expected at most {_MOST} a side.")
+        raise ValueError(f"FrozenLake: parameter desc has {size} cells; expected at most {_MAX_SIZE} a side.")
     return np.array([list(row.encode()) for row in rows], np.uint8)
 
 

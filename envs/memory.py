@@ -17,7 +17,7 @@ class Memory(JitEnv):
     """A random sequence of binary digits is shown, one at each step; after a delay, say it again.
 
     An episode has three parts: ``mem_length`` steps that show the digits, ``mem_delay`` steps of waiting, and
-    ``mem_length`` steps of recall, in which only a policy with a memory does better than guessing.
+    ``mem_length`` steps of recall, in which only a recurrent policy does better than guessing.
 
     - Observation: ``Box(-1, 1, (1,), float32)``: the digit, 0 or 1, while it is shown; -1 afterwards.
     - Action: ``Discrete(2)``: in the recall, the digit; before that it has no effect.

@@ -11,7 +11,7 @@ from puffer_numba.jit import kernel
 from puffer_numba.jit.random import integer
 
 PADDLE, BALL, TRAIL, BRICK = range(4)
-WALL = 2**30 - 1  # three rows of ten bricks, a bit for each, below the top row of the picture
+WALL = 2**30 - 1  # three rows of ten bricks, a bit for each, below the top row of the image
 
 
 class MinAtarBreakout(MinAtar):

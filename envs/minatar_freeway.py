@@ -47,7 +47,7 @@ def around(columns):
 
 
 def randomize_cars(s, i, rng):
-    """New speeds and directions; first all speeds are drawn, then all directions."""
+    """New speeds and directions; first all speeds, then all directions."""
     interval = forward = 0
     for k in range(LANES):
         interval |= 1 + integer(rng, 5) << 8 * k

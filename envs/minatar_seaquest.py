@@ -17,7 +17,7 @@ of a diver or bullet that is not there, 0."""
 GONE = 0  # the kind of an enemy that was shot or left; others are FISH and SUBMARINE
 # The steps from one spawn to the next are one at least, and then an enemy moves every third step: it is there for 30.
 # Before that there are fewer: while an enemy takes four steps for a move (40 in all) or more, spawns are 15 apart.
-MOST_ENEMIES = 30
+MAX_ENEMIES = 30
 MAX_OXYGEN, MAX_DIVERS = 200, 6
 SHOT_COOL_DOWN, ENEMY_SHOT_INTERVAL = 5, 10
 SPAWN_SPEED, DIVER_SPAWN_SPEED = 20, 30
@@ -249,7 +249,7 @@ class MinAtarSeaquest(MinAtar):
         diver: Annotated[np.int8, 2, 4]
         diver_spawn_timer: np.int8
         enemies: np.int8
-        enemy: Annotated[np.int8, MOST_ENEMIES, 6]  # the first `enemies` of these, the oldest first
+        enemy: Annotated[np.int8, MAX_ENEMIES, 6]  # the first `enemies` of these, the oldest first
         # Enemy bullets of a row, a bit for each column. They all fly alike, so two in one cell are as good as one.
         right_bullets: Annotated[np.int16, 9]
         left_bullets: Annotated[np.int16, 9]

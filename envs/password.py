@@ -19,7 +19,7 @@ class Password(JitEnv):
     ``2 ** length`` episodes, and must then hold on to it.
 
     - Observation: ``Box(-1, 1, (length,), float32)``: the digits said so far, 0 or 1; -1 for those to come.
-      So no memory is needed.
+      So no recurrent policy is needed.
     - Action: ``Discrete(2)``: the next digit.
     - Reward: 1 with the last digit if all were right, else 0.
     - Terminated: after ``length`` steps.

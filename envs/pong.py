@@ -25,14 +25,14 @@ def frame(p, left, right, move, x, y, vx, vy):
 
     The ball's place is that of its lower left corner, a paddle's that of its lower end.
     """
-    most = p.height - p.ball
+    maximum = p.height - p.ball
     low, high = -0.5 * p.paddle, p.height - 0.5 * p.paddle
     right = clip(right + p.paddle_speed * move, low, high)
     left = clip(left + clip(y - left - 0.5 * p.paddle, -p.paddle_speed, p.paddle_speed), low, high)
     x += vx
     y += vy
-    vy = -vy if (y < 0.0) | (y > most) else vy
-    y = clip(y, 0.0, most)
+    vy = -vy if (y < 0.0) | (y > maximum) else vy
+    y = clip(y, 0.0, maximum)
     at_left, at_right = x < 0.0, x > p.width - p.ball
     paddle = right if at_right else left
     met = (y + p.ball > paddle) & (y < paddle + p.paddle)
@@ -52,7 +52,7 @@ class Pong(JitEnv):
     opponent.
 
     - Observation: ``Box(0, 1, (8,), float32)``: both paddles (left, right), the ball's x and y, its velocity along x
-      and y, both scores (opponent, agent); each from the least to the greatest value it can have.
+      and y, both scores (opponent, agent); each from the minimum to the maximum that it can have.
     - Action: ``Discrete(3)``: the paddle stays (0), goes up (1) or down (2), for 4 frames.
     - Reward: 1 for a point, -1 for one of the opponent's.
     - Terminated: one side has ``max_score`` points.
@@ -92,9 +92,11 @@ class Pong(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name, most in (("ball", min(params.width, params.height)), ("paddle", params.height)):
-            if not getattr(params, name) < most:
-                raise ValueError(f"Pong: parameter {name} is {getattr(params, name):g}; expected less than {most:g}.")
+        for name, maximum in (("ball", min(params.width, params.height)), ("paddle", params.height)):
+            if not getattr(params, name) < maximum:
+                raise ValueError(
+                    f"Pong: parameter {name} is {getattr(params, name):g}; expected less than {maximum:g}."
+                )
         if not 0 <= params.ball_speed_y <= params.ball_max_speed_y:
             raise ValueError(
                 f"Pong: parameter ball_speed_y is {params.ball_speed_y:g}; expected 0 to ball_max_speed_y, "

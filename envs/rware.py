@@ -26,7 +26,7 @@ EMPTY = DIRECTION << UP
 GLYPHS = ((2 * np.arange(256)[:, np.newaxis] >> np.arange(SEEN + 1)) & 1).astype(np.float32)
 """(256, 8): what a robot sees of each content of a cell, after a number that means nothing."""
 NO_ROBOT = 255 - ROBOT - 15 * DIRECTION
-_MOST = 200  # cells along a side; with the border, their indices are uint16
+_MAX_SIZE = 200  # cells along a side; with the border, their indices are uint16
 
 
 def make_layout(shelf_columns: int = 3, shelf_rows: int = 1, column_height: int = 8) -> NDArray[np.uint8]:
@@ -221,12 +221,12 @@ class Rware(JitEnv):
         shelves = int((layout == SHELF_PLACE).sum())
         if shelves < 2 or not (layout == GOAL).any():
             raise ValueError(problem + "two places of shelves (1) or more, and a goal (2).")
-        if max(layout.shape) > _MOST:
+        if max(layout.shape) > _MAX_SIZE:
             size = f"{layout.shape[0]} x {layout.shape[1]}"
-            raise ValueError(f"Rware: parameter layout has {size} cells; expected at most {_MOST} a side.")
-        for name, most in (("robots", min(layout.size, _MOST)), ("requests", shelves - 1)):
-            if not 1 <= getattr(params, name) <= most:
-                raise ValueError(f"Rware: parameter {name} is {getattr(params, name)}; expected 1 to {most}.")
+            raise ValueError(f"Rware: parameter layout has {size} cells; expected at most {_MAX_SIZE} a side.")
+        for name, maximum in (("robots", min(layout.size, _MAX_SIZE)), ("requests", shelves - 1)):
+            if not 1 <= getattr(params, name) <= maximum:
+                raise ValueError(f"Rware: parameter {name} is {getattr(params, name)}; expected 1 to {maximum}.")
         return params._replace(layout=layout.astype(np.uint8))
 
     @classmethod

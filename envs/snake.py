@@ -14,12 +14,12 @@ from puffer_numba.jit.random import integer
 UP, DOWN, LEFT, RIGHT = range(4)
 FOOD, CORPSE, EMPTY, OWN, OTHER, WALL, BODY = range(2, -5, -1)  # what is seen; on the board snake a is BODY - a
 OUTSIDE = -1
-MOST_SNAKES = 125
+MAX_SNAKES = 125
 TRIES = 64
 
 
 def free_cell(board, i, rng, size, vision):
-    """A cell without food, snake or wall, drawn at random; OUTSIDE if none is found in many tries."""
+    """A cell without food, snake or wall, chosen at random; OUTSIDE if none is found in many tries."""
     width = size + 2 * vision
     for _ in range(TRIES):
         cell = (vision + integer(rng, size)) * width + vision + integer(rng, size)
@@ -47,7 +47,7 @@ class Snake(JitEnv):
     - Terminated: for the snake that dies. The episode is over once all are dead in the same step, or have died
       without ``respawn``.
     - Truncated: after 500 steps.
-    - Start: snakes of one cell and the food, on cells drawn at random.
+    - Start: snakes of one cell and the food, on cells chosen at random.
 
     Source: PufferLib 3, Ocean's ``snake``, where no death ends an episode, and colors tell only some snakes apart.
     """
@@ -68,7 +68,7 @@ class Snake(JitEnv):
         eaten: float  # for each snake
 
     class Params(NamedTuple):
-        snakes: Annotated[int, Ge(1), Le(MOST_SNAKES)] = 16  # agents on one board
+        snakes: Annotated[int, Ge(1), Le(MAX_SNAKES)] = 16  # agents on one board
         size: Annotated[int, Ge(2), Le(1000)] = 32  # cells along a side, without the walls
         food: int = 32  # cells with food
         vision: Annotated[int, Ge(1), Le(100)] = 5  # cells that a snake sees in each direction
@@ -84,11 +84,11 @@ class Snake(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        most = params.size**2 // 2 - params.snakes
-        if not 0 <= params.food <= most:
+        maximum = params.size**2 // 2 - params.snakes
+        if not 0 <= params.food <= maximum:
             raise ValueError(
-                f"Snake: parameter food is {params.food}; expected 0 to {most}, so that it and the snakes take no more "
-                f"than half of {params.size} x {params.size} cells."
+                f"Snake: parameter food is {params.food}; expected 0 to {maximum}, so that it and the snakes take no "
+                f"more than half of {params.size} x {params.size} cells."
             )
         return params
 

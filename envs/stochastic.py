@@ -16,7 +16,7 @@ class Stochastic(JitEnv):
     """Play action 0 in a share ``p`` of all steps, without knowing how often it was played.
 
     A policy that plays action 0 with probability q earns about ``min(q / p, (1 - q) / (1 - p))``: 1 at q = p, and
-    nothing if it is deterministic. A policy with a memory can count, which would miss the point.
+    nothing if it is deterministic. A recurrent policy can count, which would miss the point.
 
     - Observation: ``Box(-1, 1, (1,), float32)``, always 1.
     - Action: ``Discrete(2)``.

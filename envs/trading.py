@@ -84,7 +84,7 @@ class Trading(JitEnv):
         bar: Annotated[float, "symbols", _market.BAR]
         ema: Annotated[float, "symbols", len(_market.EMA_WINDOWS)]  # log price less its average
         mean: Annotated[float, "symbols", _market.MEANS]
-        # the last bars, as rings: for exact returns, and for the picture
+        # the last bars, as rings: for exact returns, and for the image
         history: Annotated[np.float64, "symbols", HISTORY]  # log prices
         lots_history: Annotated[np.int8, "symbols", HISTORY]
         equity_history: Annotated[np.float32, HISTORY]
@@ -110,7 +110,7 @@ class Trading(JitEnv):
         reversions: NDArray[Any] = np.array([0.1, 0.0, 0.0, 0.0])
         """simulated, (regimes,): part of the distance to the average of 32 bars that a bar makes good"""
         switch_rate: Probability = 0.02
-        """simulated: probability, at each bar, that the regime is drawn anew, uniform over all"""
+        """simulated: probability, at each bar, that the regime is chosen anew, uniform over all"""
         jump_rate: Probability = 0.005  # simulated: probability of a jump between close and open
         jump_size: Annotated[float, Ge(0), Le(0.5)] = 0.02  # simulated: mean absolute log return of a jump
         data: NDArray[np.float64] = _NO_DATA  # (rows, symbols, 5): open, high, low, close, volume; no rows: simulated
@@ -154,10 +154,10 @@ class Trading(JitEnv):
 
     @classmethod
     def setup(cls, params: Any) -> Any:
-        for name, least, most in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
+        for name, minimum, maximum in (("drifts", -0.1, 0.1), ("volatilities", 0, 0.1), ("reversions", 0, 1)):
             values, regimes = getattr(params, name), len(params.drifts)
-            if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= least) & (values <= most)).all():
-                expected = f"1 to 255 regimes, each {least:g} to {most:g}"
+            if values.ndim != 1 or not 1 <= len(values) <= 255 or not ((values >= minimum) & (values <= maximum)).all():
+                expected = f"1 to 255 regimes, each {minimum:g} to {maximum:g}"
                 raise ValueError(f"Trading: parameter {name} is {values.tolist()}; expected {expected}.")
             if len(values) != regimes:
                 raise ValueError(
