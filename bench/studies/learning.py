@@ -8,7 +8,7 @@
 
 Each run is a line of ``bench/studies/learning.jsonl``; a run that is there, with the settings that the environment has
 now, is not repeated. ``docs/learning.md`` is written from these lines. The score is the mean return of episodes that
-the trained policy plays afterwards, drawing its actions, and taking the likeliest; for board games, the share of games
+the trained policy plays afterwards, with sampled and with greedy actions; for board games, the share of games
 won and lost.
 Seconds are those of training alone: a short run before it compiles what must be compiled.
 """
@@ -75,7 +75,7 @@ REFERENCES: dict[str, Reference] = {
     "grid_walk": Reference(0.943, "optimum"),
     "gym:LunarLander-v3": Reference(200, "solved"),
     "gym:Pendulum-v1": Reference(-200, "PPO of RL Baselines3 Zoo"),
-    "memory": Reference(1.0, "optimum, with a memory"),
+    "memory": Reference(1.0, "optimum, with an LSTM"),
     "minatar_asterix": Reference(15, "about, DQN in Young & Tian (2019)"),
     "minatar_breakout": Reference(9, "about, DQN in Young & Tian (2019)"),
     "minatar_freeway": Reference(50, "about, DQN in Young & Tian (2019)"),
@@ -107,11 +107,11 @@ class Run(NamedTuple):
     settings: str
     """Digest of all settings but the seed."""
     untrained: dict[str, float]
-    """Scores of the policy before it learned: all actions alike, more or less."""
-    drawn: dict[str, float]
-    """Of the trained policy that draws its actions."""
-    likeliest: dict[str, float]
-    """And of the one that takes the likeliest."""
+    """Scores of the policy before training, whose actions are nearly uniform."""
+    sampled: dict[str, float]
+    """Scores of the trained policy with sampled actions."""
+    greedy: dict[str, float]
+    """And with greedy ones."""
     steps: int
     seconds: float
     """Of the processor, which do not depend on what else the machine does."""
@@ -144,9 +144,9 @@ def train(name: str, seed: int, data_dir: str) -> Run:
     trainer.learn()
     seconds = round(time.process_time() - started, 2)
     trainer.save_checkpoint()
-    drawn, likeliest = (measure(name, trainer, deterministic) for deterministic in (False, True))
+    sampled, greedy = (measure(name, trainer, deterministic) for deterministic in (False, True))
     trainer.close()
-    return Run(name, seed, settings_of(name), untrained, drawn, likeliest, trainer.global_step, seconds)
+    return Run(name, seed, settings_of(name), untrained, sampled, greedy, trainer.global_step, seconds)
 
 
 def measure(name: str, trainer: PuffeRL, deterministic: bool) -> dict[str, float]:
@@ -197,27 +197,27 @@ def compile_for(name: str) -> None:
 
 def lines(runs: dict[tuple[str, int], Run]) -> Iterator[str]:
     """The table's rows, in Markdown."""
-    columns = ("environment", "reference", "untrained", "trained, actions drawn", "the likeliest", "seeds", "steps")
+    columns = ("environment", "reference", "untrained", "sampled actions", "greedy actions", "seeds", "steps")
     yield "| " + " | ".join([*columns, "seconds", "command"]) + " |"
     yield "|" + " --- |" * (len(columns) + 2)
     for name in names():
         mine = [run for (env, _), run in sorted(runs.items()) if env == name]
         if not mine:
             yield f"| {name} | {' '.join(_reference(name, 'return'))} | not run yet | | | | | | `puffer train {name}` |"
-        for what in mine[0].drawn if mine else ():
+        for what in mine[0].sampled if mine else ():
             reference, note = _reference(name, what)
             label = name if what == "return" else f"{name}, {what}"
             untrained = _short(statistics.fmean(run.untrained[what] for run in mine))
-            drawn = _spread(what, [run.drawn[what] for run in mine])
-            likeliest = _spread(what, [run.likeliest[what] for run in mine])
+            sampled = _spread(what, [run.sampled[what] for run in mine])
+            greedy = _spread(what, [run.greedy[what] for run in mine])
             steps = f"{statistics.median(run.steps for run in mine) / 1e6:.2f} M"
             seconds = f"{statistics.median(run.seconds for run in mine):.1f}"
             cells = (
                 label,
                 f"{reference} {note}",
                 untrained,
-                drawn,
-                likeliest,
+                sampled,
+                greedy,
                 str(len(mine)),
                 steps,
                 seconds,
@@ -243,13 +243,12 @@ def _short(value: float) -> str:
 HEADER = """# What the trainer reaches
 
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
-here. Scores are of episodes that the trained policy plays afterwards, once drawing its actions, once taking the
-likeliest: the mean return over {episodes} episodes or more; for board games the shares of {games} games, half of them
-as beginner. Mean ± standard deviation (worst) of up to {seeds} seeds; steps and seconds are the medians. Untrained is
-the policy before, drawing its actions. Seconds are the processor's (AMD EPYC), without compilation: on 2 cores that
-are free a run takes a little less.
+here. Scores are those of the trained policy, once with sampled and once with greedy actions: the mean return over
+{episodes} episodes or more; for board games the shares of {games} games, in half of which the policy moves first. Mean ±
+standard deviation (worst) of up to {seeds} seeds; steps and seconds are medians. Untrained is the policy before training,
+with sampled actions. Seconds are processor time (AMD EPYC) without compilation; on 2 free cores a run takes a little less.
 
-`python -m bench.studies.learning` makes this page; it runs unattended, and goes on where it was.
+`python -m bench.studies.learning` makes this page; it runs unattended and continues where it was interrupted.
 
 """
 
@@ -277,7 +276,7 @@ def main() -> None:
             run = train(name, seed, args.data_dir)
             runs = load_runs() | {(name, seed): run}  # another process may have written meanwhile
             store(runs.values())
-            scores = ", ".join(f"{what} {_short(s)} / {_short(run.likeliest[what])}" for what, s in run.drawn.items())
+            scores = ", ".join(f"{what} {_short(s)} / {_short(run.greedy[what])}" for what, s in run.sampled.items())
             console.print(f"{name} seed {seed}: {scores}; {run.steps:,} steps, {run.seconds:.1f} s")
     write(runs, args.seeds)
 

@@ -53,7 +53,7 @@ def test_board_games_are_measured_by_games(table, monkeypatch):
     monkeypatch.setitem(game.train_config, "env.num_envs", 32)
     table("tic_tac_toe", "--seeds", "1")
     (line,) = learning.RUNS.read_text().splitlines()
-    scores = json.loads(line)["likeliest"]
+    scores = json.loads(line)["greedy"]
     opponents = ("a random player", "a one-ply player")
     assert list(scores) == [f"{what} against {who}" for who in opponents for what in ("wins", "losses")]
     assert all(0 <= score <= 1 for score in scores.values())

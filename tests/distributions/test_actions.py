@@ -114,7 +114,7 @@ def test_neighbouring_rows_and_steps_are_independent():
         assert ((counts - expected) ** 2 / expected).sum() < 37.7  # of 1,000 fair draws, one exceeds it
 
 
-def test_mode_is_the_likeliest_action():
+def test_mode_is_the_greedy_action():
     logits = torch.tensor([[0.0, 2.0, 1.0, 0.0, 5.0]])
     assert action_distribution(MultiDiscrete([2, 3])).mode(logits).tolist() == [[1, 2]]
     assert action_distribution(Discrete(5)).mode(logits).tolist() == [4]

@@ -9,7 +9,7 @@ from puffer_numba.envs.minatar_seaquest import (
     DIRECTION,
     FISH,
     KIND,
-    MOST_ENEMIES,
+    MAX_ENEMIES,
     MOVE_TIMER,
     SHOT_TIMER,
     SUBMARINE,
@@ -114,7 +114,7 @@ def test_most_enemies():
         assert not env.step(np.zeros(n, np.int64))[2].any()
         most = max(most, env.state.enemies.max())
         divers = max(divers, (env.state.diver[:, :, DIRECTION] != 0).sum(axis=1).max())
-    assert 10 < most <= MOST_ENEMIES - 1
+    assert 10 < most <= MAX_ENEMIES - 1
     assert divers == 2
 
 
@@ -130,17 +130,17 @@ def random_states(rng, n):
     divers = rng.choice([-1, 0, 1], (n, 2))
     row_direction = rng.choice([-1, 1], (n, 9))
     speed = rng.integers(2, 6, size=n)
-    enemies = np.minimum(rng.geometric(0.1, size=n) - 1, MOST_ENEMIES - 1)
-    enemy_y = rng.integers(1, 9, size=(n, MOST_ENEMIES))
-    near = rng.random((n, MOST_ENEMIES)) < 0.5
+    enemies = np.minimum(rng.geometric(0.1, size=n) - 1, MAX_ENEMIES - 1)
+    enemy_y = rng.integers(1, 9, size=(n, MAX_ENEMIES))
+    near = rng.random((n, MAX_ENEMIES)) < 0.5
     enemy_y = np.where(near, np.clip(y, 1, 8)[:, None], enemy_y)
     enemy = {
-        KIND: rng.choice([FISH, SUBMARINE], (n, MOST_ENEMIES)),
-        X: rng.integers(10, size=(n, MOST_ENEMIES)),
+        KIND: rng.choice([FISH, SUBMARINE], (n, MAX_ENEMIES)),
+        X: rng.integers(10, size=(n, MAX_ENEMIES)),
         Y: enemy_y,
         DIRECTION: np.take_along_axis(row_direction, enemy_y, 1),
-        MOVE_TIMER: rng.choice([0, 0, 1, 5], (n, MOST_ENEMIES)),
-        SHOT_TIMER: rng.choice([0, 1, 10], (n, MOST_ENEMIES)),
+        MOVE_TIMER: rng.choice([0, 0, 1, 5], (n, MAX_ENEMIES)),
+        SHOT_TIMER: rng.choice([0, 1, 10], (n, MAX_ENEMIES)),
     }
     bullet = {
         X: rng.integers(10, size=(n, 2)),

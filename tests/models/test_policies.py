@@ -28,8 +28,8 @@ def test_squashed_actions_end_inside_the_box_and_have_the_entropy_of_torchs_own(
     sent = distribution.to_env(np.float32([[0, 0], [-50, 50], [0.5, -0.5]]))
     assert sent.dtype == np.float32
     np.testing.assert_allclose(sent[:2], [[0, 0.5], [-2, 1]])
-    likeliest = distribution.mode(torch.tensor([[0.5, -0.5, 0, 0]])).numpy()
-    np.testing.assert_allclose(likeliest[0], sent[2], rtol=1e-6)
+    greedy = distribution.mode(torch.tensor([[0.5, -0.5, 0, 0]])).numpy()
+    np.testing.assert_allclose(greedy[0], sent[2], rtol=1e-6)
     assert space.contains(sent[2])
 
     torch.manual_seed(1)
