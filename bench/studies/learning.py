@@ -244,9 +244,10 @@ HEADER = """# What the trainer reaches
 
 `puffer train NAME` with no options, on each environment of the suite and on those of Gymnasium's that have settings
 here. Scores are those of the trained policy, once with sampled and once with greedy actions: the mean return over
-{episodes} episodes or more; for board games the shares of {games} games, in half of which the policy moves first. Mean ±
-standard deviation (worst) of up to {seeds} seeds; steps and seconds are medians. Untrained is the policy before training,
-with sampled actions. Seconds are processor time (AMD EPYC) without compilation; on 2 free cores a run takes a little less.
+{episodes} episodes or more; for board games the shares of {games} games, in half of which the policy moves first.
+Mean ± standard deviation (worst) of up to {seeds} seeds; steps and seconds are medians. Untrained is the policy before
+training, with sampled actions. Seconds are processor time (AMD EPYC) without compilation; on 2 free cores a run takes
+a little less.
 
 `python -m bench.studies.learning` makes this page; it runs unattended and continues where it was interrupted.
 
