@@ -37,6 +37,7 @@ def test_learns_continuous_actions(extra):
     assert (means - 0.5 * observations[:, 0]).abs().mean() < 0.12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [{}, {"train.advantage": "vtrace"}, {"train.normalize_observations": True, "train.normalize_returns": True}],
@@ -47,6 +48,7 @@ def test_learns_multidiscrete_actions(extra):
     assert trainer.statistics.mean_return > 0.95
 
 
+@pytest.mark.slow
 def test_value_of_a_truncated_episode_is_that_of_going_on():
     settings = {**LEARN, "train.gamma": 0.8, "train.gae_lambda": 0.5, "train.clip_vloss": False}
     trainer = make_trainer(Cut(length=5), {**settings, "train.total_timesteps": 16 * 16 * 150}).learn()
@@ -83,6 +85,7 @@ def test_copied_experience_is_the_same_as_experience_written_in_place():
     assert results[0][1] == results[1][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cartpole", "squared", "memory", "bandit"])
 def test_same_seed_same_weights(name):
     results = []

@@ -33,7 +33,6 @@ from puffer_numba.emulation import (
     JitGymnasiumEnv,
     PettingZooPufferEnv,
     PufferVectorEnv,
-    as_gymnasium_vector,
 )
 from puffer_numba.emulation import as_gymnasium as emulation
 from tests.helpers.gym_envs import Nested, Parts
@@ -369,7 +368,7 @@ def test_episode_statistics_at_the_top(mode):
 
 def test_time_of_an_episode_starts_with_its_reset(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(as_gymnasium_vector.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("puffer_numba.emulation.as_gymnasium_vector.time.perf_counter", lambda: now[0])
     for mode, expected in ((AutoresetMode.SAME_STEP, [1, 1]), (AutoresetMode.NEXT_STEP, [1, 1])):
         envs = PufferVectorEnv(Walk(1, autoreset=mode, jit=False, max_episode_steps=1), episode_statistics=True)
         envs.reset(seed=0)

@@ -328,6 +328,7 @@ def mean_length(model: Any) -> float:
     return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
 
 
+@pytest.mark.slow
 def test_ppo_learns_cartpole(tmp_path: Any) -> None:
     """From 22 steps, which random actions last, to some hundreds; saved, loaded and evaluated."""
     env = SB3VecEnv(puffer_numba.make("cartpole", num_envs=16))

@@ -29,6 +29,7 @@ def legal_moves(env: JitEnv) -> tuple[int, Any]:
     return player, np.flatnonzero(observed(env)["action_mask"][player])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env_class", "reference", "rename"), GAMES)
 def test_random_games_are_pettingzoos(env_class, reference, rename):
     """More than 10,000 moves: boards, masks, winners and draws."""

@@ -141,6 +141,7 @@ def states(n: int) -> dict[str, NDArray]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-3)])
 def test_transitions(dtype, tolerance):
     n = 2 * TRANSITIONS

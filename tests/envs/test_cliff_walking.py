@@ -23,6 +23,7 @@ def test_transition_table_is_gymnasiums(is_slippery):
     assert_follows(CliffWalkingEnv(is_slippery=is_slippery).P, states, actions, outcomes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_slippery", [False, True])
 def test_games_are_gymnasiums_draw_by_draw(is_slippery):
     env = CliffWalking(autoreset="disabled", is_slippery=is_slippery)

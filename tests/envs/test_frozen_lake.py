@@ -39,6 +39,7 @@ def test_transition_table_is_gymnasiums(variant):
     np.testing.assert_array_equal(found.observations[:, 0], found.state.cell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_games_are_gymnasiums_draw_by_draw(variant):
     env = FrozenLake(autoreset="disabled", max_episode_steps=20, **variant)

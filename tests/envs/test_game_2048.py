@@ -59,6 +59,7 @@ def check(boards: np.ndarray, action: int) -> np.ndarray:
     return np.column_stack([np.flatnonzero(moved), np.flatnonzero(new.reshape(-1)) % 16, after[new]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", [UP, DOWN, LEFT, RIGHT])
 def test_all_lines(action):
     """Each of the 17 ** 4 lines on some board, which is turned so that the action slides it."""
@@ -67,6 +68,7 @@ def test_all_lines(action):
     check(np.rot90(lines.reshape(-1, 4, 4), -TURNS[action], axes=(1, 2)), action)
 
 
+@pytest.mark.slow
 def test_boards_that_are_full_or_almost():
     rng = np.random.default_rng(1)
     boards = rng.integers(1, 4, size=(4000, 4, 4))
@@ -80,6 +82,7 @@ def test_boards_that_are_full_or_almost():
     assert 100 < stuck.sum() < 1900
 
 
+@pytest.mark.slow
 def test_new_tiles():
     """Anywhere, each empty cell alike, and one in ten is a 4."""
     board = np.zeros((20_000, 4, 4), np.int64)

@@ -40,6 +40,7 @@ def play_minimally(game, rng):
     return int(rng.choice([0, 2, 4]))
 
 
+@pytest.mark.slow
 def test_episodes_are_the_references():
     seen = follow(MinAtarFreeway, "freeway", as_reference, play, steps=2510, num_envs=4)
     np.testing.assert_array_equal(np.flatnonzero(seen.terminals) // 4, [2500] * 4)
@@ -47,6 +48,7 @@ def test_episodes_are_the_references():
     follow(MinAtarFreeway, "freeway", as_reference, play_minimally, steps=300, minimal_actions=True)
 
 
+@pytest.mark.slow
 def test_transitions_are_the_references():
     rng = np.random.default_rng(0)
     n = TRANSITIONS

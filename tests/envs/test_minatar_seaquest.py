@@ -83,6 +83,7 @@ def play(game, rng):
     return int(rng.integers(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"difficulty_ramping": False, "sticky_action_prob": 0.0}])
 def test_episodes_are_the_references(settings):
     seen = follow(MinAtarSeaquest, "seaquest", as_reference, play, steps=1000, **settings)

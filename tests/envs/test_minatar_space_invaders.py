@@ -46,6 +46,7 @@ def play_minimally(game, rng):
     return int(rng.choice([0, 1, 3, 5]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"difficulty_ramping": False, "sticky_action_prob": 0.0}])
 def test_episodes_are_the_references(settings):
     seen = follow(MinAtarSpaceInvaders, "space_invaders", as_reference, play, **settings)

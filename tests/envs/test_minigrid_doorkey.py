@@ -76,6 +76,7 @@ def random_state(rng: np.random.Generator, size: int) -> tuple[int, ...]:
     return (x, y, int(rng.integers(4)), split, door_row, door, *key)
 
 
+@pytest.mark.slow
 def test_transitions_are_minigrids():
     events: Counter[tuple[Any, ...]] = Counter()
     for size in SIZES:

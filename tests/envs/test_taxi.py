@@ -23,6 +23,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if "fickle_passenger" not in v])
 def test_transition_table_is_gymnasiums(variant):
     expected = TaxiEnv(**variant)

@@ -158,6 +158,7 @@ def random_game(rng: np.random.Generator) -> Game:
             return game
 
 
+@pytest.mark.slow
 def test_transitions():
     rng = np.random.default_rng(0)
     n = TRANSITIONS

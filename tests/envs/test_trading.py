@@ -235,6 +235,7 @@ def test_data_are_walked_through_to_the_last_row():
     assert env.truncations.all()
 
 
+@pytest.mark.slow
 def test_starts_are_uniform_over_the_rows():
     env = Trading(1100, jit=False, data=DATA[: WINDOW + 30], max_ticks=19)
     env.reset(seed=1)
@@ -709,6 +710,7 @@ def test_the_page_lists_every_feature_in_order():
     assert [name for _, name in rows] == _market.feature_names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 def test_the_pages_example_works_as_pasted(code, run_python):
     assert run_python(code).stdout

@@ -37,6 +37,7 @@ def tensors(parts: Any) -> list[torch.Tensor]:
     return [parts] if torch.is_tensor(parts) else [t for part in parts.values() for t in tensors(part)]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(space=spaces, seed=st.integers(0, 1000), rows=st.integers(1, 4))
 @example(space=EVERY_DTYPE, seed=0, rows=3)

@@ -47,6 +47,7 @@ def test_actions_without_bounds_cannot_be_squashed():
         GaussianActions(Box(-np.inf, 1, (1,), np.float32), squash=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(
     "settings", [{"policy.squash": True}, {"policy.state_dependent_std": True}], ids=["squash", "state-dependent"]
@@ -112,6 +113,7 @@ def test_pufferlibs_policies_learn_as_they_are(env_class):
     assert trainer.statistics.mean_return > {Aim: -0.01, Pairs: 0.9}[env_class]
 
 
+@pytest.mark.slow
 def test_pufferlibs_policies_get_a_memory():
     from puffer_numba.models.lstm import LSTM
 

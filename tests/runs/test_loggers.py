@@ -155,6 +155,7 @@ def wandb_records(file):
     return records
 
 
+@pytest.mark.slow
 def test_wandb_has_configuration_and_metrics(end_wandb, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -289,6 +290,7 @@ logger.close()
 """
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_costs_one_line(run_python):
     done = run_python(DOWN, WANDB_MODE="offline", WANDB_SILENT="true")
     assert done.stdout.splitlines() == ["['CSVLogger']"]

@@ -89,6 +89,7 @@ def test_curves_are_interpolated_to_where_all_of_them_are():
     assert values.shape == (2, 0)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_their_seed_are_one_group(tmp_path):
     for seed in (1, 2, 3):
         make_run(tmp_path / "runs" / str(seed), {"train.seed": seed, "log.jsonl": seed == 1, "train.data_dir": "x"})
@@ -168,6 +169,7 @@ def test_bad_input_ends_in_one_line(args, message, tmp_path, monkeypatch, capsys
     assert message in fails(capsys, "plot", *args)
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_imports_neither_torch_nor_a_window(tmp_path):
     make_run(tmp_path / "run")
     code = "import atexit, sys; atexit.register(lambda: print({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"

@@ -115,6 +115,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "suffix"), [(case, suffix) for case in CASES for suffix in CASES[case][2]])
 def test_a_file_does_what_the_policy_does(case, suffix, tmp_path):
     """`export_policy` compares them itself; that it would notice is tested below."""
@@ -148,6 +149,7 @@ def onnx_file(runs, tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 def test_an_exported_policy_plays_the_same_games(runs, onnx_file):
     """With its own memory of 8 rows, which each episode begins anew."""
     session = onnxruntime.InferenceSession(onnx_file)
@@ -221,6 +223,7 @@ def test_metadata_tells_what_the_policy_is_for(suffix, runs, onnx_file, tmp_path
     assert found["weights_sha256"] == digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ALL)
 def test_no_folder_of_this_machine_is_named(suffix, tmp_path):
     """PyTorch would write the stack trace of each operation into the file."""
@@ -276,6 +279,7 @@ def test_a_file_that_does_something_else_is_not_kept(change, message, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_onnxruntime_the_file_is_checked_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     env, policy, _ = make("cartpole")

@@ -43,6 +43,7 @@ def test_bfloat16_is_for_the_policy_alone():
     assert {p.dtype for p in trainer.policy.parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_it_learns_in_bfloat16():
     settings = {"train.total_timesteps": 64 * 16 * 60, "train.learning_rate": 1e-2, "policy.log_std": -1.0}
     trainer = make_trainer(Aim(64), {**settings, "train.precision": "bfloat16"}).learn()

@@ -223,6 +223,7 @@ def test_mode_and_what_the_environment_gets() -> None:
 SETTINGS = {**LEARN, "train.learning_rate": 1e-2, "train.total_timesteps": 64 * 16 * 50, "policy.hidden_size": 32}
 
 
+@pytest.mark.slow
 def test_it_learns_both_parts() -> None:
     with vector.make(Throw, num_envs=64, backend="serial") as env:
         trainer = make_trainer(env, SETTINGS)

@@ -78,6 +78,7 @@ def test_without_opponents_all_rows_learn():
     trainer.close()
 
 
+@pytest.mark.slow
 def test_it_grows_better_than_it_was():
     trainer = trainer_of(**{"env.num_envs": 64, "train.total_timesteps": 60_000, "train.self_play_interval": 20_000})
     metrics = trainer.learn().mean_and_log()
@@ -103,6 +104,7 @@ def test_the_pool_keeps_the_newest():
     trainer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"policy.lstm": True}, {"train.normalize_observations": True}])
 def test_resume_is_exact(extra, tmp_path):
     overrides = extra | {"train.data_dir": str(tmp_path), "train.total_timesteps": 3000}

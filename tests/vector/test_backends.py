@@ -36,6 +36,7 @@ def made(creator: Any, **options: Any) -> list[list[Any]]:
     return by_environment(vector.make(creator, num_envs=NUM_ENVS, **options), STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("creator", [CartPole, "gym:CartPole-v1", Counter])
 @pytest.mark.parametrize("options", IN_PROCESSES, ids=lambda options: " ".join(f"{k}={v}" for k, v in options.items()))
 def test_processes(creator: Any, options: dict[str, Any]) -> None:

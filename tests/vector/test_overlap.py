@@ -248,6 +248,7 @@ def test_the_thread_ends() -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_many_times() -> None:
     files = len(os.listdir("/proc/self/fd"))
     for _ in range(200):
@@ -288,6 +289,7 @@ def test_a_fork_says_that_it_has_no_thread() -> None:
         assert env.recv()[5].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["default", "workqueue"])
 def test_kernels_on_this_thread_and_that(layer: str, run_python: Callable[..., Any]) -> None:
     """In a process of its own: Numba's workqueue aborts it where two threads are in kernels at once."""

@@ -98,6 +98,7 @@ class Heavy(Counter):
         self.heavy.write(bytes(3_000_000))
 
 
+@pytest.mark.slow
 def test_memory_limits_the_number_of_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[Setting.__module__], "_free_memory", lambda: 20_000_000)
     result = vector.autotune(Heavy, seconds=10)

@@ -57,6 +57,7 @@ class Loops(Walk):
         return s.x[i], False
 
 
+@pytest.mark.slow
 def test_cartpole_is_vectorized_in_float32() -> None:
     report = simd_report(puffer_numba.make("cartpole"))
     assert report.width >= 4
@@ -64,6 +65,7 @@ def test_cartpole_is_vectorized_in_float32() -> None:
     assert str(report).startswith("vectorized, ")
 
 
+@pytest.mark.slow
 def test_a_call_to_libm_is_blamed_on_its_line() -> None:
     report = simd_report(Walk())
     assert report.width == 1
@@ -77,6 +79,7 @@ def test_a_loop_is_blamed_on_its_line() -> None:
     assert any("while s.x[i] < 10.0" in line for line in report.lines)
 
 
+@pytest.mark.slow
 def test_float64_arithmetic_is_found() -> None:
     report = simd_report(Divides())
     assert any("s.tick[i] / p.size" in line for line in report.float64_lines)
