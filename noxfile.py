@@ -19,6 +19,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 OLDEST = [  # the floors of pyproject.toml; tests/test_packaging.py holds that they are
+    "annotated-types==0.6.0",
     "numpy==2.0.2",
     "numba==0.61.0",
     "gymnasium==1.1.0",
