@@ -118,6 +118,8 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         APIUsageError: environments have several agents, the backend is asynchronous, or ``render_mode`` is not served.
     """
 
+    closed = True  # where __init__ refuses, there is nothing to close; Gymnasium closes what is collected
+
     def __init__(
         self,
         env: PufferEnv,
@@ -128,6 +130,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
     ) -> None:
         check_one_agent_each(env, "PufferVectorEnv")
         self.puffer_env = env
+        self.closed = False  # closing it closes env
         self.render_mode = find_render_mode(env, render_mode, "For a window: gymnasium.wrappers.vector.HumanRendering.")
         self.copy = copy
         self.episode_statistics = episode_statistics
