@@ -1,7 +1,7 @@
 """Training settings that suit an environment: one TOML file for each, ``NAME.toml``, found by trying.
 
 Their sections and names are those of `puffer_numba.config.Config`; `load_config` starts from them. ``gym/ID.toml`` is
-for Gymnasium's ``gym:ID``. Scores that they reach, and in which time: ``bench/learning.py``.
+for Gymnasium's ``gym:ID``. Scores that they reach, and in which time: ``docs/learning.md``.
 """
 
 from __future__ import annotations

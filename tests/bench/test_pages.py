@@ -115,11 +115,11 @@ def test_gallery(tmp_path, monkeypatch, capsys):
 def test_the_pages_name_every_environment():
     """As they are in the repository. What an environment that is new lacks is said: its rows take hours to make."""
     pages = {
-        "python bench/learning.py": lambda name: f"`puffer train {name}`" in learning.PAGE.read_text(),
+        "python -m bench.studies.learning": lambda name: f"`puffer train {name}`" in learning.PAGE.read_text(),
         "python docs/gallery.py": lambda name: (
             f"| `{name}` | " in gallery.PAGE.read_text() and (gallery.FOLDER / f"{name}.gif").exists()
         ),
-        "python bench/suite.py": lambda name: f"| `{name}` | " in suite.PAGE.read_text(),
+        "python -m bench.studies.suite": lambda name: f"| `{name}` | " in suite.PAGE.read_text(),
     }
     lacking = {script: [n for n in puffer_numba.list_envs() if not has(n)] for script, has in pages.items()}
     commands = [" ".join([script, *names]) for script, names in lacking.items() if names]
