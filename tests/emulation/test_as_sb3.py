@@ -285,7 +285,7 @@ def test_what_cannot_be_a_vec_env() -> None:
     with pytest.raises(APIUsageError, match="SB3VecEnv takes an environment that resets itself in the same step"):
         SB3VecEnv(Walk(2, jit=False, autoreset="disabled"))
     hybrid = Dict(gear=Discrete(3), wheel=Box(-1, 1, (1,), np.float32))
-    with pytest.raises(APIUsageError, match=r"has actions of whole and real numbers.*puffer_numba\.pufferl"):
+    with pytest.raises(APIUsageError, match=r"has actions of integers and real numbers.*puffer_numba\.pufferl"):
         SB3VecEnv(vector.make(lambda: Parts(Box(0, 1, (2,)), hybrid), num_envs=2, backend="serial"))
     with (
         vector.make("gym:CartPole-v1", num_envs=2, num_workers=2, batch_size=1) as env,

@@ -108,7 +108,7 @@ CASES = {
     "memory": ("memory", {"lstm": True}, (".pt",)),
     "legal actions": ("tic_tac_toe", {}, ALL),
     "legal actions, memory": ("tic_tac_toe", {"lstm": True}, (".pt",)),
-    "whole and real actions": (Throw, {}, (".pt",)),
+    "integer and real actions": (Throw, {}, (".pt",)),
     "squashed": ("pendulum", {"squash": True, "state_dependent_std": True}, (".pt", ".onnx")),
     "everything": (Everything, {"lstm": True, "normalize": True}, ALL),
     "numbers": (Numbers, {"normalize": True}, (".pt",)),

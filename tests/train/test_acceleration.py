@@ -26,7 +26,7 @@ def trained(**settings):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor's own
 def test_a_compiled_policy_learns_the_same_within_rounding():
     plain, compiled = trained().learn(), trained(compile="default").learn()
-    assert compiled._forward is not compiled.policy
+    assert compiled.learner._forward is not compiled.policy
     for name, weight in weights(plain).items():
         torch.testing.assert_close(weights(compiled)[name], weight, atol=1e-4, rtol=1e-3)
 
@@ -34,7 +34,7 @@ def test_a_compiled_policy_learns_the_same_within_rounding():
 def test_bfloat16_is_for_the_policy_alone():
     trainer = trained(precision="bfloat16")
     observations = torch.rand(8, 121)
-    params, values = trainer._forward(observations)
+    params, values = trainer.learner._forward(observations)
     assert params.dtype == values.dtype == torch.float32
     exact, _ = trainer.policy(observations)
     torch.testing.assert_close(params, exact, atol=0.01, rtol=0.02)

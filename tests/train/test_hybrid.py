@@ -1,4 +1,4 @@
-"""Actions that are whole and real numbers at once: their space, distribution, and training with them."""
+"""Actions of integers and real numbers at once: their space, distribution, and training with them."""
 
 from __future__ import annotations
 
