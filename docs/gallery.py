@@ -135,8 +135,8 @@ def write() -> None:
 
 
 def _cell(name: str) -> str:
-    picture_of = f"![{name}](gallery/{name}.gif)<br>" if (FOLDER / f"{name}.gif").exists() else ""
-    return f"{picture_of}`{name}`"
+    image = f"![{name}](gallery/{name}.gif)<br>" if (FOLDER / f"{name}.gif").exists() else ""
+    return f"{image}`{name}`"
 
 
 def _row(name: str) -> str:

@@ -124,10 +124,10 @@ class ResizeObservation(Wrapper):
         space = env.single_observation_space
         dtype = np.dtype(space.dtype)
         channels = space.shape[2:]
-        if len(space.shape) not in (2, 3) or math.prod(channels) > 4 or dtype.name not in _PICTURE_DTYPES:
+        if len(space.shape) not in (2, 3) or math.prod(channels) > 4 or dtype.name not in _IMAGE_DTYPES:
             raise APIUsageError(
                 f"ResizeObservation takes images, (height, width) or (height, width, channels), of at most 4 "
-                f"channels and {', '.join(_PICTURE_DTYPES)}; {type(env).__name__} has {space}."
+                f"channels and {', '.join(_IMAGE_DTYPES)}; {type(env).__name__} has {space}."
             )
         if len(shape) != 2 or not all(1 <= new <= old for new, old in zip(shape, space.shape, strict=False)):
             raise APIUsageError(
@@ -161,4 +161,4 @@ class ResizeObservation(Wrapper):
         self._cv2.resize(tall, (width, height * len(images)), dst=target, interpolation=self._cv2.INTER_AREA)
 
 
-_PICTURE_DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
+_IMAGE_DTYPES = ("uint8", "uint16", "int16", "float32", "float64")

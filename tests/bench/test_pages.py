@@ -103,9 +103,9 @@ def test_gallery(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gallery, "FOLDER", tmp_path / "gallery")
     monkeypatch.setattr(gallery, "PAGE", tmp_path / "environments.md")
     run(gallery, monkeypatch, "bandit", "--data-dir", str(tmp_path / "runs"))
-    with Image.open(tmp_path / "gallery" / "bandit.gif") as picture:
-        assert picture.n_frames > 2  # before and after each pull
-        assert max(picture.size) <= gallery.SIDE
+    with Image.open(tmp_path / "gallery" / "bandit.gif") as image:
+        assert image.n_frames > 2  # before and after each pull
+        assert max(image.size) <= gallery.SIDE
     page = gallery.PAGE.read_text()
     assert "![bandit](gallery/bandit.gif)<br>`bandit`" in page
     for name in puffer_numba.list_envs():

@@ -249,10 +249,10 @@ def test_gymnasiums_own_vectorization():
     assert observations.shape == (2, 1)
 
 
-# Pictures
+# Images
 
 
-def test_pictures(test_envs):
+def test_images(test_envs):
     env = gymnasium.make("puffer_numba/Drawn-v1", render_mode="rgb_array", jit=False)
     observation, _ = env.reset(seed=0)
     np.testing.assert_array_equal(env.render(), np.full((4, 6, 3), observation[0], np.uint8))
@@ -282,7 +282,7 @@ def test_window_needs_pygame(test_envs, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "human"])
-def test_no_pictures_where_there_are_none(mode, test_envs):
+def test_no_images_where_there_are_none(mode, test_envs):
     with pytest.raises(APIUsageError, match=f"Walk: render_mode is '{mode}', but it renders nothing"):
         gymnasium.make("puffer_numba/Walk-v1", render_mode=mode, jit=False)
     with pytest.raises(APIUsageError, match="renders nothing"):
@@ -617,7 +617,7 @@ def test_attributes_and_methods_of_each(backend):
         ours.set_attr("speed", 7)
         assert ours.get_attr("speed") == (7,) * 4
         assert ours.render_mode == "rgb_array"
-        assert [picture[0, 0, 0] for picture in ours.render()] == [0] * 4
+        assert [image[0, 0, 0] for image in ours.render()] == [0] * 4
         with pytest.raises(APIUsageError, match=r"set_attr\('speed'\) got 2 values for 4 environments"):
             ours.set_attr("speed", [1, 2])
         with pytest.raises(AttributeError, match="colour"):

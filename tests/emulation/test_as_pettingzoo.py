@@ -232,7 +232,7 @@ def test_environments_that_cannot_be_parallel(kwargs, message):
         JitParallelEnv(Team(jit=False, lifetimes=[1] * 3, **kwargs))
 
 
-def test_pictures():
+def test_images():
     env = JitParallelEnv(Shown(autoreset="disabled", jit=False, lifetimes=[1] * 3), render_mode="rgb_array")
     observations, _ = env.reset(seed=0)
     assert (env.render() == observations["agent_0"][2]).all()
@@ -427,7 +427,7 @@ def test_same_steps_as_the_environment_itself(name: str) -> None:
     assert ended >= 3
 
 
-def test_states_and_pictures() -> None:
+def test_states_and_images() -> None:
     env = PufferParallelEnv(PettingZooPufferEnv(Herd(render_mode="rgb_array")))
     env.reset(seed=0, options={"extra": 1})
     for time in range(3):

@@ -380,10 +380,10 @@ def test_dqn_through_worker_processes() -> None:
             assert np.abs(stored.next_observations[step, row, 2]) > 0.2
 
 
-def test_policies_on_pictures_and_dicts() -> None:
+def test_policies_on_images_and_dicts() -> None:
     space = Box(0, 255, (40, 40, 3), np.uint8)
-    pictures = SB3VecEnv(vector.make(lambda: Parts(space, Discrete(2)), num_envs=2, backend="serial"))
-    PPO("CnnPolicy", pictures, n_steps=8, batch_size=16, n_epochs=1).learn(16)
+    images = SB3VecEnv(vector.make(lambda: Parts(space, Discrete(2)), num_envs=2, backend="serial"))
+    PPO("CnnPolicy", images, n_steps=8, batch_size=16, n_epochs=1).learn(16)
     dicts = SB3VecEnv(vector.make(lambda: Parts(flat_dict(), Discrete(2)), num_envs=2, backend="serial"))
     DQN("MultiInputPolicy", dicts, learning_starts=10, buffer_size=100).learn(40)
 

@@ -55,7 +55,7 @@ class Walk(gymnasium.Env[Any, Any]):
         )
 
     def render(self) -> Any:
-        return "picture"
+        return "image"
 
     def close(self) -> None:
         self.is_closed = True
@@ -132,7 +132,7 @@ def test_the_wrapped_environment_shines_through() -> None:
     env = GymnasiumPufferEnv(env_creator=Walk, env_args=[4], env_kwargs={"truncate": True})
     assert env.length == 4
     assert env.truncate
-    assert env.render() == "picture"
+    assert env.render() == "image"
     with pytest.raises(AttributeError, match="nonsense"):
         env.nonsense  # noqa: B018
     with pytest.raises(AttributeError, match="_private"):

@@ -78,7 +78,7 @@ def make_v21(base: Any = None, seeded: bool = True) -> Any:
             return self.observe(), 1.5, over, {"TimeLimit.truncated": True} if over and self.episode % 2 else {}
 
         def render(self, mode: str = "human") -> Any:
-            return "picture"
+            return "image"
 
         def close(self) -> None:
             self.is_closed = True

@@ -80,10 +80,10 @@ def test_negative_noise():
         Acrobot(jit=False, torque_noise=-1.0)
 
 
-def test_picture():
+def test_image():
     env = Acrobot(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step([2])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

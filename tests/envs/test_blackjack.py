@@ -114,11 +114,11 @@ def test_bad_params():
         Blackjack(jit=False, sab=1)
 
 
-def test_pictures():
+def test_images():
     env = Blackjack(jit=False)
     observations, _ = env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     assert f"Player: {observations[0, 0]}" in env.render(mode="ansi")
     env.reset(seed=1)
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -84,7 +84,7 @@ def test_a_draw_is_counted():
 
 
 @pytest.mark.parametrize(("env_class", "size"), [(ConnectFour, (380, 440, 3)), (TicTacToe, (360, 360, 3))])
-def test_pictures_and_text(env_class, size):
+def test_images_and_text(env_class, size):
     env = env_class(jit=False)
     env.reset()
     empty = env.render()

@@ -239,10 +239,10 @@ def test_bad_params(params, message):
         Breakout(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Breakout(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((330, 576, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((330, 576, 3), np.uint8)
     env.step([RIGHT])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -102,14 +102,14 @@ def test_observation_space_holds_what_ends_an_episode():
     np.testing.assert_allclose(space.high[[0, 2]], [6.0, 2 * LIMITS[2]], rtol=1e-6)
 
 
-def test_picture():
+def test_image():
     env = CartPole(**BALANCED)
     env.reset()
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 600, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 600, 3), np.uint8)
     state = env.get_state()
     env.set_state(state | {"state.theta": np.full(1, 0.2, np.float32)})
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()
 
 
 @pytest.mark.parametrize("name", ["mass_cart", "mass_pole", "half_length", "tau", "theta_limit", "x_limit"])

@@ -70,12 +70,12 @@ def test_bad_params(name, value, least):
         Catch(jit=False, **{name: value})
 
 
-def test_pictures():
+def test_images():
     env = Catch(jit=False)
     env.reset(seed=0)
-    picture, text = env.render(), env.render(mode="ansi")
-    assert (picture.shape, picture.dtype) == ((480, 240, 3), np.uint8)
+    image, text = env.render(), env.render(mode="ansi")
+    assert (image.shape, image.dtype) == ((480, 240, 3), np.uint8)
     assert (text.count("o"), text.count("="), text.count("\n")) == (1, 1, 10)
     env.step([0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()
     assert env.render(mode="ansi") != text

@@ -58,10 +58,10 @@ def test_bad_params():
         CliffWalking(jit=False, is_slippery=0.5)
 
 
-def test_picture():
+def test_image():
     env = CliffWalking(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((240, 720, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((240, 720, 3), np.uint8)
     env.step([0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

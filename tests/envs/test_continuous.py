@@ -73,10 +73,10 @@ def test_bad_params(name, value):
         Continuous(jit=False, **{name: value})
 
 
-def test_picture():
+def test_image():
     env = Continuous(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step(np.ones((1, 2), np.float32))
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -116,12 +116,12 @@ def test_bad_params(given, message):
         DeepSea(jit=False, **given)
 
 
-def test_pictures():
+def test_images():
     env = DeepSea(jit=False)
     env.reset(seed=0)
-    picture, text = env.render(), env.render(mode="ansi")
-    assert (picture.shape, picture.dtype) == ((480, 480, 3), np.uint8)
+    image, text = env.render(), env.render(mode="ansi")
+    assert (image.shape, image.dtype) == ((480, 480, 3), np.uint8)
     assert (text[0], text[-2], text.count("\n")) == ("x", "$", 10)
     env.step([0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()
     assert env.render(mode="ansi") != text

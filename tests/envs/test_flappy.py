@@ -105,10 +105,10 @@ def test_bad_params(params, message):
         Flappy(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Flappy(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((414, 420, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((414, 420, 3), np.uint8)
     env.step([1])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

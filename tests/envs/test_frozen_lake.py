@@ -148,11 +148,11 @@ def test_optimum(env_class, documented):
     assert str(documented) in env_class.__doc__
 
 
-def test_picture():
+def test_image():
     env = FrozenLake(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((480, 480, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((480, 480, 3), np.uint8)
     env.step([1])
     env.step([1])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

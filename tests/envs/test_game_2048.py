@@ -133,13 +133,13 @@ def test_bad_params(params, message):
         Game2048(jit=False, **params)
 
 
-def test_pictures():
+def test_images():
     env = Game2048(jit=False)
     env.reset(seed=0)
     env.state.board[0] = np.arange(16)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((444, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((444, 400, 3), np.uint8)
     assert env.render(mode="ansi").splitlines()[:2] == ["      .      2      4      8", "     16     32     64    128"]
     env.step([UP])
     env.step([LEFT])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

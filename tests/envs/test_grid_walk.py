@@ -76,11 +76,11 @@ def test_bad_params(size):
         GridWalk(jit=False, size=size)
 
 
-def test_picture():
+def test_image():
     env = GridWalk(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((440, 440, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((440, 440, 3), np.uint8)
     env.state.x[0] = 3
     env.step([RIGHT])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -84,10 +84,10 @@ def test_spaces_and_bad_params():
         MinAtarBreakout(jit=False, sticky_action_prob=1.5)
 
 
-def test_picture():
+def test_image():
     env = MinAtarBreakout(2, jit=False)
     env.reset(seed=0)
-    picture = env.render(1)
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render(1)
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step([0, 0])
-    assert (env.render(1) != picture).any()
+    assert (env.render(1) != image).any()

@@ -90,11 +90,11 @@ def test_bad_params():
         MinAtarFreeway(jit=False, sticky_action_prob=float("nan"))
 
 
-def test_picture():
+def test_image():
     env = MinAtarFreeway(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     for _ in range(8):
         env.step([2])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

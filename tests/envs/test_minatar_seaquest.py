@@ -224,10 +224,10 @@ def test_bad_params():
         MinAtarSeaquest(jit=False, sticky_action_prob=1.1)
 
 
-def test_picture():
+def test_image():
     env = MinAtarSeaquest(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step([4])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

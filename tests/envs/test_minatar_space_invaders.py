@@ -129,10 +129,10 @@ def test_bad_params():
         MinAtarSpaceInvaders(jit=False, sticky_action_prob=2)
 
 
-def test_picture():
+def test_image():
     env = MinAtarSpaceInvaders(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step([5])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

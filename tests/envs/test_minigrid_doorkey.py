@@ -191,13 +191,13 @@ def test_bad_params(params, message):
         MiniGridDoorKey(jit=False, **params)
 
 
-def test_pictures_show_the_door_and_the_key():
+def test_images_show_the_door_and_the_key():
     env = MiniGridDoorKey(jit=False)
     env.reset(seed=0)
-    pictures = []
+    images = []
     for door, key in ((2, 1), (2, 0), (1, 0), (0, 0)):
         env.state.door[0] = door
         env.state.key_x[0] *= key
-        pictures.append(env.render())
-        assert (pictures[-1].shape, pictures[-1].dtype) == ((480, 480, 3), np.uint8)
-    assert len({picture.tobytes() for picture in pictures}) == 4
+        images.append(env.render())
+        assert (images[-1].shape, images[-1].dtype) == ((480, 480, 3), np.uint8)
+    assert len({image.tobytes() for image in images}) == 4

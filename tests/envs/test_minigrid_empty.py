@@ -107,10 +107,10 @@ def test_time_limit_follows_the_params():
     assert MiniGridEmpty(jit=False, max_episode_steps=None).max_episode_steps is None
 
 
-def test_picture():
+def test_image():
     env = MiniGridEmpty(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((480, 480, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((480, 480, 3), np.uint8)
     env.step([1])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

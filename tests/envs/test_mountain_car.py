@@ -73,10 +73,10 @@ def test_bad_params(env_class):
         env_class(jit=False, goal_position=0.7)
 
 
-def test_picture():
+def test_image():
     env = MountainCar(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 600, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 600, 3), np.uint8)
     env.step([2])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -47,10 +47,10 @@ def test_bad_params():
         Multiagent(players=1, jit=False)
 
 
-def test_picture():
-    env = Multiagent(jit=False, autoreset="disabled")  # otherwise the next episode is on the picture already
+def test_image():
+    env = Multiagent(jit=False, autoreset="disabled")  # otherwise the next episode is on the image already
     env.reset()
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((112, 112, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((112, 112, 3), np.uint8)
     env.step([0, 0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -56,12 +56,12 @@ def test_bad_params(given, message):
 
 
 @pytest.mark.parametrize(("n", "shape"), [(5, (240, 600, 3)), (1000, (64, 640, 3))])
-def test_pictures(n, shape):
+def test_images(n, shape):
     env = NChain(jit=False, n=n, slip=0.0)
     env.reset(seed=0)
-    picture, text = env.render(), env.render(mode="ansi")
-    assert (picture.shape, picture.dtype) == (shape, np.uint8)
+    image, text = env.render(), env.render(mode="ansi")
+    assert (image.shape, image.dtype) == (shape, np.uint8)
     assert text.startswith("x-o-o")
     env.step([0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()
     assert env.render(mode="ansi").startswith("o-x-o")

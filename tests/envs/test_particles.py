@@ -222,11 +222,11 @@ def test_bad_params(env_class, arguments, message):
 
 
 @pytest.mark.parametrize("env_class", [SimpleSpread, SimpleTag])
-def test_picture(env_class):
+def test_image(env_class):
     env = env_class(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step(np.ones(env.num_agents, np.int64))
     env.step(np.ones(env.num_agents, np.int64))
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -54,10 +54,10 @@ def test_bad_params(params, message):
         Password(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Password(jit=False)
     env.reset()
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((144, 336, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((144, 336, 3), np.uint8)
     env.step([1])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

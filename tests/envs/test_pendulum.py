@@ -48,10 +48,10 @@ def test_bad_params(name):
         Pendulum(jit=False, **{name: 0.0})
 
 
-def test_picture():
+def test_image():
     env = Pendulum(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 400, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 400, 3), np.uint8)
     env.step(np.array([[2.0]], np.float32))
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -136,10 +136,10 @@ def test_bad_params(params, message):
         Pong(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Pong(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((400, 352, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((400, 352, 3), np.uint8)
     env.step([UP])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -341,10 +341,10 @@ def test_bad_layouts(sizes):
         rware.make_layout(*sizes)
 
 
-def test_picture():
+def test_image():
     env = Rware(jit=False, robots=3)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((638, 580, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((638, 580, 3), np.uint8)
     env.step([2, 2, 2])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -213,10 +213,10 @@ def test_bad_params(params, message):
         Snake(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Snake(jit=False, snakes=4, size=12, food=6)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((488, 488, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((488, 488, 3), np.uint8)
     env.step([UP, DOWN, LEFT, RIGHT])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

@@ -59,10 +59,10 @@ def test_bad_params(params, message):
         Stochastic(jit=False, **params)
 
 
-def test_picture():
+def test_image():
     env = Stochastic(jit=False)
     env.reset()
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((120, 480, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((120, 480, 3), np.uint8)
     env.step([0])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()

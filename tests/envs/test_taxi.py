@@ -94,13 +94,13 @@ def test_bad_params(name, value):
         Taxi(jit=False, **{name: value})
 
 
-def test_picture():
+def test_image():
     env = Taxi(jit=False)
     env.reset(seed=0)
-    picture = env.render()
-    assert (picture.shape, picture.dtype) == ((456, 456, 3), np.uint8)
+    image = env.render()
+    assert (image.shape, image.dtype) == ((456, 456, 3), np.uint8)
     for action in range(4):
         env.step([action])
-        if (env.render() != picture).any():
+        if (env.render() != image).any():
             return
     raise AssertionError("the taxi did not move")

@@ -122,13 +122,13 @@ class Game:
 
     def observation(self) -> np.ndarray:
         grid = np.array(self.board) > 0
-        picture = grid.astype(np.float32)
+        image = grid.astype(np.float32)
         for row, sign in ((self.bottom(), -1.0), (self.row, 0.5)):
             for r, c in self.places(row, self.column, self.turns):
-                picture[r, c] = sign
+                image[r, c] = sign
         numbers = [self.row / HEIGHT, self.column / WIDTH, self.turns / 4]
         numbers += [self.waited / self.fall_steps(), self.fall_steps() / 16, not self.swapped]
-        return np.concatenate([picture.ravel(), numbers])
+        return np.concatenate([image.ravel(), numbers])
 
 
 def words(board: np.ndarray) -> np.ndarray:
@@ -252,16 +252,16 @@ def test_bad_params(params, message):
         Tetris(jit=False, **params)
 
 
-def test_pictures():
+def test_images():
     env = Tetris(jit=False)
     env.reset(seed=0)
-    picture, text = env.render(), env.render(mode="ansi")
-    assert (picture.shape, picture.dtype) == ((468, 368, 3), np.uint8)
+    image, text = env.render(), env.render(mode="ansi")
+    assert (image.shape, image.dtype) == ((468, 368, 3), np.uint8)
     lines = text.splitlines()
     assert len(lines) == 21
     assert sum(c.islower() for line in lines[:20] for c in line) == 4
     assert lines[20].startswith("next ")
     assert lines[20].endswith("hold -  lines 0")
     env.step([HARD_DROP])
-    assert (env.render() != picture).any()
+    assert (env.render() != image).any()
     assert sum(c.isupper() for line in env.render(mode="ansi").splitlines()[:20] for c in line) == 4

@@ -701,7 +701,7 @@ def test_unknown_options():
         Trading(sprad=0.1)
 
 
-# Documentation and picture
+# Documentation and image
 
 
 def test_the_page_lists_every_feature_in_order():
@@ -716,12 +716,12 @@ def test_the_pages_example_works_as_pasted(code, run_python):
     assert run_python(code).stdout
 
 
-def test_picture():
+def test_image():
     for arguments in ({}, {"symbols": 5}, {"data": DATA}):
         env = Trading(jit=False, **arguments)
         env.reset(seed=0)
-        picture = env.render()
-        assert (picture.shape, picture.dtype) == ((480, 720, 3), np.uint8)
+        image = env.render()
+        assert (image.shape, image.dtype) == ((480, 720, 3), np.uint8)
         for _ in range(3):
             env.step(np.full(env.action_space.shape, BUY))
-        assert (env.render() != picture).any()
+        assert (env.render() != image).any()

@@ -84,7 +84,7 @@ def tuples() -> Tuple:
 
 
 class Camera(gymnasium.Env[Any, Any]):
-    """Random pictures and rewards; the seed says how long episodes are. They end for good and by truncation in turn."""
+    """Random images and rewards; the seed says how long episodes are. They end for good and by truncation in turn."""
 
     def __init__(self, shape: tuple[int, ...] = (12, 20, 3), dtype: Any = np.uint8) -> None:
         self.observation_space = Box(0, 255, shape, dtype)

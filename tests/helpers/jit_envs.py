@@ -62,7 +62,7 @@ class Walk(JitEnv):
 
 
 class Drawn(Walk):
-    """Walk with a picture."""
+    """Walk with an image."""
 
     render_fps = 12
 

@@ -104,7 +104,7 @@ def play_together(env: JitEnv, reference: Any, steps: int, seed: int = 0) -> dic
     """Play ``env`` and a Gymnasium environment by the same draws and the same random actions.
 
     ``env`` has one copy, and ``autoreset="disabled"``. Asserts that observations, rewards, ends, infos and ANSI
-    pictures agree at every step.
+    images agree at every step.
 
     Returns:
         How often each ended: ``{"terminated": ..., "truncated": ...}``.

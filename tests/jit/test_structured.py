@@ -39,9 +39,9 @@ class Ring(JitEnv):
 
 
 class Mixed(Ring):
-    """The same, and a picture of it: bytes of two dtypes."""
+    """The same, and an image of it: bytes of two dtypes."""
 
-    single_observation_space = Dict(picture=Box(0, 1, (7,), np.uint8), place=Discrete(7))
+    single_observation_space = Dict(image=Box(0, 1, (7,), np.uint8), place=Discrete(7))
 
     @kernel
     def observe_env(s, p, i, obs):
@@ -67,7 +67,7 @@ def test_fields_of_several_dtypes() -> None:
     assert env.emulated is not None
     records = observations.view(env.emulated.emulated_observation_dtype)[:, 0]
     np.testing.assert_array_equal(records["place"], env.state.place)
-    np.testing.assert_array_equal(records["picture"].argmax(axis=1), env.state.place)
+    np.testing.assert_array_equal(records["image"].argmax(axis=1), env.state.place)
 
 
 def test_a_plain_array_is_not_emulated() -> None:

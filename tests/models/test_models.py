@@ -54,7 +54,7 @@ def test_first_policy_is_almost_uniform_and_values_are_not_squashed(shared):
         ("impala", (64, 64, 3), 2048),
     ],
 )
-def test_pictures_are_seen_by_convolutions(cnn, shape, features):
+def test_images_are_seen_by_convolutions(cnn, shape, features):
     space = Box(0, 255, shape, np.uint8)
     policy = MLP(env_spaces(space, Discrete(3)), num_layers=1, cnn=cnn)
     assert policy.encoder.num_features == features

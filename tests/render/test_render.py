@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is there, where it should be."""
+"""Images: what is drawn is there, where it should be."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def test_shapes_land_where_they_are_drawn() -> None:
     canvas = Canvas(60, 40)
     canvas.rectangle(10, 10, 20, 10, TEAL)
     canvas.circle(50, 30, 5, CORAL)
-    picture = canvas.array()
-    assert picture.shape == (40, 60, 3)
-    assert picture.dtype == np.uint8
-    assert tuple(picture[15, 20]) == TEAL
-    assert tuple(picture[30, 50]) == CORAL
-    assert tuple(picture[2, 2]) == BACKGROUND
+    image = canvas.array()
+    assert image.shape == (40, 60, 3)
+    assert image.dtype == np.uint8
+    assert tuple(image[15, 20]) == TEAL
+    assert tuple(image[30, 50]) == CORAL
+    assert tuple(image[2, 2]) == BACKGROUND
 
 
 def test_a_polyline_goes_through_its_points() -> None:
     canvas = Canvas(60, 40)
     canvas.polyline([(5, 5), (30, 35), (55, 5)], TEAL, 4)
-    picture = canvas.array()
-    assert tuple(picture[33, 30]) == tuple(picture[20, 17]) == tuple(picture[20, 42]) == TEAL
-    assert tuple(picture[5, 30]) == BACKGROUND
+    image = canvas.array()
+    assert tuple(image[33, 30]) == tuple(image[20, 17]) == tuple(image[20, 42]) == TEAL
+    assert tuple(image[5, 30]) == BACKGROUND
 
 
 def test_text_leaves_marks() -> None:
@@ -52,8 +52,8 @@ def test_cartpole_draws_its_state() -> None:
 def test_squared_draws_agent_and_target() -> None:
     env = puffer_numba.make("squared")
     env.reset(seed=0)
-    picture = env.render().reshape(-1, 3)
-    assert (picture == TEAL).all(axis=1).sum() == pytest.approx((picture == CORAL).all(axis=1).sum(), rel=0.1)
+    image = env.render().reshape(-1, 3)
+    assert (image == TEAL).all(axis=1).sum() == pytest.approx((image == CORAL).all(axis=1).sum(), rel=0.1)
 
 
 def test_render_before_reset_says_so() -> None:
@@ -61,7 +61,7 @@ def test_render_before_reset_says_so() -> None:
         puffer_numba.make("cartpole").render()
 
 
-def test_an_environment_without_a_picture_renders_none() -> None:
+def test_an_environment_without_an_image_renders_none() -> None:
     env = Walk(jit=False)
     env.reset()
     assert env.render() is None

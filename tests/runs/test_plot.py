@@ -34,7 +34,7 @@ def log(folder, rows):
 
 
 def drawn(path, out, **options):
-    """The texts in the picture that `plot` makes of ``path``."""
+    """The texts in the image that `plot` makes of ``path``."""
     _, svg = plot([path], out, **options)
     return svg.read_text()
 
@@ -97,9 +97,9 @@ def test_runs_that_differ_in_their_seed_are_one_group(tmp_path):
     for piece in (">cartpole<", ">3 runs<", ">steps<", ">seconds<", ">episode return<", "Shaded: the lowest to the h"):
         assert piece in text
     assert "Poles &amp; carts" in text
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.width > 1000
-        assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 20
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.width > 1000
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20
     assert drawn(tmp_path / "runs", tmp_path / "again") == drawn(tmp_path / "runs", tmp_path / "again.png")
 
 

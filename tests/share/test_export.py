@@ -72,7 +72,7 @@ class Numbers(Sampled):
 
 
 class Grid(Sampled):
-    """A picture of bits."""
+    """A image of bits."""
 
     observation_space = Box(0, 1, (6, 7, 2), np.bool_)
     action_space = Box(-0.01, np.inf, (2, 2), np.float32)

@@ -323,7 +323,7 @@ def test_the_table_has_the_best_first_and_a_command_that_trains_like_it(swept, c
 
 
 @pytest.mark.slow
-def test_results_are_written_as_csv_pages_and_pictures(swept):
+def test_results_are_written_as_csv_pages_and_images(swept):
     folder = swept[0] / "runs/bandit/sweep"
     with (folder / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -332,9 +332,9 @@ def test_results_are_written_as_csv_pages_and_pictures(swept):
     assert float(rows[0]["train.learning_rate"]) > 1e-5
     for name in ("history", "importance"):
         assert "plotly" in (folder / f"{name}.html").read_text()
-        with Image.open(folder / f"{name}.png") as picture:
-            assert picture.size == (960, 540)
-            assert len(picture.convert("RGB").getcolors(10**6)) > 10
+        with Image.open(folder / f"{name}.png") as image:
+            assert image.size == (960, 540)
+            assert len(image.convert("RGB").getcolors(10**6)) > 10
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def assert_same_observation(env: PufferEnv, flat: Any, expected: Any) -> None:
         assert np.array_equal(np.asarray(found).reshape(np.shape(expected)), expected)
 
 
-def test_text_and_pictures_come_back_from_one_buffer() -> None:
+def test_text_and_images_come_back_from_one_buffer() -> None:
     with vector.make("gym:minigrid:MiniGrid-DoorKey-5x5-v0", num_envs=2, num_workers=1) as env:
         observations, _ = env.reset()
         found = env.driver_env.unflatten(observations[1])  # type: ignore[attr-defined]

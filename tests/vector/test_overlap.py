@@ -218,8 +218,8 @@ def test_log_and_render_between_send_and_recv() -> None:
         for _ in range(100):
             env.recv()
             env.send([1])
-        picture = env.render()
-        assert picture.dtype == np.uint8
+        image = env.render()
+        assert image.dtype == np.uint8
         log = env.log()
         assert log["episodes"] > 8
         assert log["episode_length"] < 12

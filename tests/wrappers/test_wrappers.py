@@ -470,7 +470,7 @@ def test_what_cannot_be_normalized() -> None:
         NormalizeReward(Walk(1, jit=False), gamma=1.5)
 
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- images
 
 
 @pytest.mark.parametrize("backend", KINDS)
@@ -531,7 +531,7 @@ def test_stacks_survive_what_others_write_to_observations() -> None:
         ((8, 8, 4), np.float64, (4, 4)),
     ],
 )
-def test_pictures_are_resized_as_by_gymnasiums_wrapper(shape: Any, dtype: Any, size: Any, backend: str) -> None:
+def test_images_are_resized_as_by_gymnasiums_wrapper(shape: Any, dtype: Any, size: Any, backend: str) -> None:
     """And of dtypes that it does not take, as by OpenCV."""
 
     def resized() -> Any:
@@ -540,7 +540,7 @@ def test_pictures_are_resized_as_by_gymnasiums_wrapper(shape: Any, dtype: Any, s
             return gymnasium.wrappers.ResizeObservation(env, size)
         new = Box(0, 255, size if shape[2:] == (1,) else (*size, *shape[2:]), dtype)  # OpenCV drops an axis of 1
         return gymnasium.wrappers.TransformObservation(
-            env, lambda picture: cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA), new
+            env, lambda image: cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), new
         )
 
     with KINDS[backend](partial(Camera, shape, dtype), 4) as four:
@@ -573,7 +573,7 @@ def test_resizing_batches_of_some_rows() -> None:
         np.testing.assert_array_equal(observations, whole.observations[rows])
 
 
-def test_pictures_of_atari_by_the_dozen() -> None:
+def test_images_of_atari_by_the_dozen() -> None:
     """Resized and stacked in batches, as by Gymnasium's wrappers around each."""
     pytest.importorskip("ale_py")
     cv2.setNumThreads(1)
@@ -606,7 +606,7 @@ def test_pictures_of_atari_by_the_dozen() -> None:
         (lambda: ResizeObservation(GymnasiumPufferEnv(Camera((8, 8))), (4,)), r"is \(4,\); expected"),
     ],
 )
-def test_bad_picture_wrappers(make: Any, message: str) -> None:
+def test_bad_image_wrappers(make: Any, message: str) -> None:
     with pytest.raises(APIUsageError, match=message):
         make()
 
