@@ -16,7 +16,7 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.train.acceleration import accelerate
 from puffer_numba.train.distributed import World
-from puffer_numba.train.loss import LOSS_NAMES, Minibatch, discrete_backward, ppo_loss
+from puffer_numba.train.loss import LOSS_NAMES, Minibatch, discrete_backward, normalize, ppo_loss
 from puffer_numba.train.minibatches import row_chances, sampled_rows, shuffled_rows, shuffled_steps
 from puffer_numba.train.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.train.phases import BACKWARD, COMMUNICATION, COPY, LEARNING, MINIBATCHES, OPTIMIZER, Phases
@@ -187,7 +187,7 @@ class Learner:
         return params, values, rows
 
     def _scaled_advantages(self, advantages: Tensor, weights: Tensor | None, rows: Tensor) -> Tensor:
-        """Advantages of a minibatch, normalized over all processes, and weighted."""
+        """Advantages of a minibatch, a copy that may be changed, normalized over all processes, and weighted."""
         if self.config.norm_adv:
             advantages = self._normalized(advantages)
         return advantages if weights is None else advantages * weights[rows % self.rollout.rows]
@@ -196,6 +196,9 @@ class Learner:
         """To mean 0 and standard deviation 1; a lone step, which has no standard deviation, stays as it is."""
         if self.world.size == 1:
             if len(advantages) < 2:
+                return advantages
+            if advantages.device.type == "cpu":
+                normalize(advantages.numpy())
                 return advantages
             std, mean = torch.std_mean(advantages)
             return (advantages - mean) / (std + 1e-8)
