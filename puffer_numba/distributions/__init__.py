@@ -1,4 +1,4 @@
-"""What a policy's outputs stand for: distributions over actions, and drawing from them."""
+"""What a policy's outputs stand for: distributions over actions, and sampling from them."""
 
 from puffer_numba.distributions.actions import (
     ActionDistribution,

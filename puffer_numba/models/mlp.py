@@ -61,7 +61,7 @@ class MLP(nn.Module):
         super().__init__()
         self.squash = squash
         distribution = action_distribution(env.single_action_space, self)
-        self.num_log_stds = distribution.num_log_stds if state_dependent_std else 0  # that the network puts out
+        self.num_log_stds = distribution.num_log_stds if state_dependent_std else 0  # among its outputs
         self.has_log_std = distribution.num_log_stds > self.num_log_stds
         num_outputs = distribution.num_params - distribution.num_log_stds + self.num_log_stds
         self.encoder = make_encoder(env, normalize, cnn)

@@ -8,7 +8,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 
 from puffer_numba.config import TrainConfig
 from puffer_numba.distributions.actions import action_distribution
-from puffer_numba.train.loss import Minibatch, discrete_backward, ppo_loss
+from puffer_numba.train.loss import Minibatch, discrete_backward, normalize, ppo_loss
 
 
 def problem(space, seed, rows=100):
@@ -45,3 +45,13 @@ def test_kernel_and_definition_agree(space, settings, rows):
         torch.testing.assert_close(params.grad, by_torch[0], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(values.grad, by_torch[1], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(record, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_advantages_are_normalized_as_by_torch():
+    x = torch.randn(512, generator=torch.Generator().manual_seed(0)) * 3 + 100
+    expected = (x.double() - x.double().mean()) / (x.double().std() + 1e-8)
+    normalize(x.numpy())
+    torch.testing.assert_close(x, expected.float(), atol=1e-5, rtol=1e-5)
+    alike = torch.full((4,), 7.0)
+    normalize(alike.numpy())
+    assert alike.tolist() == [0, 0, 0, 0]
