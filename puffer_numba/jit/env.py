@@ -28,6 +28,7 @@ from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
+from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.spaces import Emulated, ObservationLayout
@@ -186,11 +187,13 @@ class JitEnv(PufferEnv):
         self.single_observation_space, self.emulated = self._observation_space()
         self._low, self._high = fields.action_bounds(self.single_action_space)
         self._allocate()
-        self._kernels = self._make_kernels()
-        self._run = self._calibrate if jit else self._run_plain
+        self._step_kernel, self._reset_kernel = self._make_kernels()
+        self._run = self._calibrate if jit else self._step_plain
+        self._machine_code: dict[np.dtype[Any], int] = {}  # addresses of the step, by the dtype of actions
         self._timings: list[float] = []  # of the first steps, on one thread
         self._alone = 0.0  # what a step takes on one thread
         self._threads_started = False
+        self._chunks = len(self._episodes.log)
         self._steps_alone, self._pause = 0, 1
         self._ready = self._seeded = False
         super().__init__(buf)
@@ -270,9 +273,9 @@ class JitEnv(PufferEnv):
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``, which `prepare` made."""
         super().use(slot)
-        self._simulation, self._result = slot.prepared
+        self._simulation, self._untyped, self._result = slot.prepared
 
-    def _simulate(self, buffers: Buffers) -> tuple[Any, StepResult]:
+    def _simulate(self, buffers: Buffers) -> tuple[Any, Any, StepResult]:
         if self.agents_per_env is None:
             buffers.masks[:] = True
         make = kernels.Simulation if self.jit else kernels.PlainSimulation
@@ -287,7 +290,7 @@ class JitEnv(PufferEnv):
             self._high,
         )
         o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
-        return simulation, (o, r, d, t, self._infos)
+        return simulation, without_type(simulation) if self.jit else None, (o, r, d, t, self._infos)
 
     def _by_environment(self, buffers: Buffers) -> Buffers:
         """Views with axes (environment, agent) in place of rows."""
@@ -338,7 +341,7 @@ class JitEnv(PufferEnv):
         for array in (self.rewards, self.terminals, self.truncations):
             array[rows] = 0
         with self._plain_arithmetic():
-            self._kernels.reset(self._simulation, which)
+            self._reset_kernel(self._simulation, which)
         self._ready = True
         self._pending = None
         return self.observations, self._infos
@@ -379,43 +382,55 @@ class JitEnv(PufferEnv):
             type(actions) is np.ndarray
             and actions.dtype in self._action_dtypes
             and actions.shape == self._action_shape
-            and actions.flags.c_contiguous
+            and actions.flags.carray  # Numba would compile once more for those that are read-only
         ):
             actions = self._convert(actions)
         if self.autoreset == DISABLED:
             self._check_none_ended()
         if self.agents_per_env is not None:
             actions = actions.reshape(self._num_envs, self.agents_per_env, *self._action_shape[1:])
-        if self._run(self._simulation, actions) != 0:
+        if self._run(actions) != 0:
             self._raise_bad_action(actions)
         return self._result
 
-    def _calibrate(self, simulation: Any, actions: NDArray[Any]) -> int:
+    def _step_alone(self, actions: NDArray[Any]) -> int:
+        return self._step_kernel(self._simulation, actions, 0, 1, CHECK | STEP)
+
+    def _step_parallel(self, actions: NDArray[Any]) -> int:
+        code = self._machine_code.get(actions.dtype)
+        if code is None:
+            code = address(self._step_kernel, self._simulation, actions, 0, 1, STEP)
+            self._machine_code[actions.dtype] = code
+        return threads.call_parallel(launch, code, self._untyped, actions, self._num_envs, self._chunks)
+
+    def _step_plain(self, actions: NDArray[Any]) -> int:
+        with self._plain_arithmetic():
+            return self._step_alone(actions)
+
+    def _calibrate(self, actions: NDArray[Any]) -> int:
         """The first steps, timed, to learn whether a step is worth more than one thread."""
-        bad, seconds = self._timed(self._kernels.step, simulation, actions)
+        bad, seconds = self._timed(self._step_alone, actions)
         self._timings.append(seconds)
         if len(self._timings) == _CALIBRATION_STEPS:
             self._alone = statistics.median(self._timings[_CALIBRATION_STEPS // 2 :])
-            worth_it = self._alone > _WORTH_A_SECOND_THREAD and len(self._episodes.log) > 1
-            self._run = self._run_threaded if worth_it else self._kernels.step
+            worth_it = self._alone > _WORTH_A_SECOND_THREAD and self._chunks > 1
+            self._run = self._run_threaded if worth_it else self._step_alone
         return bad
 
-    def _run_threaded(self, simulation: Any, actions: NDArray[Any]) -> int:
+    def _run_threaded(self, actions: NDArray[Any]) -> int:
         """On all threads; after a step that was slower so, as when other cores are busy, on this one for a while."""
         # Asked until they have started only: Numba takes as long to answer as a hundred environments to step. From
         # then on Numba deals out the chunks, to as many threads as are allowed at the time.
         if not self._threads_started or threads.forked_omp:
             if threads.num_threads() == 1:
-                return self._kernels.step(simulation, actions)
+                return self._step_alone(actions)
             self._threads_started = True
         if self._steps_alone > 0:
             self._steps_alone -= 1
-            bad, seconds = self._timed(self._kernels.step, simulation, actions)
+            bad, seconds = self._timed(self._step_alone, actions)
             self._alone += 0.1 * (seconds - self._alone)
             return bad
-        bad, seconds = self._timed(
-            threads.call_parallel, self._kernels.step_parallel, simulation, actions, len(self._episodes.log)
-        )
+        bad, seconds = self._timed(self._step_parallel, actions)
         if seconds < self._alone:
             self._pause = 1
         else:
@@ -424,14 +439,10 @@ class JitEnv(PufferEnv):
         return bad
 
     @staticmethod
-    def _timed(run: Callable[..., int], *args: Any) -> tuple[int, float]:
+    def _timed(run: Callable[[NDArray[Any]], int], actions: NDArray[Any]) -> tuple[int, float]:
         started = time.perf_counter()
-        bad = run(*args)
+        bad = run(actions)
         return bad, time.perf_counter() - started
-
-    def _run_plain(self, simulation: Any, actions: NDArray[Any]) -> int:
-        with self._plain_arithmetic():
-            return self._kernels.step(simulation, actions)
 
     def _plain_arithmetic(self) -> AbstractContextManager[Any]:
         """Integer overflow and division by zero as in a kernel: silent."""
@@ -455,7 +466,7 @@ class JitEnv(PufferEnv):
                 f"actions have dtype {array.dtype}; {space} takes {kind}: convert them with actions.astype({wanted})."
             )
         with np.errstate(over="ignore"):  # what becomes infinite is refused with its row, like all that is outside
-            return np.ascontiguousarray(array, wanted)
+            return np.require(array, wanted, ("C", "A", "W"))
 
     def _check_none_ended(self) -> None:
         ended = np.flatnonzero(self._episodes.ended)

@@ -223,8 +223,6 @@ class Team(JitEnv):
 
 def force_threads(env: JitEnv, chunks: int = threads.MAX_THREADS) -> JitEnv:
     """Step on all threads from now on, however few the environments; one chunk of them for each."""
-    chunks = min(chunks, len(env._episodes.log))
-    env._run = lambda simulation, actions: threads.call_parallel(
-        env._kernels.step_parallel, simulation, actions, chunks
-    )
+    env._chunks = min(chunks, env._chunks)
+    env._run = env._step_parallel
     return env

@@ -8,9 +8,9 @@ call would cost more than stepping 64 CartPoles). It works through it in blocks,
 (c) observations.
 
 Two rules are easy to break and expensive when broken. The index is unsigned (``np.uintp``): with a signed
-one, Numba's test for negative indices hides the array bounds from LLVM and nothing vectorizes. And a
-``prange`` body is one call of another function: writing to an array of a named tuple directly inside
-``prange`` silently does nothing (numba issues 5872, 7135, 10338).
+one, Numba's test for negative indices hides the array bounds from LLVM and nothing vectorizes. And no
+``prange`` may write to an array of a named tuple: that silently does nothing (numba issues 5872, 7135, 10338). So
+threads share the loop of `puffer_numba.jit.compiler.launch`, which only calls kernels.
 
 The functions below are plain Python, annotated for readers only. With ``jit=False`` they run as they are.
 """
@@ -23,21 +23,18 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import prange
 from numba.core import types
 from numba.experimental import structref
 
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
 from puffer_numba.jit.compiler.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
+from puffer_numba.jit.compiler.launch import CHECK, STEP
 from puffer_numba.jit.compiler.parts import part
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
 BLOCK = 512
 """Environments that go through the three passes together, so that they are still in the L1 cache."""
-
-MANY = 32768
-"""Environments from which on the check of their actions is worth a round of all threads."""
 
 LOG_FIELDS = ("episodes", "episode_return", "episode_length")
 """First columns of the log: a count and two sums. The environment's own metrics follow."""
@@ -93,9 +90,9 @@ class Kernels(NamedTuple):
     """The entry points of one environment. Each takes a `Simulation` first."""
 
     step: Callable[..., int]
-    """``(sim, actions)``, on this thread. Returns the number of bad actions; steps only if there are none."""
-    step_parallel: Callable[..., int]
-    """``(sim, actions, chunks)``, on ``numba.get_num_threads()`` threads, which share the chunks; likewise."""
+    """``(sim, actions, chunk, chunks, phase)``: the environments of one of ``chunks`` equal parts, on this thread.
+    Phase CHECK counts their bad actions, which it returns; STEP steps them if there are none, and adds episodes that
+    end to row ``chunk`` of the log. `puffer_numba.jit.compiler.launch` calls it on several threads."""
     reset: Callable[..., None]
     """``(sim, which)``: restart the environments where ``which``, bool (num_envs,)."""
 
@@ -142,24 +139,14 @@ def make_kernels(
     step_chunk = make(_step_chunk(step_block))
     count_bad = make(_count_bad_scalars if scalar_actions else _count_bad_rows)
 
-    def step(sim, actions):
-        bad = count_bad(actions, sim.action_low, sim.action_high)
-        if bad == 0:
-            step_chunk(sim, actions, 0, len(sim.streams), 0)
-        return bad
-
-    def step_parallel(sim, actions, chunks):
+    def step(sim, actions, chunk, chunks, phase):
         n = len(sim.streams)
+        first, last = n * chunk // chunks, n * (chunk + 1) // chunks
         bad = 0
-        if n < MANY:
-            bad = count_bad(actions, sim.action_low, sim.action_high)
-        else:
-            for chunk in prange(chunks):
-                part = actions[n * chunk // chunks : n * (chunk + 1) // chunks]
-                bad += count_bad(part, sim.action_low, sim.action_high)
-        if bad == 0:
-            for chunk in prange(chunks):
-                step_chunk(sim, actions, n * chunk // chunks, n * (chunk + 1) // chunks, chunk)
+        if phase & CHECK:
+            bad = count_bad(actions[first:last], sim.action_low, sim.action_high)
+        if phase & STEP and bad == 0:
+            step_chunk(sim, actions, first, last, chunk)
         return bad
 
     def reset(sim, which):
@@ -171,14 +158,9 @@ def make_kernels(
                 observe_env(s, p, i, buffers.observations)
 
     if not jit:
-        return Kernels(step, step_parallel, reset)
+        return Kernels(step, reset)
     options = {**JIT_OPTIONS, "nogil": True, "cache": True}
-    compiled = (
-        numba.njit(step, **options),
-        numba.njit(step_parallel, parallel=True, **options),
-        numba.njit(reset, **options),
-    )
-    return Kernels(*(announce(dispatcher, name) for dispatcher in compiled))
+    return Kernels(*(announce(numba.njit(function, **options), name) for function in (step, reset)))
 
 
 def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:

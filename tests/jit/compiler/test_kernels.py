@@ -60,8 +60,8 @@ def test_one_class_is_compiled_once_for_any_number_of_environments_and_params():
     for env in envs:
         env.reset()
         env.step(np.zeros(env.num_envs, np.int32))
-    assert len({id(env._kernels) for env in envs}) == 1
-    assert len(envs[0]._kernels.reset.signatures) == 1
+    assert len({id(env._step_kernel) for env in envs}) == 1
+    assert len(envs[0]._reset_kernel.signatures) == 1
 
 
 def test_another_class_of_the_same_name_has_its_own_kernels():

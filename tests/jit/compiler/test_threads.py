@@ -26,7 +26,7 @@ ACTIONS = np.random.default_rng(0).integers(0, 2, (STEPS, N), dtype=np.int32)
 
 def run(seed, parallel):
     env = CartPole(num_envs=N, seed=seed)
-    force_threads(env) if parallel else setattr(env, "_run", env._kernels.step)
+    force_threads(env) if parallel else setattr(env, "_run", env._step_alone)
     env.reset()
     total = np.zeros(N)
     for actions in ACTIONS:
@@ -115,7 +115,7 @@ env = CartPole(num_envs=N, seed=1)
 env.reset()
 for actions in ACTIONS:
     env.step(actions)
-assert bool(env._kernels.step_parallel.signatures) == {uses_parallel_kernel}
+assert bool(env._machine_code) == {uses_parallel_kernel}
 assert numba.get_num_threads() == {threads}
 """
     run_layer(script, "default")
@@ -129,7 +129,7 @@ env = CartPole(num_envs=N, seed=1)
 env.reset()
 for actions in ACTIONS:
     env.step(actions)
-assert not env._kernels.step_parallel.signatures
+assert not env._machine_code
 """
     )
     run_python(script, NUMBA_NUM_THREADS="1")
