@@ -16,7 +16,7 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.train.acceleration import accelerate
 from puffer_numba.train.distributed import World
-from puffer_numba.train.loss import LOSS_NAMES, Minibatch, discrete_backward, normalize, ppo_loss
+from puffer_numba.train.loss import LOSS_NAMES, Steps, discrete_backward, normalize, ppo_loss
 from puffer_numba.train.minibatches import row_chances, sampled_rows, shuffled_rows, shuffled_steps
 from puffer_numba.train.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.train.phases import BACKWARD, COMMUNICATION, COPY, LEARNING, MINIBATCHES, OPTIMIZER, Phases
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """
 
     observations: Tensor
-    steps: Minibatch
+    steps: Steps
     """What the loss needs, of all steps."""
     chances: Tensor | None
     """Of each row of the rollout, to be in a minibatch; None: rows are not prioritized."""
@@ -96,7 +96,7 @@ class Learner:
         """
         rollout, config = self.rollout, self.config
         with self.phases(COPY):
-            steps = Minibatch(
+            steps = Steps(
                 actions=self.to_device(rollout.actions),
                 old_log_probs=self.to_device(rollout.log_probs),
                 old_values=self.to_device(rollout.values[:-1]),
@@ -148,11 +148,8 @@ class Learner:
         with self.phases(BACKWARD):
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            minibatch = Minibatch(*(tensor.index_select(0, rows) for tensor in batch.steps))
-            minibatch = minibatch._replace(
-                advantages=self._scaled_advantages(minibatch.advantages, batch.weights, rows)
-            )
-            record = self._backward(params, values, minibatch)
+            advantages = self._scaled_advantages(batch, rows)
+            record = self._backward(params, values, batch.steps, rows, advantages)
         with self.phases(COMMUNICATION):
             self.world.average_gradients(self.policy, record, len(rows))
         with self.phases(OPTIMIZER):
@@ -161,7 +158,7 @@ class Learner:
             return record
         self.skipped += 1
         if self.config.non_finite != "skip":
-            self._explain(batch.observations[rows], minibatch, params, values, rows)
+            self._explain(batch, rows, advantages, params, values)
         return None
 
     def _evaluate(
@@ -186,11 +183,12 @@ class Learner:
             params, values, rows = params[acting], values[acting], rows[acting]
         return params, values, rows
 
-    def _scaled_advantages(self, advantages: Tensor, weights: Tensor | None, rows: Tensor) -> Tensor:
-        """Advantages of a minibatch, a copy that may be changed, normalized over all processes, and weighted."""
+    def _scaled_advantages(self, batch: Batch, rows: Tensor) -> Tensor:
+        """Advantages of a minibatch, normalized over all processes, and weighted."""
+        advantages = batch.steps.advantages.index_select(0, rows)
         if self.config.norm_adv:
             advantages = self._normalized(advantages)
-        return advantages if weights is None else advantages * weights[rows % self.rollout.rows]
+        return advantages if batch.weights is None else advantages * batch.weights[rows % self.rollout.rows]
 
     def _normalized(self, advantages: Tensor) -> Tensor:
         """To mean 0 and standard deviation 1; a lone step, which has no standard deviation, stays as it is."""
@@ -210,13 +208,14 @@ class Learner:
         std_of_all = math.sqrt(max(squares - n * mean_of_all * mean_of_all, 0) / (n - 1))
         return ((exact - mean_of_all) / (std_of_all + 1e-8)).to(advantages.dtype)
 
-    def _backward(self, params: Tensor, values: Tensor, minibatch: Minibatch) -> Tensor:
+    def _backward(self, params: Tensor, values: Tensor, steps: Steps, rows: Tensor, advantages: Tensor) -> Tensor:
         """Gradients of the loss; what `LOSS_NAMES` lists."""
-        if len(minibatch.returns) == 0:
+        if len(rows) == 0:
             return torch.zeros(len(LOSS_NAMES), device=self.device)
         if self._fast_loss and params.dtype == values.dtype == torch.float32:
             assert isinstance(self.distribution, CategoricalActions)
-            return discrete_backward(self.config, self.distribution, params, values, minibatch)
+            return discrete_backward(self.config, self.distribution, params, values, steps, rows, advantages)
+        minibatch = Steps(*(tensor.index_select(0, rows) for tensor in steps))._replace(advantages=advantages)
         log_probs, entropy = self.distribution.log_prob_entropy(params, minibatch.actions)
         loss, record = ppo_loss(self.config, log_probs, values.reshape(-1), entropy, minibatch)
         loss.backward()
@@ -231,15 +230,13 @@ class Learner:
             optimizer.step()
         return True
 
-    def _explain(
-        self, observations: Tensor, minibatch: Minibatch, params: Tensor, values: Tensor, rows: Tensor
-    ) -> None:
+    def _explain(self, batch: Batch, rows: Tensor, advantages: Tensor, params: Tensor, values: Tensor) -> None:
         """Raise `NonFiniteError` that names the first tensor of a minibatch which is not finite."""
         suspects = {
-            "observations": observations,
+            "observations": batch.observations[rows],
             "rewards": self.to_device(self.rollout.rewards)[rows],
-            "values of the rollout": minibatch.old_values,
-            "advantages": minibatch.advantages,
+            "values of the rollout": batch.steps.old_values[rows],
+            "advantages": advantages,
             "the policy's action parameters": params,
             "the policy's values": values,
             **{f"gradient of {name}": p.grad for name, p in self.policy.named_parameters() if p.grad is not None},

@@ -24,8 +24,8 @@ from puffer_numba.jit.math import exp, log
 LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
 
-class Minibatch(NamedTuple):
-    """What the loss is computed from, as it was collected; tensors, or for the kernel arrays."""
+class Steps(NamedTuple):
+    """What the loss is computed from, of a whole rollout or of a minibatch; tensors, or for the kernel arrays."""
 
     actions: Any
     """``(rows, *action_shape)``; for the kernel ``(rows, components)`` int64."""
@@ -33,7 +33,7 @@ class Minibatch(NamedTuple):
     """``(rows,)``, like all that follow, float32: log-probability of the action when it was chosen."""
     old_values: Any
     advantages: Any
-    """Normalized and weighted, where that is wanted."""
+    """Of a minibatch: normalized and weighted, where that is wanted."""
     returns: Any
     """Targets of the value."""
 
@@ -65,7 +65,7 @@ class LossGradients(NamedTuple):
 
 
 def ppo_loss(
-    config: TrainConfig, log_probs: Tensor, values: Tensor, entropy: Tensor, batch: Minibatch
+    config: TrainConfig, log_probs: Tensor, values: Tensor, entropy: Tensor, batch: Steps
 ) -> tuple[Tensor, Tensor]:
     """The clipped objective of Schulman et al. (2017) over one minibatch; every tensor is ``(rows,)``.
 
@@ -93,12 +93,21 @@ def ppo_loss(
 
 
 def discrete_backward(
-    config: TrainConfig, distribution: CategoricalActions, params: Tensor, values: Tensor, batch: Minibatch
+    config: TrainConfig,
+    distribution: CategoricalActions,
+    params: Tensor,
+    values: Tensor,
+    steps: Steps,
+    rows: Tensor,
+    advantages: Tensor,
 ) -> Tensor:
     """`ppo_loss` and its backward pass for discrete actions on the CPU, in float32.
 
     Args:
         params, values: the policy's outputs for the minibatch, with gradients.
+        steps: of the whole rollout.
+        rows: which of them the minibatch is of.
+        advantages: of the minibatch, normalized and weighted, where that is wanted.
 
     Returns:
         A tensor of `LOSS_NAMES`. Gradients have been added to the parameters'.
@@ -106,12 +115,14 @@ def discrete_backward(
     sizes = distribution.sizes
     params_gradient, values_gradient = torch.empty_like(params), torch.empty_like(values)
     record = torch.empty(len(LOSS_NAMES))
-    arrays = batch._replace(actions=batch.actions.reshape(-1, len(sizes)))
+    steps = steps._replace(actions=steps.actions.reshape(-1, len(sizes)))
     discrete_ppo_gradients(
         params.detach().numpy(),
         values.detach().reshape(-1).numpy(),
         sizes,
-        Minibatch(*(tensor.numpy() for tensor in arrays)),
+        Steps(*(tensor.numpy() for tensor in steps)),
+        rows.numpy(),
+        advantages.numpy(),
         LossWeights.of(config),
         LossGradients(params_gradient.numpy(), values_gradient.view(-1).numpy(), record.numpy()),
     )
@@ -124,7 +135,9 @@ def discrete_ppo_gradients(
     logits: NDArray[np.float32],
     values: NDArray[np.float32],
     sizes: NDArray[np.int64],
-    batch: Minibatch,
+    steps: Steps,
+    rows: NDArray[np.int64],
+    advantages: NDArray[np.float32],
     weights: LossWeights,
     out: LossGradients,
 ) -> None:
@@ -133,7 +146,8 @@ def discrete_ppo_gradients(
     Args:
         logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs for the minibatch.
         sizes: ``(components,)``: number of choices of each component of the action.
-        batch: arrays.
+        steps: of the whole rollout.
+        rows: which of them the minibatch is of; advantages: ``(rows,)``, theirs.
         weights: of the loss's parts.
         out: the result.
     """
@@ -145,16 +159,17 @@ def discrete_ppo_gradients(
     log_norms = np.empty(len(sizes), np.float32)
     policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
     for b in range(count):
+        step = rows[b]
         log_prob = np.float32(0)
         first = 0
         for c in range(len(sizes)):
             log_norms[c] = _softmax(logits, b, first, sizes[c], out.logits)
-            log_prob += logits[b, first + batch.actions[b, c]] - log_norms[c]
+            log_prob += logits[b, first + steps.actions[step, c]] - log_norms[c]
             first += sizes[c]
 
-        log_ratio = log_prob - batch.old_log_probs[b]
+        log_ratio = log_prob - steps.old_log_probs[step]
         ratio = exp(log_ratio)
-        advantage = batch.advantages[b]
+        advantage = advantages[b]
         unclipped_loss, clipped_loss = -advantage * ratio, -advantage * min(max(ratio, low), high)
         policy_loss += max(unclipped_loss, clipped_loss)
         kl += ratio - one - log_ratio
@@ -171,16 +186,17 @@ def discrete_ppo_gradients(
             entropy_sum += entropy
             for k in range(first, last):
                 p = out.logits[b, k]
-                chosen = np.float32(k == first + batch.actions[b, c])
+                chosen = np.float32(k == first + steps.actions[step, c])
                 by_entropy = p * (logits[b, k] - log_norms[c] + entropy)
                 out.logits[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
             first = last
 
-        change = values[b] - batch.old_values[b]
-        error = values[b] - batch.returns[b]
+        old_value, target = steps.old_values[step], steps.returns[step]
+        change = values[b] - old_value
+        error = values[b] - target
         gradient = error
         if weights.clip_vloss and abs(change) > vf_clip:
-            near = batch.old_values[b] + (vf_clip if change > 0 else -vf_clip) - batch.returns[b]
+            near = old_value + (vf_clip if change > 0 else -vf_clip) - target
             if near * near > error * error:
                 error, gradient = near, np.float32(0)
         value_loss += 0.5 * error * error

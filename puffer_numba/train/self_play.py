@@ -102,6 +102,7 @@ class SelfPlay(Wrapper):
         config: settings of the training.
         make_env: makes so many copies of the environment, for the games that give ratings.
         name: of the environment, for messages.
+        first_row: of these rows among those of all processes; with seed and step it keys all that is random.
 
     Attributes:
         opponents: at most ``train.self_play_pool``, the newest last.
@@ -122,6 +123,7 @@ class SelfPlay(Wrapper):
         config: TrainConfig,
         make_env: Callable[[int], PufferEnv],
         name: str,
+        first_row: int = 0,
     ) -> None:
         if env.agents_per_batch != env.num_agents:
             raise APIUsageError("train.self_play needs environments that step together: no vec.batch_size or overlap.")
@@ -136,7 +138,9 @@ class SelfPlay(Wrapper):
         self._ended = np.zeros((self._copies, self._seats), np.bool_)
         self._counts = np.zeros(2, np.int64)  # steps of each row, and steps summed over the rows that learned
         self._distribution: ActionDistribution = action_distribution(env.single_action_space, policy)
-        self._stream = seed_stream(config.seed + 1)
+        self._stream = seed_stream(config.seed + 1, row=first_row)
+        self._params = torch.zeros(env.num_agents, self._distribution.num_params)
+        self._samples = self._distribution.storage(env.num_agents)
         self._actor: Actor | None = None
 
     def take(self, actions: ArrayLike) -> NDArray[Any]:
@@ -156,10 +160,10 @@ class SelfPlay(Wrapper):
         assert self._actor is not None
         observations, rows = torch.from_numpy(self.env.observations[acting]), torch.from_numpy(acting)
         params, _ = self._actor.act(observations, np.ones(len(acting), np.bool_), rows)
-        actions, log_probs = self._distribution.storage(len(acting))
+        self._params[rows] = params.cpu()
         self._stream[1] = self._counts[0]
-        self._distribution.sample(params, self._stream, actions, log_probs)
-        return self._distribution.to_env(actions)
+        self._distribution.sample(self._params, self._stream, *self._samples)  # also of rows that do not act: by row
+        return self._distribution.to_env(self._samples[0])[acting]
 
     def _begin_rollout(self) -> None:
         """Add the policy to the pool, where it is time; choose the opponent of the next steps."""
@@ -170,8 +174,8 @@ class SelfPlay(Wrapper):
         self._actor = Actor(chosen.policy, self.num_agents, chosen.normalizer)
 
     def _random(self) -> np.random.Generator:
-        """Random numbers that depend on the seed and the step alone, so that a checkpoint need not hold them."""
-        return np.random.default_rng([self._config.seed, int(self._counts[0])])
+        """Random numbers that depend on the seed, the process and the step alone, so that a checkpoint need not hold them."""
+        return np.random.default_rng([self._config.seed, int(self._stream[2]), int(self._counts[0])])
 
     def _add_opponent(self, step: int) -> None:
         """Keep the policy as it is now; where games are of two, it plays against all others that are kept."""

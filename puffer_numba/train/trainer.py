@@ -107,7 +107,10 @@ class Trainer:
 
     def _in_self_play(self, vecenv: PufferEnv) -> SelfPlay:
         config, name = self.config, self.config.env_name or type(vecenv).__name__
-        return SelfPlay(vecenv, self.policy, self.normalizer, config.train, lambda n: load_env(config, n), name)
+        first_row = self.world.rank * vecenv.num_agents
+        return SelfPlay(
+            vecenv, self.policy, self.normalizer, config.train, lambda n: load_env(config, n), name, first_row
+        )
 
     # -- experience ---------------------------------------------------------------------------------------
 

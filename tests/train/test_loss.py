@@ -8,7 +8,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 
 from puffer_numba.config import TrainConfig
 from puffer_numba.distributions.actions import action_distribution
-from puffer_numba.train.loss import Minibatch, discrete_backward, normalize, ppo_loss
+from puffer_numba.train.loss import Steps, discrete_backward, normalize, ppo_loss
 
 
 def problem(space, seed, rows=100):
@@ -19,7 +19,7 @@ def problem(space, seed, rows=100):
         return torch.randn(*shape, generator=generator)
 
     columns = [torch.randint(0, int(n), (rows,), generator=generator) for n in distribution.sizes]
-    batch = Minibatch(
+    batch = Steps(
         actions=torch.stack(columns, -1).reshape(rows, *distribution.shape),
         old_log_probs=-normal(rows).abs() * len(columns),
         old_values=normal(rows),
@@ -41,7 +41,9 @@ def test_kernel_and_definition_agree(space, settings, rows):
         log_probs, entropy = distribution.log_prob_entropy(params, batch.actions)
         loss, expected = ppo_loss(config, log_probs, values, entropy, batch)
         by_torch = torch.autograd.grad(loss, [params, values])
-        record = discrete_backward(config, distribution, params, values, batch)
+        order = torch.randperm(rows + 5)[:rows]  # where the minibatch's steps are in the rollout
+        rollout = Steps(*(x.new_zeros(rows + 5, *x.shape[1:]).index_copy(0, order, x) for x in batch))
+        record = discrete_backward(config, distribution, params, values, rollout, order, batch.advantages)
         torch.testing.assert_close(params.grad, by_torch[0], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(values.grad, by_torch[1], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(record, expected, atol=1e-5, rtol=1e-4)

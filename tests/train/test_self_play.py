@@ -8,7 +8,7 @@ import pytest
 from puffer_numba.cli import main
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-from puffer_numba.train.self_play import Standings
+from puffer_numba.train.self_play import SelfPlay, Standings
 from tests.helpers.training import same_weights, weights
 
 SMALL = {
@@ -68,6 +68,24 @@ def test_an_opponent_takes_one_seat_for_a_whole_game():
         for game in np.split(masks[:, copy], np.flatnonzero(ends[:, copy]) + 1)[:-1]:
             assert game.any(0).sum() <= 1  # who learns from this game; none if it is the other's only move
     trainer.close()
+
+
+def test_what_an_opponent_does_is_keyed_by_its_row_among_those_of_all_processes():
+    config = load_config("tic_tac_toe", SMALL)
+    env = load_env(config)
+    policy = load_policy(config, env)
+
+    def actions(*rows, first_row=0):
+        self_play = SelfPlay(env, policy, None, config.train, lambda n: load_env(config, n), "", first_row)
+        env.reset(seed=0)
+        env.observations[:] = env.observations[0]
+        self_play._begin_rollout()
+        return self_play._opponents_actions(np.array(rows)).tolist()
+
+    every = actions(*range(32))
+    assert actions(4, 9, 30) == [every[4], every[9], every[30]]
+    assert actions(*range(28), first_row=4) == every[4:]
+    env.close()
 
 
 def test_without_opponents_all_rows_learn():
