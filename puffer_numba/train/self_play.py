@@ -174,7 +174,7 @@ class SelfPlay(Wrapper):
         self._actor = Actor(chosen.policy, self.num_agents, chosen.normalizer)
 
     def _random(self) -> np.random.Generator:
-        """Random numbers that depend on the seed, the process and the step alone, so that a checkpoint need not hold them."""
+        """Random numbers of the seed, the process and the step alone, so that a checkpoint need not hold them."""
         return np.random.default_rng([self._config.seed, int(self._stream[2]), int(self._counts[0])])
 
     def _add_opponent(self, step: int) -> None:
