@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, Puffe
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvJob, EpisodeArrays, merge_logs
 from puffer_numba.vector.serial import Seed, VectorEnv
+
+GRACE = 5.0  # seconds for environments to close
+GRACE_AFTER_FAILURE = 0.5
 
 
 class WorkerError(RuntimeError):
@@ -51,7 +55,7 @@ class Batched(VectorEnv):
     `recv` returns the rows of the parts that are ready first, and `send` takes the actions for these rows. A batch may
     also wait for its actions while others are received.
 
-    A backend implements ``_begin``, ``_pump`` and ``_end``.
+    A backend implements ``_begin`` and ``_pump``; what ends its parts is ``_finalizer``.
 
     Args:
         jobs, seed, driver_env, buffers, episodes: as for `VectorEnv`.
@@ -89,6 +93,9 @@ class Batched(VectorEnv):
 
     # ------------------------------------------------------------------ for the backend to implement
 
+    _finalizer: weakref.finalize[Any, Any]
+    """What ends the parts; `_end` calls it with the seconds of grace as its last argument."""
+
     def _begin(self, number: int, method: str, *arguments: Any) -> None:
         """Let a part that is not busy run a method of its `EnvGroup`; ``step`` takes the actions in the buffers."""
         raise NotImplementedError
@@ -96,6 +103,18 @@ class Batched(VectorEnv):
     def _pump(self, count: int) -> None:
         """Wait until up to ``count`` busy parts more are done; note what they reply and that they are ready."""
         raise NotImplementedError
+
+    def _end(self, grace: float) -> None:
+        """End the parts, whose environments have ``grace`` seconds to close."""
+        if self.closed:
+            return
+        self.closed = True
+        self._awaiting = []
+        finalizer = self._finalizer.detach()
+        if finalizer is not None:
+            _, shut_down, arguments, _ = finalizer
+            shut_down(*arguments, grace)
+        self.driver_env.close()
 
     # ------------------------------------------------------------------ stepping
 

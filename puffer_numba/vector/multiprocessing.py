@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError, buffer_specs
 from puffer_numba.jit.compiler.threads import cores
-from puffer_numba.vector.batches import Batched, WorkerError
+from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, WorkerError
 from puffer_numba.vector.group import EnvJob, Signature, create
 from puffer_numba.vector.memory import SharedArrays
 from puffer_numba.vector.worker import (
@@ -38,8 +38,6 @@ from puffer_numba.vector.worker import (
 )
 
 _LOOK_AFTER = 0.2  # seconds between two looks at whether workers are alive
-_GRACE = 5.0  # seconds for environments to close
-_GRACE_AFTER_FAILURE = 0.5
 
 _main_lock = threading.Lock()
 
@@ -115,7 +113,7 @@ class Multiprocessing(Batched):
                 self._busy.add(number)
             self._settle()
         except BaseException:
-            self._end(_GRACE_AFTER_FAILURE)
+            self._end(GRACE_AFTER_FAILURE)
             raise
         self._ready.clear()
 
@@ -150,7 +148,7 @@ class Multiprocessing(Batched):
             answer = answers[number]
             self._replies[number] = [] if answer < MESSAGE else self._read(number)
             if answer == FAILED:
-                self._end(_GRACE_AFTER_FAILURE)
+                self._end(GRACE_AFTER_FAILURE)
                 raise self._replies[number].to_error(number)
             self._busy.discard(number)
             self._ready.append(number)
@@ -182,7 +180,7 @@ class Multiprocessing(Batched):
         process = self._workers[number].process
         process.join(1.0)
         code = process.exitcode
-        self._end(_GRACE_AFTER_FAILURE)
+        self._end(GRACE_AFTER_FAILURE)
         cause = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with code {code}"
         raise WorkerError(
             f"{worker} {cause}, without an error of Python; a crash in native code, os._exit, or the system's "
@@ -192,21 +190,12 @@ class Multiprocessing(Batched):
     def _raise_timeout(self) -> NoReturn:
         assert self._timeout is not None
         running = [number for number in sorted(self._busy) if self._answers[number] == RUNNING]
-        self._end(_GRACE_AFTER_FAILURE)
+        self._end(GRACE_AFTER_FAILURE)
         raise self._timeout_error(running, self._timeout)
 
     def close(self) -> None:
         """End the workers and close all environments. Calling it again does nothing."""
-        self._end(_GRACE)
-
-    def _end(self, grace: float) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        self._awaiting = []
-        if self._finalizer.detach() is not None:
-            _shut_down(self._workers, self._commands, self._owner, grace)
-        self.driver_env.close()
+        self._end(GRACE)
 
 
 def _array_specs(signature: Signature, rows: int, workers: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -250,7 +239,7 @@ def main_not_imported() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
-def _shut_down(workers: list[_Worker], commands: NDArray[np.uint8], owner: int, grace: float = _GRACE) -> None:
+def _shut_down(workers: list[_Worker], commands: NDArray[np.uint8], owner: int, grace: float = GRACE) -> None:
     """End workers: those that have not done so by themselves within ``grace`` seconds are killed."""
     if os.getpid() != owner:
         return  # in a fork of the parent, whose workers these are

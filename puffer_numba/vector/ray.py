@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 from puffer_numba.env import Infos, buffer_specs, make_buffers
 from puffer_numba.extras import require
 from puffer_numba.jit.compiler.threads import cores
-from puffer_numba.vector.batches import Batched, Failure, WorkerError
+from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, Failure, WorkerError
 from puffer_numba.vector.group import EnvGroup, EnvJob, Signature, create
 from puffer_numba.vector.memory import Specs, size_of, views
 from puffer_numba.vector.multiprocessing import pickle_jobs
 from puffer_numba.vector.worker import use_one_thread
 
-_GRACE = 5.0  # seconds for environments to close
-_GRACE_AFTER_FAILURE = 0.5
 _SENT = ("observations", "rewards", "terminals", "truncations", "masks", "episode_returns", "episode_lengths")
 
 _lock = threading.Lock()
@@ -95,7 +93,7 @@ class Ray(Batched):
                 self._begin(number, "make")
             self._settle()
         except BaseException:
-            self._end(_GRACE_AFTER_FAILURE)
+            self._end(GRACE_AFTER_FAILURE)
             raise
         self._ready.clear()
 
@@ -112,7 +110,7 @@ class Ray(Batched):
             number, method = self._running.pop(reference)
             reply = self._get(reference, number)
             if isinstance(reply, Failure):
-                self._end(_GRACE_AFTER_FAILURE)
+                self._end(GRACE_AFTER_FAILURE)
                 raise reply.to_error(number)
             self._replies[number] = self._take(number, *reply) if method in ("reset", "step") else reply
             self._busy.discard(number)
@@ -125,7 +123,7 @@ class Ray(Batched):
             return self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            self._end(_GRACE_AFTER_FAILURE)
+            self._end(GRACE_AFTER_FAILURE)
             raise WorkerError(
                 f"{self._describe(number)} died: {' '.join(lines)}. A crash in native code, os._exit, the system's "
                 "out-of-memory killer, or the loss of a node does so. backend='serial' runs the environments in this "
@@ -137,7 +135,7 @@ class Ray(Batched):
         free = self._ray.available_resources().get("CPU", 0) if starting else 0
         assert self._timeout is not None
         error = self._timeout_error(sorted(self._busy), self._timeout)
-        self._end(_GRACE_AFTER_FAILURE)
+        self._end(GRACE_AFTER_FAILURE)
         if starting:
             raise WorkerError(f"{error} Each worker reserves one CPU of the cluster, of which {free:g} are free.")
         raise error
@@ -155,16 +153,7 @@ class Ray(Batched):
         """Close all environments, and end the actors; Ray too, if it was started here and nothing else uses it. Calling
         it again does nothing.
         """
-        self._end(_GRACE)
-
-    def _end(self, grace: float) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        self._awaiting = []
-        if self._finalizer.detach() is not None:
-            _shut_down(self._ray, self._actors, self._connection, grace)
-        self.driver_env.close()
+        self._end(GRACE)
 
 
 class _Actor:
@@ -237,7 +226,7 @@ def _connect(ray: Any) -> str:
         return _connection
 
 
-def _shut_down(ray: Any, actors: list[Any], connection: str, grace: float = _GRACE) -> None:
+def _shut_down(ray: Any, actors: list[Any], connection: str, grace: float = GRACE) -> None:
     """Close environments, end their actors, and with the last object Ray itself, where it was initialised here."""
     global _users
     if not ray.is_initialized() or (connection and os.getpid() != _owner):
