@@ -29,6 +29,7 @@ from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
+from puffer_numba.jit.compiler.simulation import PlainSimulation, Simulation
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.spaces import Emulated, ObservationLayout
@@ -196,6 +197,7 @@ class JitEnv(PufferEnv):
         self._chunks = len(self._episodes.log)
         self._steps_alone, self._pause = 0, 1
         self._ready = self._seeded = False
+        self._simulation: Any = None
         super().__init__(buf)
         self._action_shape = self.actions.shape
         discrete = isinstance(self.single_action_space, Discrete | MultiDiscrete)
@@ -278,17 +280,15 @@ class JitEnv(PufferEnv):
     def _simulate(self, buffers: Buffers) -> tuple[Any, Any, StepResult]:
         if self.agents_per_env is None:
             buffers.masks[:] = True
-        make = kernels.Simulation if self.jit else kernels.PlainSimulation
-        simulation = make(
-            self.state,
-            self.params,
-            tuple(getattr(self.state, name) for name in self.metrics),
-            self._streams,
-            self._episodes,
-            self._by_environment(buffers),
-            self._low,
-            self._high,
-        )
+        buffers_by_env = self._by_environment(buffers)
+        if self._simulation is not None and self.jit:
+            simulation = self._simulation.with_buffers(buffers_by_env)
+        else:
+            metrics = tuple(getattr(self.state, name) for name in self.metrics)
+            make = Simulation if self.jit else PlainSimulation
+            simulation = make(
+                self.state, self.params, metrics, self._streams, self._episodes, buffers_by_env, self._low, self._high
+            )
         o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
         return simulation, without_type(simulation) if self.jit else None, (o, r, d, t, self._infos)
 

@@ -1,7 +1,7 @@
 """From one environment's functions to kernels over all of them.
 
-A kernel gets one `Simulation` (every array of the environment, boxed once: unboxing 20 arrays at each
-call would cost more than stepping 64 CartPoles). It works through it in blocks, three passes over each:
+A kernel gets one `Simulation`, every array of the environment in one object: unboxing 20 arrays at each call would
+cost more than stepping 64 CartPoles. It works through it in blocks, three passes over each:
 
 (a) dynamics of all environments in the block, without a branch, so that LLVM vectorizes it;
 (b) a scan for ended episodes: statistics, final observations, reset;
@@ -23,8 +23,6 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.experimental import structref
 
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
@@ -43,47 +41,6 @@ LOG_FIELDS = ("episodes", "episode_return", "episode_length")
 # references to them again and again, atomically, would stop loops from being vectorized, and make threads wait for
 # one another. And a call with a hundred arguments, which is what named tuples of arrays become, costs 100 ns.
 BORROW = {**JIT_OPTIONS, "_nrt": False, "forceinline": True}
-
-FIELDS = ("state", "params", "metrics", "streams", "episodes", "buffers", "action_low", "action_high")
-
-
-@structref.register
-class SimulationType(types.StructRef):
-    """Numba's type of a `Simulation`."""
-
-
-class Simulation(structref.StructRefProxy):
-    """All arrays of one environment as one object that is cheap to pass to a kernel.
-
-    Fields: ``state`` and ``params``, the author's named tuples; ``metrics``, a tuple of those state arrays
-    that are averaged over episodes; ``streams`` uint64 (num_envs,); ``episodes`` and ``buffers``, as
-    `Episodes` and `Buffers`; ``action_low`` and ``action_high``, inclusive, one value for each component.
-    """
-
-    def __new__(cls, *fields: Any) -> Any:
-        return _make_simulation(*fields)
-
-
-structref.define_boxing(SimulationType, Simulation)
-structref.define_constructor(Simulation, SimulationType, FIELDS)
-
-
-@numba.njit(cache=True)
-def _make_simulation(state, params, metrics, streams, episodes, buffers, low, high):
-    return Simulation(state, params, metrics, streams, episodes, buffers, low, high)
-
-
-class PlainSimulation(NamedTuple):
-    """A `Simulation` for kernels that run as plain Python."""
-
-    state: Any
-    params: Any
-    metrics: Any
-    streams: Any
-    episodes: Any
-    buffers: Any
-    action_low: Any
-    action_high: Any
 
 
 class Kernels(NamedTuple):
