@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from puffer_numba.jit.compiler.functions import JIT_OPTIONS, OVERLOADED
-from puffer_numba.jit.compiler.parts import part
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
 from puffer_numba.jit.math import exp, log
 from puffer_numba.jit.random import integer, normal, random
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from puffer_numba.jit.compiler.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
-from puffer_numba.jit.compiler.parts import part
+from puffer_numba.jit.compiler.functions import content_hash, kernel_function
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
 
 # Reassociation would undo the range reductions, whose whole point is the order of the operations.
 _EXACT_OPTIONS: Any = {**JIT_OPTIONS, "fastmath": {"contract", "nsz"}}

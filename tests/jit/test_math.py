@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from puffer_numba.jit import math as jit_math
-from puffer_numba.jit.compiler.functions import JIT_OPTIONS
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS
 
 NAMES = ("sin", "cos", "exp", "log")
 F32 = np.finfo(np.float32)

@@ -17,26 +17,24 @@ every helper it calls, in which
 from __future__ import annotations
 
 import dis
+import enum
 import hashlib
+import inspect
 import math
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.compiler.parts import LINKED, part
-
-# Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
-# another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
-FASTMATH = {"contract", "nsz", "arcp", "afn"}
-JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
-
-OVERLOADED = "__numba_overload__"
-"""Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
+from puffer_numba.jit.compiler import language, local
+from puffer_numba.jit.compiler.language import FUNCTIONS, NumpyForKernels
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, LINKED, OVERLOADED, part
 
 # Their functions are Numba's business; walking into them would hash half of NumPy.
 _FOREIGN = ("numba", "numpy", "math", "builtins", "operator", "cmath", "typing", "collections")
@@ -60,12 +58,14 @@ class KernelFunction:
         self.key = key
         self.__name__ = py_func.__name__
 
-        @part(self, jit_options)
-        def _implementation(*args: Any) -> Callable[..., Any]:
-            return py_func
+        part(self, jit_options)(_with_parameters_of(py_func, self._implement))
 
-    def __call__(self, *args: Any) -> Any:
-        return self.py_func(*args)
+    def _implement(self, *args: Any) -> Callable[..., Any]:
+        """What Numba asks for with the types of the arguments."""
+        return self.py_func
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.py_func(*args, **kwargs)
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return (str, (f"KernelFunction {self.key}",))
@@ -74,10 +74,30 @@ class KernelFunction:
         return f"KernelFunction({self.__name__}, {self.key[:8]})"
 
 
+def _with_parameters_of(py_func: Callable[..., Any], implement: Callable[..., Any]) -> Callable[..., Any]:
+    """``implement`` with the parameters of ``py_func``, by which Numba understands keywords and defaults."""
+    parameters = inspect.signature(py_func).parameters.values()
+    declared, passed, defaults = [], [], {}
+    for parameter in parameters:
+        star = "*" * (parameter.kind is parameter.VAR_POSITIONAL)
+        if parameter.default is not parameter.empty:
+            defaults[f"default_{parameter.name}"] = parameter.default
+        has_default = f"default_{parameter.name}" in defaults
+        declared.append(star + parameter.name + f"=default_{parameter.name}" * has_default)
+        passed.append(star + parameter.name)
+    keyword_only = [k for k, parameter in enumerate(parameters) if parameter.kind is parameter.KEYWORD_ONLY]
+    if keyword_only and not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        declared.insert(keyword_only[0], "*")
+    return eval(f"lambda {', '.join(declared)}: implement({', '.join(passed)})", {"implement": implement, **defaults})
+
+
 def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS) -> KernelFunction:
     """``function`` as it is, and its helpers, callable from Numba."""
     return specialize(function, np.float64, jit_options)
 
+
+_LANGUAGE = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in (language, local))).hexdigest()
+"""What kernels find as NumPy is in every hash."""
 
 _specialized: dict[str, KernelFunction] = {}
 _in_progress: list[str] = []
@@ -94,7 +114,7 @@ def specialize(
     The result depends on the content alone: the same function gives the same object.
     """
     function: types.FunctionType = _unwrap(wrapped)
-    options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED)
+    options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED, _LANGUAGE)
     key = _digest(content_hash(function), float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
         if key in _in_progress:
@@ -113,7 +133,7 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     py_func = types.FunctionType(
         _with_float_literals(function.__code__, float_type),
-        {"float": float_type, **function.__globals__, **values},
+        {**_BUILTINS, "float": float_type, **function.__globals__, **values},
         function.__name__,
         _cast_literal(function.__defaults__, float_type),
         _specialized_closure(function, float_type, jit_options),
@@ -154,9 +174,38 @@ def _is_helper(value: Any) -> bool:
 def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: Any) -> Any:
     if _is_helper(value):
         return specialize(value, float_type, jit_options)
-    if isinstance(value, types.ModuleType) and (_is_own(value) or value is math):  # math for its constants
+    if value is np:
+        return _numpy(float_type)
+    if _is_namespace(value) or value is math:  # math for its constants
         return _SpecializedModule(value, float_type, jit_options)
+    if isinstance(value, list):
+        return _constant_array(value, float_type)
+    if isinstance(value, Hashable) and value in FUNCTIONS:
+        return FUNCTIONS[value]
     return float_type(value) if type(value) is float else value
+
+
+_BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
+_numpy: Callable[[Any], NumpyForKernels] = cache(NumpyForKernels)
+
+
+def _is_namespace(value: Any) -> bool:
+    """Whether ``value`` is somebody's module, or a class that kernels can only take constants and functions from."""
+    if isinstance(value, types.ModuleType):
+        return _is_own(value)
+    known = (tuple, enum.Enum, np.generic, bool, int, float, complex, BaseException)  # which Numba can call
+    return isinstance(value, type) and _is_own(value) and not issubclass(value, known)
+
+
+def _constant_array(value: list[Any], float_type: type[np.floating[Any]]) -> Any:
+    """A list of numbers as an array, which Numba takes as a constant; other lists as they are."""
+    try:
+        array = np.array(value)
+    except ValueError:  # ragged
+        return value
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        return value
+    return array.astype(float_type) if array.dtype == np.float64 else array
 
 
 def _is_own(owner: types.ModuleType | type) -> bool:
@@ -166,9 +215,9 @@ def _is_own(owner: types.ModuleType | type) -> bool:
 
 
 class _SpecializedModule(types.ModuleType):
-    """A module whose functions are specialised when Numba asks for them: for ``helpers.f(x)``."""
+    """A module or class whose functions and constants are specialised when Numba asks for them: ``helpers.f(x)``."""
 
-    def __init__(self, module: types.ModuleType, float_type: type[np.floating[Any]], jit_options: Any) -> None:
+    def __init__(self, module: Any, float_type: type[np.floating[Any]], jit_options: Any) -> None:
         super().__init__(module.__name__)
         self.__dict__["_specialize"] = lambda name: _specialize_value(getattr(module, name), float_type, jit_options)
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
-from puffer_numba.jit.compiler.functions import JIT_OPTIONS, OVERLOADED, content_hash, kernel_function
+from puffer_numba.jit.compiler.functions import content_hash, kernel_function
 from puffer_numba.jit.compiler.launch import CHECK, STEP
-from puffer_numba.jit.compiler.parts import part
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
 BLOCK = 512

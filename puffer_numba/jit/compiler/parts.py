@@ -25,6 +25,14 @@ from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.typed_passes import AnnotateTypes
 from numba.extending import overload
 
+# Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
+# another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
+FASTMATH = {"contract", "nsz", "arcp", "afn"}
+JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
+
+OVERLOADED = "__numba_overload__"
+"""Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
+
 TESTED = ((0, 62), (0, 68))
 """The first and the last minor version of Numba that ``tests/jit/compiler/test_parts.py`` has passed with.
 

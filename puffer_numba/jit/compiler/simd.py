@@ -101,7 +101,8 @@ def _compile_physics(env: Any) -> Any:
     import numba
 
     from puffer_numba.jit.compiler import kernels
-    from puffer_numba.jit.compiler.functions import JIT_OPTIONS, kernel_function, specialize
+    from puffer_numba.jit.compiler.functions import kernel_function, specialize
+    from puffer_numba.jit.compiler.parts import JIT_OPTIONS
 
     step_env = specialize(type(env).step_env, env.float_type)
     advance = kernel_function(kernels.advance_block(step_env, env.autoreset), kernels.BORROW)

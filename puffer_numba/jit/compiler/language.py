@@ -1,0 +1,181 @@
+"""What an author's functions may use beyond what Numba compiles without allocation: NumPy and builtins for kernels.
+
+Where an author writes ``np``, kernels see `NumpyForKernels`; where ``any`` or ``all``, those below. Each is the
+function of that name as NumPy or Python has it, for numbers and for rows of arrays.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import types as python_types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from puffer_numba.jit.compiler.local import constructors
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
+
+Implement = Callable[..., Callable[..., Any] | None]
+_CONSTANTS = ("pi", "e", "euler_gamma", "inf", "nan")
+
+
+class NumpyForKernels(python_types.ModuleType):
+    """NumPy, as kernels of one float type see it.
+
+    Its constants, and arrays for which no dtype is given, are of the environment's float type.
+    """
+
+    def __init__(self, float_type: type[np.floating[Any]]) -> None:
+        super().__init__("numpy")
+        self.__dict__.update({name: float_type(getattr(np, name)) for name in _CONSTANTS})
+        self.__dict__.update(constructors(float_type))
+        self.__dict__.update({name: FUNCTIONS[getattr(np, name)] for name in _NAMES})
+        self.linalg = python_types.ModuleType("numpy.linalg")
+        self.linalg.__dict__["norm"] = FUNCTIONS[np.linalg.norm]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+"""Functions for kernels, by NumPy's or Python's of the same name."""
+
+
+def _for_kernels(original: Callable[..., Any], implement: Implement) -> None:
+    """In kernels, ``original`` is what ``implement`` gives for the types of its arguments."""
+
+    def function(*args: Any) -> Any:
+        return original(*args)
+
+    function.__name__ = function.__qualname__ = original.__name__
+    setattr(function, OVERLOADED, f"language {original.__name__}")
+    part(function, JIT_OPTIONS)(implement)
+    FUNCTIONS[original] = function
+
+
+def _is_number(*kinds: Any) -> bool:
+    return all(isinstance(kind, types.Number | types.Boolean) for kind in kinds)
+
+
+def _clip(a: Any, a_min: Any, a_max: Any) -> Callable[..., Any] | None:
+    if not _is_number(a, a_min, a_max):
+        return None
+    if isinstance(a, types.Float):  # bounds of another type do not change that of the result
+        kind: Any = np.dtype(str(a)).type
+        return lambda a, a_min, a_max: min(max(a, kind(a_min)), kind(a_max))
+    return lambda a, a_min, a_max: min(max(a, a_min), a_max)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Callable[..., Any] | None:
+    return (lambda condition, x, y: x if condition else y) if _is_number(condition, x, y) else None
+
+
+def _minimum_of(a: Any) -> Callable[..., Any] | None:
+    def implementation(a: Any) -> Any:
+        least = a.flat[0]
+        for value in a.flat:
+            least = value if value < least or value != value else least
+        return least
+
+    return implementation if isinstance(a, types.Array) else None
+
+
+def _maximum_of(a: Any) -> Callable[..., Any] | None:
+    def implementation(a: Any) -> Any:
+        most = a.flat[0]
+        for value in a.flat:
+            most = value if value > most or value != value else most
+        return most
+
+    return implementation if isinstance(a, types.Array) else None
+
+
+def _any(a: Any) -> Callable[..., Any] | None:
+    def implementation(a: Any) -> bool:
+        found = False
+        for value in a:
+            found |= bool(value)
+        return found
+
+    return implementation if _is_row(a) else None
+
+
+def _all(a: Any) -> Callable[..., Any] | None:
+    def implementation(a: Any) -> bool:
+        found = True
+        for value in a:
+            found &= bool(value)
+        return found
+
+    return implementation if _is_row(a) else None
+
+
+def _is_row(a: Any) -> bool:
+    return isinstance(a, types.UniTuple) or (isinstance(a, types.Array) and a.ndim == 1)
+
+
+def _reversed(sequence: Any) -> Callable[..., Any] | None:
+    def backwards(sequence: Any) -> Any:
+        last = sequence.start + (len(sequence) - 1) * sequence.step
+        return range(last, sequence.start - sequence.step, -sequence.step)
+
+    return backwards if isinstance(sequence, types.RangeType) else None
+
+
+def _count_nonzero(a: Any) -> Callable[..., Any] | None:
+    def implementation(a: Any) -> int:
+        count = 0
+        for value in a.flat:
+            count += value != 0
+        return count
+
+    return implementation if isinstance(a, types.Array) else None
+
+
+def _array_equal(a1: Any, a2: Any) -> Callable[..., Any] | None:
+    if not (isinstance(a1, types.Array) and isinstance(a2, types.Array)):
+        return None
+    if a1.ndim != a2.ndim:
+        return lambda a1, a2: False
+
+    def implementation(a1: Any, a2: Any) -> bool:
+        equal = a1.shape == a2.shape
+        if equal:
+            for one, other in zip(a1.flat, a2.flat):  # noqa: B905 - Numba has no strict
+                equal &= one == other
+        return equal
+
+    return implementation
+
+
+def _norm(x: Any) -> Callable[..., Any] | None:
+    def implementation(x: Any) -> Any:
+        total = x.flat[0] * x.flat[0] * 0
+        for value in x.flat:
+            total += value * value
+        return math.sqrt(total)
+
+    return implementation if isinstance(x, types.Array) and isinstance(x.dtype, types.Float) else None
+
+
+_NUMPY: Mapping[str, Implement] = {
+    "clip": _clip,
+    "where": _where,
+    "min": _minimum_of,
+    "amin": _minimum_of,
+    "max": _maximum_of,
+    "amax": _maximum_of,
+    "count_nonzero": _count_nonzero,
+    "array_equal": _array_equal,
+}
+_NAMES = tuple(_NUMPY)
+
+for _name, _implement in _NUMPY.items():
+    _for_kernels(getattr(np, _name), _implement)
+_for_kernels(np.linalg.norm, _norm)
+_for_kernels(builtins.any, _any)
+_for_kernels(builtins.all, _all)
+_for_kernels(builtins.reversed, _reversed)

@@ -1,0 +1,193 @@
+"""Local arrays and assignments of rows, without allocation: what a function makes for itself lives on the stack.
+
+Kernels are compiled without Numba's reference counting, and so without its arrays: ``np.zeros(3)``, ``s.v[i] * 2`` or
+``s.board[i] == p.template`` in an author's function would not compile, nor would ``obs[i] = s.v[i]``, since NumPy
+copies first where both sides overlap. Here, and only in functions without reference counting, new arrays are memory
+of the function's stack frame. Of a size that the compiler knows, LLVM turns small ones into registers.
+
+A function cannot return such an array, which Numba itself refuses, nor several in a tuple, which is refused here. And
+what one call makes must fit into `LIMIT` bytes, or it raises MemoryError: a stack that overflows ends the process.
+
+Leans on ``_empty_nd_impl`` and ``maybe_copy_source`` of Numba's ``numba.np.arrayobj``, which it wraps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, errors, types
+from numba.extending import intrinsic
+from numba.np import arrayobj, numpy_support
+
+LIMIT = 65536
+"""Bytes of local arrays that one call of an author's function can make."""
+
+_empty_with_nrt = arrayobj._empty_nd_impl
+_maybe_copy_source = arrayobj.maybe_copy_source
+
+
+def _empty(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
+    """An array on the stack, its elements not set, where there is no reference counting."""
+    if context.enable_nrt:
+        return _empty_with_nrt(context, builder, kind, shapes)
+    if _has_pointer(builder.function.args[0].type.pointee):
+        raise errors.NumbaTypeError("returns a local array")
+    itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+    strides, count = _strides(builder, kind, shapes, itemsize)
+    array = arrayobj.make_array(kind)(context, builder)
+    size = builder.mul(count, ir.Constant(count.type, itemsize))
+    constant = all(isinstance(length, ir.Constant) for length in shapes)
+    fixed = math.prod(length.constant for length in shapes) * itemsize if constant else None
+    arrayobj.populate_array(
+        array,
+        data=builder.bitcast(_memory(context, builder, size, fixed), array.data.type),
+        shape=cgutils.pack_array(builder, shapes, ty=count.type),
+        strides=cgutils.pack_array(builder, strides, ty=count.type),
+        itemsize=ir.Constant(count.type, itemsize),
+        meminfo=None,
+    )
+    return array
+
+
+def _has_pointer(kind: Any) -> bool:
+    return isinstance(kind, ir.PointerType) or any(_has_pointer(part) for part in getattr(kind, "elements", ()))
+
+
+def _strides(builder: Any, kind: Any, shapes: Any, itemsize: int) -> tuple[list[Any], Any]:
+    """Strides in bytes of an array in C's or Fortran's order; the number of its elements."""
+    count, strides = ir.Constant(ir.IntType(64), 1), []
+    for length in reversed(shapes) if kind.layout == "C" else shapes:
+        strides.append(builder.mul(count, ir.Constant(count.type, itemsize)))
+        count = builder.mul(count, length)
+    return strides[::-1] if kind.layout == "C" else strides, count
+
+
+def _memory(context: Any, builder: Any, size: Any, fixed: int | None) -> Any:
+    """Memory of ``size`` bytes; ``fixed`` is the same, if the compiler knows it."""
+    if fixed is None:
+        return _of_size(context, builder, size)
+    if fixed > LIMIT:
+        raise errors.NumbaValueError(f"a local array of {fixed} bytes; at most {LIMIT} fit")
+    # The frame's own, unless it is taken: in a loop, an array of an earlier round may still be in use. Elsewhere LLVM
+    # sees that it never is.
+    with builder.goto_entry_block():
+        first = builder.alloca(ir.ArrayType(ir.IntType(8), max(fixed, 1)))
+    first.align = 64
+    taken = cgutils.alloca_once(builder, ir.IntType(1))
+    memory = cgutils.alloca_once(builder, first.type.pointee.element.as_pointer())
+    with builder.if_else(builder.load(taken)) as (again, otherwise):
+        with again:
+            builder.store(_of_size(context, builder, size), memory)
+        with otherwise:
+            builder.store(builder.bitcast(first, memory.type.pointee), memory)
+    builder.store(ir.Constant(ir.IntType(1), 1), taken)
+    return builder.load(memory)
+
+
+def _of_size(context: Any, builder: Any, size: Any) -> Any:
+    """Memory of a size that the program computes. A loop may ask for it again and again: the sum is limited."""
+    used = getattr(builder.function, "local_bytes", None)
+    if used is None:
+        used = builder.function.local_bytes = cgutils.alloca_once(builder, ir.IntType(64))
+    total = builder.add(builder.load(used), size)
+    builder.store(total, used)
+    with builder.if_then(builder.icmp_unsigned(">", total, ir.Constant(total.type, LIMIT)), likely=False):
+        context.call_conv.return_user_exc(builder, MemoryError, (f"local arrays of more than {LIMIT} bytes",))
+    memory = builder.alloca(ir.IntType(8), size=size)
+    memory.align = 64
+    return memory
+
+
+@contextmanager
+def _malloc_allowed(context: Any) -> Iterator[None]:
+    before, context.nrt._enabled = context.nrt._enabled, True
+    try:
+        yield
+    finally:
+        context.nrt._enabled = before
+
+
+def _copy_source(context: Any, builder: Any, *args: Any) -> tuple[Callable[[], Any], Callable[[], None]]:
+    """Rows that overlap are copied first, as in NumPy: the one case in which a kernel may ask for memory."""
+    with _malloc_allowed(context):
+        get_item, free = _maybe_copy_source(context, builder, *args)
+
+    def clean_up() -> None:
+        with _malloc_allowed(context):
+            free()
+
+    return get_item, clean_up
+
+
+arrayobj._empty_nd_impl = _empty
+arrayobj.maybe_copy_source = _copy_source
+
+
+def constructors(float_type: type[np.floating[Any]]) -> dict[str, Any]:
+    """NumPy's functions that make arrays, for kernels whose float type is ``float_type``, by name."""
+    default = numpy_support.from_dtype(np.dtype(float_type))
+
+    @intrinsic(prefer_literal=True)
+    def empty(typing_context, shape, dtype=None):
+        return _constructor(shape, _element(dtype, default), dtype)
+
+    @intrinsic(prefer_literal=True)
+    def zeros(typing_context, shape, dtype=None):
+        return _constructor(shape, _element(dtype, default), dtype, 0)
+
+    @intrinsic(prefer_literal=True)
+    def ones(typing_context, shape, dtype=None):
+        return _constructor(shape, _element(dtype, default), dtype, 1)
+
+    @intrinsic(prefer_literal=True)
+    def full(typing_context, shape, fill_value, dtype=None):
+        fill = types.unliteral(fill_value)
+        return _constructor(shape, _element(dtype, fill), dtype, fill)
+
+    return {"empty": empty, "zeros": zeros, "ones": ones, "full": full}
+
+
+def _element(dtype: Any, default: Any) -> Any:
+    if dtype is None or isinstance(dtype, types.NoneType | types.Omitted):
+        return default
+    if isinstance(dtype, types.Function):  # bool, int, float
+        kinds: dict[Any, Any] = {bool: types.boolean, int: types.int64, float: default}
+        return kinds.get(dtype.typing_key)
+    return getattr(dtype, "dtype", None)
+
+
+def _constructor(shape: Any, element: Any, dtype: Any, fill: Any = None) -> Any:
+    """What types and compiles a constructor: arrays of ``element``; all elements are ``fill``, a number or its type."""
+    lengths: Any = tuple(shape) if isinstance(shape, types.BaseTuple) else (shape,)  # type: ignore[arg-type]
+    if element is None or not all(isinstance(length, types.Integer) for length in lengths):
+        return None
+    kind = types.Array(element, len(lengths), "C")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        parts = cgutils.unpack_tuple(builder, values[0]) if isinstance(shape, types.BaseTuple) else [values[0]]
+        shapes = [_length(context, builder, *pair) for pair in zip(lengths, parts, strict=True)]
+        array = _empty(context, builder, kind, shapes)
+        if fill is not None:
+            value = context.get_constant(types.int64, fill) if isinstance(fill, int) else values[1]
+            fill_type = types.int64 if isinstance(fill, int) else fill
+            _fill(context, builder, array, kind, context.cast(builder, value, fill_type, element))
+        return array._getvalue()
+
+    omitted = types.Omitted(None) if dtype is None else dtype
+    return kind(shape, omitted) if isinstance(fill, int | None) else kind(shape, fill, omitted), generate
+
+
+def _length(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.Literal):
+        return context.get_constant(types.intp, kind.literal_value)
+    return context.cast(builder, value, kind, types.intp)
+
+
+def _fill(context: Any, builder: Any, array: Any, kind: Any, value: Any) -> None:
+    with cgutils.for_range(builder, array.nitems) as loop:
+        context.pack_value(builder, kind.dtype, value, builder.gep(array.data, [loop.index]))
