@@ -6,8 +6,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
+import numba
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
@@ -340,8 +341,11 @@ class JitEnv(PufferEnv):
         rows = np.repeat(which, self.agents_per_env or 1)
         for array in (self.rewards, self.terminals, self.truncations):
             array[rows] = 0
-        with self._plain_arithmetic():
-            self._reset_kernel(self._simulation, which)
+        try:
+            with self._plain_arithmetic():
+                self._reset_kernel(self._simulation, which)
+        except Exception as error:
+            self._raise_explained(error, self._reset_kernel)
         self._ready = True
         self._pending = None
         return self.observations, self._infos
@@ -389,9 +393,22 @@ class JitEnv(PufferEnv):
             self._check_none_ended()
         if self.agents_per_env is not None:
             actions = actions.reshape(self._num_envs, self.agents_per_env, *self._action_shape[1:])
-        if self._run(actions) != 0:
+        try:
+            bad = self._run(actions)
+        except Exception as error:
+            self._raise_explained(error, self._step_kernel)
+        if bad != 0:
             self._raise_bad_action(actions)
         return self._result
+
+    def _raise_explained(self, error: Exception, kernel: Any) -> NoReturn:
+        """Raise ``error`` if an author's function raised it; where one did not compile, what is wrong with it."""
+        from puffer_numba.jit.compiler import explain
+
+        kind = self.jit and numba.typeof(self._simulation)
+        if not self.jit or any(signature[0] == kind for signature in kernel.signatures):
+            raise error
+        raise explain.explain(self, error) from explain.cause_for_display(error)
 
     def _step_alone(self, actions: NDArray[Any]) -> int:
         return self._step_kernel(self._simulation, actions, 0, 1, CHECK | STEP)

@@ -23,7 +23,7 @@ import inspect
 import math
 import threading
 import types
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,15 @@ class KernelFunction:
         self.py_func = py_func
         self.key = key
         self.__name__ = py_func.__name__
+        self.calls: list[tuple[Any, ...]] = []
+        """Numba's types of the arguments it was called with, where it failed to compile one may be why."""
 
         part(self, jit_options)(_with_parameters_of(py_func, self._implement))
 
     def _implement(self, *args: Any) -> Callable[..., Any]:
         """What Numba asks for with the types of the arguments."""
+        if args not in self.calls:
+            self.calls.append(args)
         return self.py_func
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -85,9 +89,6 @@ def _with_parameters_of(py_func: Callable[..., Any], implement: Callable[..., An
         has_default = f"default_{parameter.name}" in defaults
         declared.append(star + parameter.name + f"=default_{parameter.name}" * has_default)
         passed.append(star + parameter.name)
-    keyword_only = [k for k, parameter in enumerate(parameters) if parameter.kind is parameter.KEYWORD_ONLY]
-    if keyword_only and not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        declared.insert(keyword_only[0], "*")
     return eval(f"lambda {', '.join(declared)}: implement({', '.join(passed)})", {"implement": implement, **defaults})
 
 
@@ -131,18 +132,35 @@ def specialize(
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
     """The function, its float literals cast and its helpers specialised."""
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
+    code, parameter_defaults = _without_keyword_only(function)
     py_func = types.FunctionType(
-        _with_float_literals(function.__code__, float_type),
+        _with_float_literals(code, float_type),
         {**_BUILTINS, "float": float_type, **function.__globals__, **values},
         function.__name__,
-        _cast_literal(function.__defaults__, float_type),
+        _cast_literal(parameter_defaults, float_type),
         _specialized_closure(function, float_type, jit_options),
     )
-    if function.__kwdefaults__:
-        py_func.__kwdefaults__ = {n: _cast_literal(v, float_type) for n, v in function.__kwdefaults__.items()}
     py_func.__module__ = __name__  # Numba imports it when it loads the machine code; the author's may be gone by then
     py_func.__qualname__ = function.__qualname__
     return py_func
+
+
+def _without_keyword_only(function: types.FunctionType) -> tuple[types.CodeType, tuple[Any, ...] | None]:
+    """Code and defaults of a function whose keyword-only parameters are ordinary ones: Numba knows no others."""
+    code, defaults, by_keyword = function.__code__, function.__defaults__ or (), function.__kwdefaults__ or {}
+    names = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    required = [name for name in names if name not in by_keyword]
+    if code.co_flags & inspect.CO_VARARGS or (required and (defaults or by_keyword)):
+        return code, function.__defaults__
+    code = code.replace(co_argcount=code.co_argcount + len(names), co_kwonlyargcount=0)
+    return code, (*defaults, *(by_keyword[name] for name in names if name in by_keyword)) or None
+
+
+def called_functions(function: Any) -> list[KernelFunction]:
+    """Those that a function made by `specialize` names."""
+    values = [*(value for _, value in _global_values(function)), *_cells(function).values()]
+    values += [v for module in values if isinstance(module, _SpecializedModule) for v in vars(module).values()]
+    return [value for value in values if isinstance(value, KernelFunction)]
 
 
 def content_hash(function: Callable[..., Any]) -> str:
@@ -180,9 +198,9 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
         return _SpecializedModule(value, float_type, jit_options)
     if isinstance(value, list):
         return _constant_array(value, float_type)
-    if isinstance(value, Hashable) and value in FUNCTIONS:
-        return FUNCTIONS[value]
-    return float_type(value) if type(value) is float else value
+    if type(value) is float:
+        return float_type(value)
+    return FUNCTIONS.get(value, value) if callable(value) else value
 
 
 _BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
