@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import textwrap
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import tyro
@@ -60,6 +61,28 @@ def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
     )
     cls.__doc__ = f"Parameters of {spec.name}."
     return cls
+
+
+def with_params(cls: type[Any], spec: EnvSpec) -> type[Any]:
+    """The dataclass ``cls`` of a command's options, and with them ``env``, the environment's parameters."""
+    params = env_options(spec, None)
+    options = dataclasses.make_dataclass(
+        f"{cls.__name__}Options", [("env", params, dataclasses.field(default_factory=params))], bases=(cls,)
+    )
+    options.__doc__ = cls.__doc__
+    return options
+
+
+def option_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings by dotted name, ``{"env.gravity": 1.6}``, as words of a command line."""
+    words: list[str] = []
+    for name, value in settings.items():
+        section, key = name.replace("_", "-").split(".", 1)
+        if isinstance(value, bool):
+            words.append(f"--{section}.{'' if value else 'no-'}{key}")
+        else:
+            words += [f"--{section}.{key}", str(value)]
+    return words
 
 
 def chosen_params(spec: EnvSpec, options: Any, config: EnvConfig | None) -> dict[str, Any]:
