@@ -35,18 +35,19 @@ def env_params(spec: EnvSpec) -> dict[str, Any]:
     }
 
 
-def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
+def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> type[Any]:
     """A dataclass with an option for each parameter of the environment, at its value in ``config`` by default.
 
     Args:
         spec: the environment.
         config: present values, which become the defaults; None gives options that default to None, without
             ``num_envs``: for a command that otherwise takes its values from a checkpoint.
+        sized: False leaves out ``num_envs``.
     """
     params = env_params(spec)
     helps = _field_docs(getattr(spec.env_class, "Params", None))
     fields: list[tuple[str, Any, Any]] = []
-    if config is not None:
+    if config is not None and sized:
         number = "Copies of the environment, stepped together."
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
@@ -63,9 +64,9 @@ def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
     return cls
 
 
-def with_params(cls: type[Any], spec: EnvSpec) -> type[Any]:
-    """The dataclass ``cls`` of a command's options, and with them ``env``, the environment's parameters."""
-    params = env_options(spec, None)
+def with_params(cls: type[Any], spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
+    """The dataclass ``cls`` of a command's options, and with them ``env``, the parameters as `env_options` has them."""
+    params = env_options(spec, config, sized=False)
     options = dataclasses.make_dataclass(
         f"{cls.__name__}Options", [("env", params, dataclasses.field(default_factory=params))], bases=(cls,)
     )

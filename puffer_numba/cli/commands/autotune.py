@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from puffer_numba import vector
-from puffer_numba.cli.arguments import params_of, parse, take_name, wants_help
-from puffer_numba.options import option_words, with_params
+from puffer_numba.cli.arguments import params_of, parse, parse_with_params, take_name, wants_help
+from puffer_numba.options import option_words
 
 
 @dataclass
@@ -29,7 +28,7 @@ def run(args: list[str]) -> int:
     if wants_help(args):
         parse(Autotune, "puffer autotune NAME", args)
     spec, args = take_name("autotune", args)
-    options: Any = parse(with_params(Autotune, spec), f"puffer autotune {spec.name}", args)
+    options = parse_with_params(Autotune, spec, f"puffer autotune {spec.name}", args)
     params = params_of(spec, options)
     result = vector.autotune(
         spec.name,

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from puffer_numba.cli.arguments import creator_of, params_of, parse, take_name
+from puffer_numba.cli.arguments import creator_of, params_of, parse, parse_with_params, take_name
 from puffer_numba.env import APIUsageError
-from puffer_numba.options import with_params
 
 
 @dataclass
@@ -29,7 +28,7 @@ def run(args: list[str]) -> int:
     params: dict[str, Any] = {}
     if args and not args[0].startswith("-"):
         spec, _ = take_name("bench", args)
-        options: Any = parse(with_params(Bench, spec), "puffer bench", args)
+        options = parse_with_params(Bench, spec, "puffer bench", args)
         params = params_of(spec, options)
     else:
         options = parse(Bench, "puffer bench", args)

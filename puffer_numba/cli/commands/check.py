@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from puffer_numba.cli.arguments import creator_of, params_of, parse, take_name, wants_help
+from puffer_numba.cli.arguments import creator_of, params_of, parse, parse_with_params, take_name, wants_help
 from puffer_numba.naming import is_jit
-from puffer_numba.options import with_params
 
 
 @dataclass
@@ -20,7 +18,7 @@ def run(args: list[str]) -> int:
     if wants_help(args):
         parse(Check, "puffer check NAME", args)
     spec, args = take_name("check", args)
-    options: Any = parse(with_params(Check, spec), f"puffer check {spec.name}", args)
+    options = parse_with_params(Check, spec, f"puffer check {spec.name}", args)
     params = params_of(spec, options)
     from puffer_numba.checks.emulated import check_python
     from puffer_numba.checks.findings import print_findings

@@ -38,7 +38,7 @@ def run(args: list[str]) -> int:
     if wants_help(args):
         parse(Eval, "puffer eval NAME", args)
     spec, args = take_name("eval", args)
-    options: Any = parse(with_params(Eval, spec), f"puffer eval {spec.name}", args)
+    options: Any = parse(with_params(Eval, spec, None), f"puffer eval {spec.name}", args)
     pufferl = require_trainer()
     named = {f.name: getattr(options, f.name) for f in dataclasses.fields(Eval)}
     changed = chosen_params(spec, options.env, None)

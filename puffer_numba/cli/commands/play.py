@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from puffer_numba.cli.arguments import params_of, parse, take_name, wants_help
+from puffer_numba.cli.arguments import params_of, parse, parse_with_params, take_name, wants_help
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
-from puffer_numba.options import with_params
 
 
 @dataclass
@@ -29,7 +27,7 @@ def run(args: list[str]) -> int:
         raise APIUsageError(
             f"puffer play is for environments of this library; gymnasium.utils.play is for {spec.name}."
         )
-    options: Any = parse(with_params(Play, spec), f"puffer play {spec.name}", args)
+    options = parse_with_params(Play, spec, f"puffer play {spec.name}", args)
     from puffer_numba.render.play import play
 
     params = {**spec.defaults, **params_of(spec, options), "num_envs": 1, "seed": options.seed}
