@@ -17,7 +17,7 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import train
 from puffer_numba.render import play as play_module
 from puffer_numba.runs import checkpoint
-from tests.helpers.command_line import fails
+from tests.helpers.command_line import at_work_in, fails
 
 WALK = '''
 from typing import NamedTuple
@@ -68,18 +68,13 @@ SHORT = ["--train.total-timesteps", "512", "--env.num-envs", "8", "--train.horiz
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder to work in, with an environment in ``games/walk.py``; what is imported from it is forgotten."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
-    before = set(sys.modules)
+def here(tmp_path):
+    """A folder to work in, with an environment in ``games/walk.py``."""
     (tmp_path / "games").mkdir()
     (tmp_path / "games" / "walk.py").write_text(WALK)
     (tmp_path / "games" / "lengths.py").write_text("STRIDE = 1.0\n")  # found beside it
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    with at_work_in(tmp_path):
+        yield tmp_path
 
 
 @pytest.mark.parametrize(
