@@ -2,7 +2,7 @@
 
 A file is imported as the module that it is for a script beside it: its folder, or that of the outermost package that it
 is in, comes onto ``sys.path``. Worker processes start with the same ``sys.path``, so what the file defines reaches them
-as what any other module defines does. A process imports a file once.
+as what any other module defines does; to other machines it goes by value. A process imports a file once.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import cloudpickle
 import gymnasium
 from pettingzoo import AECEnv, ParallelEnv
 
@@ -24,6 +26,7 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import did_you_mean
 
 _NAME = re.compile(r"(.*\.py)(?::(.*))?")
+_imported: set[str] = set()  # names of modules
 _BASES = (PufferEnv, gymnasium.Env, ParallelEnv, AECEnv)
 
 
@@ -59,6 +62,19 @@ def load(name: str) -> InFile:
         has = f" Its environments: {', '.join(defined)}." if defined else ""
         raise APIUsageError(f"{name}: {file} has no function or class {attribute!r}.{close}{has}")
     return InFile(f"{file}:{attribute}", found)
+
+
+@contextmanager
+def by_value() -> Iterator[None]:
+    """While this lasts, cloudpickle puts what files define into what it writes, for machines that do not have them."""
+    modules = [sys.modules[name] for name in _imported if name in sys.modules]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def environments(module: ModuleType) -> list[str]:
@@ -157,6 +173,7 @@ def _import(path: Path, name: str) -> ModuleType:
         raise APIUsageError(
             f"{name}: there is another module {module_name!r} in this process already{where}; rename the file."
         )
+    _imported.add(module_name)
     return module
 
 
