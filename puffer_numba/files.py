@@ -2,7 +2,8 @@
 
 A file is imported as the module that it is for a script beside it: its folder, or that of the outermost package that it
 is in, comes onto ``sys.path``. Worker processes start with the same ``sys.path``, so what the file defines reaches them
-as what any other module defines does; to other machines it goes by value. A process imports a file once.
+as what any other module defines does; to other machines it goes by value. A file that has been edited is imported anew
+when its name is used again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import did_you_mean
 
 _NAME = re.compile(r"(.*\.py)(?::(.*))?")
-_imported: set[str] = set()  # names of modules
+_imported: dict[str, tuple[Path, int, int]] = {}  # by the name of the module: its file, when it was changed, its size
 _BASES = (PufferEnv, gymnasium.Env, ParallelEnv, AECEnv)
 
 
@@ -163,6 +164,11 @@ def _import(path: Path, name: str) -> ModuleType:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()  # the file may have just been written
+    status = path.stat()
+    version = path, status.st_mtime_ns, status.st_size
+    before = _imported.get(module_name, version)
+    if before[0] == path and before != version:
+        sys.modules.pop(module_name, None)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
@@ -173,7 +179,7 @@ def _import(path: Path, name: str) -> ModuleType:
         raise APIUsageError(
             f"{name}: there is another module {module_name!r} in this process already{where}; rename the file."
         )
-    _imported.add(module_name)
+    _imported[module_name] = version
     return module
 
 

@@ -108,6 +108,23 @@ def test_a_file_of_a_package_may_import_from_it(here):
     assert (env_class.__module__, env_class.__name__) == ("games.more", "Longer")
 
 
+def test_an_edit_of_a_file_takes_effect_when_its_name_is_used_again(here):
+    first = naming.env_creator("games/walk.py")
+    assert naming.env_creator("games/walk.py:Walk") is first
+    file = here / "games" / "walk.py"
+    file.write_text(WALK.replace("class Walk(", "class Run(").replace("return Walk(", "return Run("))
+    assert naming.full_name("games/walk.py") == "games/walk.py:Run"
+    file.write_text("a mistake")
+    with pytest.raises(APIUsageError, match=r"cannot be imported: games/walk.py:1: SyntaxError"):
+        naming.env_creator("games/walk.py")
+    file.write_text(WALK.replace("return 1.0, ", "return 2.5, "))
+    options = {"num_envs": 1, "num_workers": 1}
+    for backend in ("native", "multiprocessing"):
+        with vector.make("games/walk.py", backend=backend, **options) as env:
+            env.reset()
+            assert env.step(np.ones(1, np.int32))[1].tolist() == [2.5]
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [
