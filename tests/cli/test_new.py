@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from puffer_numba.cli import main
+from puffer_numba.render import play as play_module
 from tests.helpers.command_line import at_work_in, fails
 
 KINDS = {
@@ -50,6 +52,20 @@ def test_what_is_written_is_checked_tested_and_learned(here, capsys, name):
     assert "note" not in report  # its loop is vectorized, and in float32
     assert main(["train", f"{name}.py:{class_name}", "--log.no-tensorboard"]) == 0
     assert "solved: the last 100 episodes returned 0.9" in capsys.readouterr().out  # what its train_config aims at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+def test_what_is_written_is_played_and_measured(here, monkeypatch, capsys, options):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    play = play_module.play
+    monkeypatch.setattr(play_module, "play", lambda env, fps: play(env, fps, episodes=1))
+    assert main(["new", "my_walk", *options]) == 0
+    assert main(["play", "my_walk.py:MyWalk", "--fps", "10000", "--seed", "0", "--env.wind", "0.2"]) == 0
+    assert re.search(r"MyWalk: \d+ steps, return", capsys.readouterr().out)
+    assert main(["bench", "my_walk.py:MyWalk", "--num-envs", "16"]) == 0
+    assert "my_walk.py:MyWalk" in capsys.readouterr().out
 
 
 @pytest.mark.slow
