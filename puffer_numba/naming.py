@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
@@ -15,14 +17,15 @@ import gymnasium
 import pettingzoo
 from gymnasium.error import Error as GymnasiumError
 
-from puffer_numba import registry
+from puffer_numba import files, registry
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import close_matches, did_you_mean
 from puffer_numba.jit import JitEnv
 
 Creator = Callable[..., Any]
 FORMS = (
-    "a registered name, 'gym:LunarLander-v3', 'pettingzoo:mpe2.simple_spread_v3', or 'my_package.my_module:make_env'"
+    "a registered name, 'my_file.py:MyEnv', 'gym:LunarLander-v3', 'pettingzoo:mpe2.simple_spread_v3', or "
+    "'my_package.my_module:make_env'"
 )
 
 
@@ -35,26 +38,49 @@ def env_creator(name: str) -> Creator:
       ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
     - ``pettingzoo:mpe2.simple_spread_v3``: another module's ``parallel_env``, or its ``env`` where it has none.
     - ``my_package.my_module:make_env``: a function or class of a module.
+    - ``path/to/my_file.py:MyEnv``: a class or function of a file; ``path/to/my_file.py``: the only environment in it.
 
     Raises:
-        APIUsageError: there is nothing of that name.
+        APIUsageError: there is nothing of that name, or it cannot be imported.
     """
     if not isinstance(name, str) or not name:
         raise APIUsageError(f"env_creator takes a name, not {name!r}: {FORMS}.")
+    if files.is_file_name(name):
+        return files.load(name).creator
     kind, colon, rest = name.partition(":")
     if not colon:
-        spec = registry.spec(name)
+        spec = _registered(name)
         return partial(spec.env_class, **spec.defaults)
     if kind == "gym":
         return _gymnasium_creator(rest, name)
     if kind == "pettingzoo":
         return _pettingzoo_creator(rest, name)
+    if kind.startswith(".") or re.search(r"[/\\]", kind):
+        raise APIUsageError(f"{name}: {kind!r} is no name of a module; one of a file ends in .py: {kind}.py:{rest}.")
     found = getattr(_import([kind], name), rest, None)
     if not callable(found):
         module = import_module(kind)
         close = did_you_mean(rest, [n for n in dir(module) if callable(getattr(module, n))])
         raise APIUsageError(f"{name}: module {kind} has no function or class {rest!r}.{close}")
     return found
+
+
+def full_name(name: str) -> str:
+    """The name that all names of an environment stand for: of one in a file, the file seen from here and its class.
+
+    Raises:
+        APIUsageError: a file that does not have it.
+    """
+    return files.load(name).name if files.is_file_name(name) else name
+
+
+def _registered(name: str) -> registry.EnvSpec:
+    try:
+        return registry.spec(name)
+    except APIUsageError as error:
+        if not Path(f"{name}.py").is_file():
+            raise
+        raise APIUsageError(f"no environment is called {name!r}; for the file here, write {name}.py.") from error
 
 
 def _gymnasium_creator(gym_id: str, name: str) -> Creator:
@@ -98,6 +124,9 @@ def _import(candidates: list[str], name: str) -> ModuleType:
             if error.name is None or not f"{candidate}.".startswith(f"{error.name}."):
                 raise not_installed(name, candidate, error) from error
             missing.append(candidate)
+        except Exception as error:
+            path = candidate.replace(".", os.sep)
+            raise files.import_failure(name, error, (f"{path}.py", os.path.join(path, "__init__.py"))) from error
     close = next(filter(None, map(modules_like, reversed(missing))), "")
     hint = f".{close}" if close else f"; {how_to_install(missing[0])}."
     raise APIUsageError(f"{name}: there is no module {' or '.join(missing)}{hint}")
@@ -131,8 +160,9 @@ def load_spec(env_name: str) -> registry.EnvSpec:
     Raises:
         APIUsageError: no such environment.
     """
+    env_name = full_name(env_name)
     if ":" not in env_name:
-        return registry.spec(env_name)
+        return _registered(env_name)
     creator = env_creator(env_name)
     return registry.EnvSpec(env_name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv)
 

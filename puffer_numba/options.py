@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import textwrap
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import tyro
@@ -34,18 +35,19 @@ def env_params(spec: EnvSpec) -> dict[str, Any]:
     }
 
 
-def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
+def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> type[Any]:
     """A dataclass with an option for each parameter of the environment, at its value in ``config`` by default.
 
     Args:
         spec: the environment.
         config: present values, which become the defaults; None gives options that default to None, without
             ``num_envs``: for a command that otherwise takes its values from a checkpoint.
+        sized: False leaves out ``num_envs``.
     """
     params = env_params(spec)
     helps = _field_docs(getattr(spec.env_class, "Params", None))
     fields: list[tuple[str, Any, Any]] = []
-    if config is not None:
+    if config is not None and sized:
         number = "Copies of the environment, stepped together."
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
@@ -60,6 +62,28 @@ def env_options(spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
     )
     cls.__doc__ = f"Parameters of {spec.name}."
     return cls
+
+
+def with_params(cls: type[Any], spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
+    """The dataclass ``cls`` of a command's options, and with them ``env``, the parameters as `env_options` has them."""
+    params = env_options(spec, config, sized=False)
+    options = dataclasses.make_dataclass(
+        f"{cls.__name__}Options", [("env", params, dataclasses.field(default_factory=params))], bases=(cls,)
+    )
+    options.__doc__ = cls.__doc__
+    return options
+
+
+def option_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings by dotted name, ``{"env.gravity": 1.6}``, as words of a command line."""
+    words: list[str] = []
+    for name, value in settings.items():
+        section, key = name.replace("_", "-").split(".", 1)
+        if isinstance(value, bool):
+            words.append(f"--{section}.{'' if value else 'no-'}{key}")
+        else:
+            words += [f"--{section}.{key}", str(value)]
+    return words
 
 
 def chosen_params(spec: EnvSpec, options: Any, config: EnvConfig | None) -> dict[str, Any]:

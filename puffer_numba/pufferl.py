@@ -31,6 +31,7 @@ from torch import nn
 
 from puffer_numba.config import Config
 from puffer_numba.env import PufferEnv
+from puffer_numba.files import run_folder
 from puffer_numba.models import load_policy
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
@@ -176,7 +177,9 @@ class PuffeRL(Trainer):
         """Folder of this run: ``data_dir/env_name/run``; made when first asked for."""
         if self._run_dir is None:
             config = self.config
-            self._run_dir = checkpoint.new_run_dir(Path(config.train.data_dir) / (config.env_name or "custom"))
+            self._run_dir = checkpoint.new_run_dir(
+                Path(config.train.data_dir) / (run_folder(config.env_name) or "custom")
+            )
         return self._run_dir
 
     @run_dir.setter
@@ -254,7 +257,7 @@ def train(
     Ctrl-C saves a checkpoint before the `KeyboardInterrupt` is passed on.
 
     Args:
-        env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
+        env_name: as for `puffer_numba.vector.env_creator`: ``cartpole``, ``my_walk.py:MyWalk``, ``gym:Acrobot-v1``.
         overrides: dotted settings, as for `load_config`.
         config: in place of the environment's own; ``overrides`` then apply to it.
         resume_from: a checkpoint's or run's folder, or "latest".

@@ -75,6 +75,9 @@ def test_both_archives_have_the_packages_and_nothing_else(installed: tuple[Path,
     assert (wheel.name, sources.name) == (f"puffer_numba-{version}-py3-none-any.whl", f"puffer_numba-{version}.tar.gz")
     assert {name.partition("/")[0] for name in in_wheel} == {"puffer_numba", f"puffer_numba-{version}.dist-info"}
     assert {"puffer_numba/py.typed", "puffer_numba/envs/cartpole.py", "puffer_numba/runs/loggers.py"} <= in_wheel
+    templates = {f"puffer_numba/cli/templates/{path.name}" for path in (ROOT / "puffer_numba/cli/templates").iterdir()}
+    assert len(templates) == 8
+    assert templates <= in_wheel & in_sources
     assert {"pyproject.toml", "README.md", "LICENSE", "envs/cartpole.py"} <= in_sources
     for name in in_wheel | in_sources:
         assert not {"tests", "bench", "docs"} & set(name.split("/"))
@@ -83,6 +86,8 @@ def test_both_archives_have_the_packages_and_nothing_else(installed: tuple[Path,
 def test_the_command_line_starts(installed: tuple[Path, Path]) -> None:
     python, folder = installed
     assert "cartpole" in run(python.parent / "puffer", "list", cwd=folder)
+    assert "puffer train my_walk.py:MyWalk" in run(python.parent / "puffer", "new", "my_walk", cwd=folder)
+    assert "0 problems" in run(python.parent / "puffer", "check", "my_walk.py:MyWalk", cwd=folder)
 
 
 def test_importing_the_library_leaves_torch_alone(installed: tuple[Path, Path]) -> None:

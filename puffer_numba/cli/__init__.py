@@ -23,6 +23,7 @@ usage: puffer COMMAND [NAME] [OPTIONS]
 
 Reinforcement-learning environments at the speed of C, and a PPO trainer for them.
 
+  puffer new NAME [OPTIONS]       write a small environment to start from, and its test
   puffer list                     list the environments
   puffer train NAME [OPTIONS]     train a policy
   puffer eval NAME [OPTIONS]      run a trained policy: statistics, a window, a GIF
@@ -37,15 +38,19 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
 
-NAME is a name from the list, or gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env.
+NAME is a name from the list, or my_walk.py:MyWalk, gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3,
+my_package.my_module:make_env.
 For all options: puffer COMMAND --help, puffer train NAME --help. For example:
 
+  puffer new my_walk
+  puffer train my_walk.py:MyWalk
   puffer train cartpole --train.learning-rate 1e-3 --env.num-envs 64 --env.gravity 1.6
   puffer eval cartpole --episodes 20 --gif cartpole.gif
   puffer autotune gym:LunarLander-v3
 """
 
 COMMANDS = (
+    "new",
     "train",
     "eval",
     "export",

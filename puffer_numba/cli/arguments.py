@@ -18,10 +18,12 @@ import tyro
 from tyro import _errors
 
 from puffer_numba import registry, vector
-from puffer_numba.config import REMOVED
+from puffer_numba.config import REMOVED, EnvConfig
 from puffer_numba.errors import APIUsageError, close_matches
 from puffer_numba.extras import require
+from puffer_numba.jit import JitEnv
 from puffer_numba.naming import FORMS, load_spec
+from puffer_numba.options import chosen_params, with_params
 
 Parsed = TypeVar("Parsed")
 
@@ -103,6 +105,26 @@ def take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[str
     name = args[0]
     _look_here()
     return load_spec(name), args[1:]
+
+
+def parse_with_params(cls: type[Parsed], spec: registry.EnvSpec, prog: str, args: Sequence[str]) -> Parsed:
+    """`parse`, with options for the parameters of the environment, which `params_of` reads."""
+    return parse(with_params(cls, spec, EnvConfig()), prog, args)
+
+
+def params_of(spec: registry.EnvSpec, options: Any) -> dict[str, Any]:
+    """The environment's parameters that ``options``, of `parse_with_params`, set; tried out where that takes no time.
+
+    Raises:
+        APIUsageError: the environment refuses one.
+    """
+    params = chosen_params(spec, options.env, EnvConfig())
+    if issubclass(spec.env_class, JitEnv):
+        try:
+            spec.env_class(num_envs=1, jit=False, **{**spec.defaults, **params}).close()
+        except (TypeError, ValueError) as error:
+            raise APIUsageError(f"cannot make {spec.name}: {error}") from error
+    return params
 
 
 def creator_of(name: str) -> Callable[..., Any]:

@@ -28,6 +28,7 @@ from puffer_numba.env import (
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.compiler import kernels, threads
+from puffer_numba.jit.compiler.announce import note_edits
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
 from puffer_numba.jit.compiler.simulation import PlainSimulation, Simulation
@@ -256,11 +257,15 @@ class JitEnv(PufferEnv):
 
     def _make_kernels(self) -> kernels.Kernels:
         cls = type(self)
+        name = f"{cls.__module__}.{cls.__qualname__}"
         functions: list[Callable[..., Any]] = [cls.reset_env, cls.step_env, cls.observe_env]
         if self.jit:
-            functions = [specialize(function, self.float_type) for function in functions]
+            compiled = [specialize(function, self.float_type) for function in functions]
+            contents = (function.content for function in compiled)
+            note_edits(name, dict(zip(("reset_env", "step_env", "observe_env"), contents, strict=True)))
+            functions = [*compiled]
         return kernels.make_kernels(
-            cls.__name__,
+            name,
             *functions,
             agents=self.agents_per_env,
             autoreset=self.autoreset,

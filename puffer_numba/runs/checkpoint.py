@@ -25,7 +25,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from puffer_numba.env import APIUsageError
+from puffer_numba.files import is_same, run_folder
 from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.naming import full_name
 from puffer_numba.runs.folder import RUN
 from puffer_numba.train.state import StateMismatch, TrainerState
 from puffer_numba.train.trainer import Trainer
@@ -228,7 +230,7 @@ def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | N
     resolved = path.resolve()
     folder = resolved.parent
     is_newest = all(other.name <= resolved.name for other in folder.glob("checkpoint_*"))
-    is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / env_name).resolve()
+    is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / run_folder(env_name)).resolve()
     return path.parent if is_newest and is_a_run_here else None
 
 
@@ -242,7 +244,8 @@ def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
     """
     if str(which) != "latest":
         return newest_of_run(Path(which))
-    root = Path(data_dir) / env_name
+    env_name = full_name(env_name)
+    root = Path(data_dir) / run_folder(env_name)
     found = newest(root)
     if found is None:
         raise CheckpointError(f"no checkpoint of {env_name!r} under {root}; train one, or give its path.")
@@ -262,9 +265,11 @@ def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoin
     Raises:
         CheckpointError: there is none, it cannot be read, or it is another environment's.
     """
+    env_name = full_name(env_name)
     saved = load(find(which, env_name, data_dir))
-    if saved.config.env_name != env_name:
+    if not is_same(saved.config.env_name, env_name):
         raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+    saved.data["config"]["env_name"] = env_name  # where the file is now, as seen from here
     return saved
 
 

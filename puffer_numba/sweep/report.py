@@ -19,7 +19,7 @@ from rich.table import Table
 
 from puffer_numba.config import SECTIONS, Config
 from puffer_numba.naming import load_spec
-from puffer_numba.options import env_params
+from puffer_numba.options import env_params, option_words
 from puffer_numba.runs.dashboard import number
 from puffer_numba.sweep.study import Trial, best_of, score_text, trials_of
 from puffer_numba.train.setup import load_config
@@ -218,14 +218,7 @@ def _setting(name: str, trial: Trial) -> str:
 
 def train_command(env_name: str, overrides: dict[str, Any]) -> str:
     """The command line that trains with ``overrides``."""
-    words = ["puffer", "train", env_name]
-    for name, value in overrides.items():
-        section, key = name.replace("_", "-").split(".", 1)
-        if isinstance(value, bool):
-            words.append(f"--{section}.{'' if value else 'no-'}{key}")
-        else:
-            words += [f"--{section}.{key}", str(value)]
-    return shlex.join(words)
+    return shlex.join(["puffer", "train", env_name, *option_words(overrides)])
 
 
 def _overrides(config: Config, trial: Trial) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
+from puffer_numba.files import run_folder
 from puffer_numba.sweep.messages import SLOTS
 from puffer_numba.sweep.space import Space
 
@@ -40,7 +41,7 @@ def study_name(env_name: str, options: SweepConfig) -> str:
 
 def results_folder(config: Config, options: SweepConfig) -> Path:
     """Where the results of a study are written."""
-    return Path(config.train.data_dir) / config.env_name / options.study
+    return Path(config.train.data_dir) / run_folder(config.env_name) / options.study
 
 
 def open_study(config: Config, space: Space, options: SweepConfig) -> tuple[optuna.Study, BaseStorage]:

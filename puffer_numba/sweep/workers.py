@@ -40,7 +40,7 @@ class Worker:
         self.pipe, theirs = context.Pipe()
         spec = cloudpickle.dumps(None if ":" in env_name else registry.spec(env_name))
         # Not daemonic: its environments may be in processes of their own.
-        arguments = (theirs, spec, dict(os.environ))
+        arguments = (theirs, spec, dict(os.environ), os.getcwd())
         self.process = context.Process(target=_work, args=arguments, name="puffer_numba-sweep")
         with main_not_imported(), _ctrl_c_not_inherited():
             self.process.start()
@@ -99,11 +99,12 @@ def _ctrl_c_not_inherited() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, spec: bytes, environ: dict[str, str]) -> None:
+def _work(pipe: Connection, spec: bytes, environ: dict[str, str], folder: str) -> None:
     """What the process does: trials, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was forked from a server that others have started
     os.environ.clear()
     os.environ.update(environ)  # which the server has as they were when it was started
+    os.chdir(folder)  # from which the environment's file, if it is in one, is named
     threading.Thread(target=exit_with_parent, daemon=True).start()
     known: registry.EnvSpec | None = cloudpickle.loads(spec)
     if known is not None:

@@ -11,6 +11,7 @@ from puffer_numba import presets, registry, vector
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS
+from puffer_numba.naming import full_name, load_spec
 
 
 def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -20,14 +21,15 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
     ``puffer_numba/presets/NAME.toml``; of a class that derives from one of the suite's, that one's.
 
     Args:
-        env_name: a name in the registry, or one that `puffer_numba.vector.env_creator` knows: ``gym:Acrobot-v1``.
+        env_name: as for `puffer_numba.vector.env_creator`: ``cartpole``, ``my_walk.py:MyWalk``, ``gym:Acrobot-v1``.
         overrides: dotted names, such as ``{"train.learning_rate": 1e-3, "env.gravity": 1.6}``.
 
     Raises:
         APIUsageError: no such environment or setting, or a value that is not allowed.
     """
+    env_name = full_name(env_name)
     config = Config(env_name=env_name)
-    made_by = vector.env_creator(env_name) if ":" in env_name else registry.spec(env_name).env_class
+    made_by = vector.env_creator(env_name) if ":" in env_name else load_spec(env_name).env_class
     config.update(getattr(made_by, "train_config", None) or presets.settings(env_name))
     config.update(overrides or {})
     config.validate()
@@ -48,19 +50,20 @@ def load_env(config: Config, num_envs: int | None = None) -> PufferEnv:
                 "(the environment variable NUMBA_NUM_THREADS raises that)."
             )
         numba.set_num_threads(threads)
+    name = full_name(config.env_name)
     params, count, options = config.env.params, num_envs or config.env.num_envs, _vector_options(config, num_envs)
     try:
-        if ":" in config.env_name or options:
+        if ":" in name or options:
             return vector.make(
-                config.env_name,
+                name,
                 env_kwargs=params,
                 num_envs=count,
                 seed=config.train.seed,
                 **options,
             )
-        return registry.make(config.env_name, num_envs=count, seed=config.train.seed, **params)
+        return registry.make(name, num_envs=count, seed=config.train.seed, **params)
     except (TypeError, ValueError) as error:
-        raise APIUsageError(f"cannot make {config.env_name}: {error}") from error
+        raise APIUsageError(f"cannot make {name}: {error}") from error
 
 
 def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.env import Infos, buffer_specs, make_buffers
 from puffer_numba.extras import require
+from puffer_numba.files import by_value
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, Failure, WorkerError
 from puffer_numba.vector.group import EnvGroup, EnvJob, Signature, create
@@ -86,7 +87,8 @@ class Ray(Batched):
         counts = self.episode_returns is not None
         try:
             for environments in self._environments:
-                pickled = pickle_jobs(jobs[environments.start : environments.stop])
+                with by_value():
+                    pickled = pickle_jobs(jobs[environments.start : environments.stop])
                 options = remote.options(num_cpus=0 if self._connection == "started" else 1)
                 self._actors.append(options.remote(pickled, environments.start, signature, counts, seed))
             for number in range(self.num_workers):

@@ -6,8 +6,8 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +51,8 @@ class Measurement:
     """Construction, reset and first step: compilation or loading from the cache, and the start of processes."""
     bytes_per_env: float | None
     """All arrays of the environment: state, random streams, statistics, buffers. None where it is not compiled."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Of the environment, where they differ from its own."""
 
 
 def measure(name: str, num_envs: int, threads: int, **params: Any) -> Measurement:
@@ -102,6 +104,7 @@ def _measure(name: str, num_envs: int, backend: str, threads: int, **options: An
             microseconds_per_call=env.num_agents / median * 1e6,
             first_call_seconds=first_call,
             bytes_per_env=env.nbytes / num_envs if backend == "native" else None,
+            params=dict(options["env_kwargs"]),
         )
 
 
@@ -129,7 +132,10 @@ def _rounds(env: PufferEnv, actions: Sequence[NDArray[Any]]) -> Iterator[float]:
 
 
 def main(
-    names: Sequence[str], num_envs: Sequence[int] | None = None, json_path: str | Path | None = None
+    names: Sequence[str],
+    num_envs: Sequence[int] | None = None,
+    json_path: str | Path | None = None,
+    params: Mapping[str, Any] | None = None,
 ) -> list[Measurement]:
     """Measure every combination, print a table, and write JSON if asked to.
 
@@ -138,6 +144,8 @@ def main(
     Args:
         names: as for `puffer_numba.vector.env_creator`.
         num_envs: by default `NUM_ENVS` of those that are compiled, and `NUM_PYTHON_ENVS` of others.
+        json_path: file to write the results to.
+        params: of the environments.
 
     Raises:
         APIUsageError: an unknown name; before anything is measured.
@@ -146,7 +154,7 @@ def main(
     from rich.console import Console
     from rich.live import Live
 
-    runs = [run for name in names for run in _runs(name, num_envs)]
+    runs = [run for name in names for run in _runs(name, num_envs, params or {})]
     if json_path is not None:
         Path(json_path).open("a").close()
     results: list[Measurement] = []
@@ -159,15 +167,15 @@ def main(
     return results
 
 
-def _runs(name: str, num_envs: Sequence[int] | None) -> Iterator[Callable[[], Measurement]]:
+def _runs(name: str, num_envs: Sequence[int] | None, params: Mapping[str, Any]) -> Iterator[Callable[[], Measurement]]:
     if is_jit(vector.env_creator(name)):
         for n in num_envs or NUM_ENVS:
             for threads in sorted({1, MAX_THREADS}):
-                yield partial(measure, name, n, threads)
+                yield partial(measure, name, n, threads, **params)
     else:
         for n in num_envs or NUM_PYTHON_ENVS:
             for backend in ("serial", "multiprocessing"):
-                yield partial(measure_python, name, n, backend)
+                yield partial(measure_python, name, n, backend, **params)
 
 
 def _table(results: Sequence[Measurement]) -> Any:

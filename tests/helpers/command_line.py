@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import chdir, contextmanager
 
 from puffer_numba.cli import main
 
@@ -18,6 +20,18 @@ def puffer(*args, cwd=None, timeout=120, code=None):
     return subprocess.run(
         [sys.executable, "-c", program, *args], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+@contextmanager
+def at_work_in(folder):
+    """In ``folder``, as its users are; what has been imported from there is forgotten, and how it was found."""
+    path, modules = sys.path.copy(), set(sys.modules)
+    with chdir(folder):
+        yield folder
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            del sys.modules[name]
 
 
 def fails(capsys, *args):

@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.envs.cartpole import CartPole
 from puffer_numba.extras import MissingExtra
 from puffer_numba.vector import Ray, WorkerError
+from tests.helpers.command_line import at_work_in
+from tests.helpers.paths import ROOT
 from tests.helpers.processes import gone
 from tests.helpers.vector_envs import Counter, Rows, by_environment, trajectory
 
@@ -312,3 +315,17 @@ def test_a_ray_of_its_own(run_python: Callable[..., Any]) -> None:
     assert len(pids.split()) > 6
     assert all(gone(int(pid), 10) for pid in pids.split())
     assert shared_memory() <= before
+
+
+def test_an_environment_in_a_file_is_sent_to_machines_that_do_not_have_it(tmp_path: Path) -> None:
+    template = ROOT / "puffer_numba" / "cli" / "templates" / "discrete.py.txt"
+    file = tmp_path / "sent_away.py"
+    file.write_text(template.read_text())
+    with at_work_in(tmp_path), actors("sent_away.py:MyWalk", num_envs=1, num_workers=1) as env:
+        assert type(env.driver_env).__module__ == "sent_away"
+        env.reset(seed=3)
+        there = [env.step(np.array([2]))[0].copy() for _ in range(5)]
+        with vector.make("sent_away.py:MyWalk") as env_here:
+            env_here.reset(seed=3)
+            here = [env_here.step(np.array([2]))[0].copy() for _ in range(5)]
+    np.testing.assert_array_equal(there, here)

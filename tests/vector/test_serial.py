@@ -170,7 +170,7 @@ def test_names() -> None:
         ("pettingzoo:utils.wrappers", "module pettingzoo.utils.wrappers has neither parallel_env nor env"),
         ("tests.helpers.vector_envs:Nothing", "module tests.helpers.vector_envs has no function or class 'Nothing'"),
         ("tests.helpers.vector_envs:not_callable", "has no function or class 'not_callable'"),
-        ("", "env_creator takes a name, not '': a registered name, 'gym:LunarLander-v3'"),
+        ("", "env_creator takes a name, not '': a registered name, 'my_file.py:MyEnv', 'gym:LunarLander-v3'"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:

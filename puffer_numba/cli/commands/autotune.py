@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from puffer_numba import vector
-from puffer_numba.cli.arguments import parse, take_name, wants_help
+from puffer_numba.cli.arguments import params_of, parse, parse_with_params, take_name, wants_help
+from puffer_numba.options import option_words
 
 
 @dataclass
 class Autotune:
     """Measure the settings of vector.make that make sense on this machine; print them, and the fastest."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """Name of the environment."""
     seconds: float = 30.0
     """Time for all measurements."""
     max_envs: int | None = None
@@ -29,16 +25,19 @@ class Autotune:
 
 
 def run(args: list[str]) -> int:
-    if not wants_help(args):
-        take_name("autotune", args)
-    options = parse(Autotune, "puffer autotune", args)
+    if wants_help(args):
+        parse(Autotune, "puffer autotune NAME", args)
+    spec, args = take_name("autotune", args)
+    options = parse_with_params(Autotune, spec, f"puffer autotune {spec.name}", args)
+    params = params_of(spec, options)
     result = vector.autotune(
-        options.name,
+        spec.name,
+        params,
         seconds=options.seconds,
         max_envs=options.max_envs,
         max_workers=options.max_workers,
         json_path=options.json,
     )
     if result.command:
-        print(f"\n{result.command}")
+        print("\n" + " ".join([result.command, *option_words({f"env.{k}": v for k, v in params.items()})]))
     return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from puffer_numba.cli.arguments import creator_of, parse, take_name
+from puffer_numba.cli.arguments import creator_of, params_of, parse, parse_with_params, take_name
 from puffer_numba.env import APIUsageError
 
 
@@ -25,14 +25,22 @@ class Bench:
 
 
 def run(args: list[str]) -> int:
-    options = parse(Bench, "puffer bench", args)
+    params: dict[str, Any] = {}
+    if args and not args[0].startswith("-"):
+        spec, _ = take_name("bench", args)
+        options = parse_with_params(Bench, spec, "puffer bench", args)
+        params = params_of(spec, options)
+    else:
+        options = parse(Bench, "puffer bench", args)
     if not options.names:
         take_name("bench", [])
+    if params and len(options.names) > 1:
+        raise APIUsageError(f"--env.{next(iter(params))} is for one environment, not for {', '.join(options.names)}.")
     for name in options.names:
         creator_of(name)
     from puffer_numba.vector.speed import main as bench
 
-    bench(options.names, _numbers(options.num_envs), options.json)
+    bench(options.names, _numbers(options.num_envs), options.json, params)
     return 0
 
 

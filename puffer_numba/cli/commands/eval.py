@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import TrainConfig
-from puffer_numba.options import chosen_params, env_options
+from puffer_numba.options import chosen_params, with_params
 
 
 @dataclass
@@ -38,12 +38,7 @@ def run(args: list[str]) -> int:
     if wants_help(args):
         parse(Eval, "puffer eval NAME", args)
     spec, args = take_name("eval", args)
-    env_class = env_options(spec, None)
-    cls = dataclasses.make_dataclass(
-        "EvalOptions", [("env", env_class, field(default_factory=env_class))], bases=(Eval,)
-    )
-    cls.__doc__ = Eval.__doc__
-    options: Any = parse(cls, f"puffer eval {spec.name}", args)
+    options: Any = parse(with_params(Eval, spec, None), f"puffer eval {spec.name}", args)
     pufferl = require_trainer()
     named = {f.name: getattr(options, f.name) for f in dataclasses.fields(Eval)}
     changed = chosen_params(spec, options.env, None)

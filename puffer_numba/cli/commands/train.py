@@ -80,4 +80,4 @@ def _saved_config(env_name: str, args: list[str]) -> Config | None:
     require_trainer()
     from puffer_numba.runs import checkpoint
 
-    return checkpoint.load(checkpoint.find(where.resume, env_name, where.data_dir)).config
+    return checkpoint.load_of(env_name, where.resume, where.data_dir).config

@@ -8,16 +8,15 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numba
 from numba.core import event
 
 _PATIENCE = 0.5  # seconds
-_names: dict[Any, str] = {}
 _timers: dict[Any, threading.Timer] = {}
-_said: set[str] = set()
 _silent = False
 _DEEP = 10_000  # Numba nests 100 Python frames for each helper in a helper, on top of the user's own
 _MANY = 50_000  # objects from which on garbage is collected: Numba makes millions, and hardly any of them are garbage
@@ -26,10 +25,44 @@ _compiling = 0
 _lock = threading.Lock()
 
 
+@dataclass
+class _Line:
+    """What is said, once, of all that is compiled for the same reason."""
+
+    text: str
+    is_said: bool = False
+
+
+_lines: dict[Any, _Line] = {}  # by dispatcher
+_newest: dict[str, _Line] = {}  # by name
+_contents: dict[str, dict[str, str]] = {}
+
+
 def announce(dispatcher: Any, name: str) -> Any:
-    """Say "compiling NAME (first run only)" on stderr, once, if ``dispatcher`` compiles for half a second or more."""
-    _names[dispatcher] = name
+    """Say "compiling NAME (first run only)" on stderr, once, if ``dispatcher`` compiles for half a second or more.
+
+    Of a dotted name, the last part is said. What is compiled after `note_edits` has found some is said again.
+    """
+    _lines[dispatcher] = _newest.setdefault(name, _Line(f"compiling {_last(name)} (first run only)"))
     return dispatcher
+
+
+def note_edits(name: str, contents: Mapping[str, str]) -> None:
+    """Have what is compiled for ``name`` from now on announced anew, if it is no longer what it was.
+
+    Args:
+        name: of an environment, as for `announce`.
+        contents: hashes of the functions that it is made of, by their names.
+    """
+    before = _contents.get(name, contents)
+    _contents[name] = dict(contents)
+    edited = [function for function, content in contents.items() if content != before[function]]
+    if edited:
+        _newest[name] = _Line(f"compiling {_last(name)} again: {', '.join(edited)} changed")
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def trainer_kernel(function: Callable[..., Any]) -> Any:
@@ -44,11 +77,11 @@ def silence() -> None:
     _silent = True
 
 
-def _say(name: str) -> None:
-    if _silent or name in _said:
+def _say(line: _Line) -> None:
+    if _silent or line.is_said:
         return
-    _said.add(name)
-    print(f"compiling {name} (first run only)", file=sys.stderr, flush=True)
+    line.is_said = True
+    print(line.text, file=sys.stderr, flush=True)
 
 
 def _make_room(change: int) -> None:
@@ -70,8 +103,8 @@ class _Listener(event.Listener):
     def on_start(self, event: Any) -> None:
         _make_room(1)
         dispatcher = event.data["dispatcher"]
-        if dispatcher in _names:
-            timer = threading.Timer(_PATIENCE, _say, (_names[dispatcher],))
+        if dispatcher in _lines:
+            timer = threading.Timer(_PATIENCE, _say, (_lines[dispatcher],))
             timer.daemon = True
             _timers[dispatcher] = timer
             timer.start()

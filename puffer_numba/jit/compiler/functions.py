@@ -53,9 +53,10 @@ class kernel(staticmethod):
 class KernelFunction:
     """A Python function that Numba-compiled code can call, pickled as a hash of its content."""
 
-    def __init__(self, py_func: Callable[..., Any], key: str, jit_options: Any = JIT_OPTIONS) -> None:
+    def __init__(self, py_func: Callable[..., Any], key: str, content: str, jit_options: Any = JIT_OPTIONS) -> None:
         self.py_func = py_func
         self.key = key
+        self.content = content  # hash of the author's function, whatever the float type
         self.__name__ = py_func.__name__
         self.calls: list[tuple[Any, ...]] = []
         """Numba's types of the arguments it was called with, where it failed to compile one may be why."""
@@ -116,14 +117,16 @@ def specialize(
     """
     function: types.FunctionType = _unwrap(wrapped)
     options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED, _LANGUAGE)
-    key = _digest(content_hash(function), float_type.__name__, *options)
+    content = content_hash(function)
+    key = _digest(content, float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
         if key in _in_progress:
             raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
         if key not in _specialized:
             _in_progress.append(key)
             try:
-                _specialized[key] = KernelFunction(_copy(function, float_type, jit_options), key, jit_options)
+                copied = _copy(function, float_type, jit_options)
+                _specialized[key] = KernelFunction(copied, key, content, jit_options)
             finally:
                 _in_progress.pop()
         return _specialized[key]

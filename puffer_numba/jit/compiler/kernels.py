@@ -72,14 +72,13 @@ def make_kernels(
     The same arguments give the same kernels, compiled once.
 
     Args:
-        name: of the environment, for messages.
+        name: of the environment, dotted, for messages.
         reset_env, step_env, observe_env: `KernelFunction`s if ``jit``, else plain Python.
         agents: agents in each environment; None where rows are environments.
         autoreset: SAME_STEP, NEXT_STEP or DISABLED.
         scalar_actions: whether one action is a number, not an array.
     """
-    make = kernel_function if jit else lambda function: function
-    make_block = partial(kernel_function, jit_options=BORROW) if jit else make
+    make, make_block = _makers(jit)
     restart = make_block(_restart(reset_env, agents is not None))
     if agents is None:
         passes = (
@@ -106,6 +105,17 @@ def make_kernels(
             step_chunk(sim, actions, first, last, chunk)
         return bad
 
+    reset = _reset_kernel(name, reset_env, observe_env, agents is not None, jit)
+    return Kernels(_entry_point(step, name) if jit else step, reset)
+
+
+@cache  # it stays when step_env is edited
+def _reset_kernel(
+    name: str, reset_env: Callable[..., Any], observe_env: Callable[..., Any], team: bool, jit: bool
+) -> Callable[..., None]:
+    _, make_block = _makers(jit)
+    restart = make_block(_restart(reset_env, team))
+
     def reset(sim, which):
         s, p, episodes, buffers = sim.state, sim.params, sim.episodes, sim.buffers
         for j in range(len(which)):
@@ -114,10 +124,18 @@ def make_kernels(
                 restart(s, p, sim.streams, episodes, buffers, i)
                 observe_env(s, p, i, buffers.observations)
 
+    return _entry_point(reset, name) if jit else reset
+
+
+def _makers(jit: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What makes a part of a kernel callable from Numba: one that may allocate, and one that only borrows."""
     if not jit:
-        return Kernels(step, reset)
-    options = {**JIT_OPTIONS, "nogil": True, "cache": True}
-    return Kernels(*(announce(numba.njit(function, **options), name) for function in (step, reset)))
+        return (lambda function: function,) * 2
+    return kernel_function, partial(kernel_function, jit_options=BORROW)
+
+
+def _entry_point(function: Callable[..., Any], name: str) -> Any:
+    return announce(numba.njit(function, **JIT_OPTIONS, nogil=True, cache=True), name)
 
 
 def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:
