@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from numpy.typing import NDArray
 
 from puffer_numba import errors
@@ -194,20 +194,46 @@ def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[An
     """One array of ``num_envs`` rows for each State field, all zero."""
     arrays = []
     for name, hint in _hints(cls, "State").items():
-        scalar, sizes = (get_args(hint)[0], hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
-        dtype = {float: floats, int: np.int32, bool: np.bool_}.get(scalar, scalar)
-        try:
-            dtype = np.dtype(dtype)
-        except TypeError:
-            dtype = np.dtype(object)
-        if dtype.kind not in "biuf":
-            raise APIUsageError(
-                f"{cls.__name__}.State.{name} is {hint!r}; expected float, int, bool, a NumPy scalar type, "
-                "or Annotated[type, size, ...]."
-            )
+        dtype = _state_dtype(cls, name, hint, floats)
+        sizes = hint.__metadata__ if get_origin(hint) is Annotated else ()
         shape = tuple(evaluate_size(cls, f"State.{name}", size, params) for size in sizes)
         arrays.append(np.zeros((num_envs, *shape), dtype))
     return tuple_class("State", cls.State._fields)(*arrays)
+
+
+def _state_dtype(cls: Any, name: str, hint: Any, floats: type[np.floating[Any]]) -> np.dtype[Any]:
+    scalar = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    try:
+        dtype = np.dtype({float: floats, int: np.int32, bool: np.bool_}.get(scalar, scalar))
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "biuf":
+        raise APIUsageError(
+            f"{cls.__name__}.State.{name} is {hint!r}; expected float, int, bool, a NumPy scalar type, "
+            "or Annotated[type, size, ...]."
+        )
+    return dtype
+
+
+def state_defaults(cls: Any, floats: type[np.floating[Any]]) -> tuple[tuple[int, Any], ...]:
+    """Position and value of the State fields that have a default, which is what an episode begins with.
+
+    Raises:
+        APIUsageError: a default is not a number that its field can hold.
+    """
+    found = []
+    for name, value in cls.State._field_defaults.items():
+        dtype = _state_dtype(cls, name, _hints(cls, "State")[name], floats)
+        scalar = value.item() if isinstance(value, np.generic) else value
+        allowed = {"b": bool, "f": int | float}.get(dtype.kind, int)
+        is_number = isinstance(scalar, allowed) and isinstance(scalar, bool) == (dtype.kind == "b")
+        if not is_number or (dtype.kind in "iu" and not np.iinfo(dtype).min <= scalar <= np.iinfo(dtype).max):
+            raise APIUsageError(
+                f"{cls.__name__}.State.{name}: its default is {value!r}; expected a number that {dtype} holds, which "
+                "each element begins an episode with. Set others in reset_env."
+            )
+        found.append((cls.State._fields.index(name), scalar))
+    return tuple(found)
 
 
 def evaluate_size(cls: type, where: str, size: Any, params: Any) -> int:
@@ -233,7 +259,17 @@ def count_agents(cls: Any, params: Any) -> int | None:
 def make_space(cls: type, name: str, params: Any) -> Space[Any]:
     """A copy of a space, for its random generator is its owner's; or what a function of the params makes."""
     declared = getattr(cls, name)
-    return deepcopy(declared) if isinstance(declared, Space) else declared(params)
+    space = deepcopy(declared) if isinstance(declared, Space) else declared(params)
+    if name == "single_action_space" and not isinstance(space, Box | Discrete | MultiDiscrete):
+        instead = {
+            MultiBinary: "MultiDiscrete([2] * n)",
+            Tuple: "MultiDiscrete, one number for each part",
+            Dict: "MultiDiscrete, one number for each part",
+        }.get(type(space), "one of these")
+        raise APIUsageError(
+            f"{cls.__name__}.single_action_space is {space}; a JitEnv takes Discrete, MultiDiscrete or Box: {instead}."
+        )
+    return space
 
 
 def action_bounds(space: Any) -> tuple[NDArray[Any], NDArray[Any]]:

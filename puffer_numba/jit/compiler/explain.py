@@ -53,6 +53,15 @@ def cause_for_display(error: Exception) -> Exception | None:
     return error if os.environ.get(TRACEBACK, "0") not in ("", "0") else None
 
 
+def not_seeded(function: Any, line: int, what: str) -> CompilationError:
+    """What is raised where a function draws with ``np.random`` or ``random``."""
+    reason = (
+        f"{what} does not draw from the environment's seed; draw with rng, by the functions of "
+        "puffer_numba.jit.random: uniform(rng, low, high), integer(rng, n), normal(rng)."
+    )
+    return Problem(function, line, reason).described()
+
+
 class Problem:
     """One line of one function, and what is wrong there."""
 
@@ -123,7 +132,7 @@ def _wrong_results(env: Any) -> Iterator[Problem]:
     (_, (step_env, kinds), _) = _author_functions(env)
     function = specialize(step_env, env.float_type).py_func
     if inspect.isgeneratorfunction(function):
-        yield Problem(function, function.__code__.co_firstlineno, "step_env is a generator: return, do not yield.")
+        yield from _found(function, _never)
         return
     dispatcher = _alone(function)
     dispatcher.compile(tuple(kinds))
@@ -143,15 +152,20 @@ def _wrong_results(env: Any) -> Iterator[Problem]:
 
 
 def _problem(function: Any, error: Exception) -> Problem:
-    text, nodes = str(error), list(_nodes(function))
-    for node in nodes:
-        reason = _never(node, function)
+    for reasons in (_never, _allocates):
+        for problem in _found(function, reasons):
+            return problem
+    text, line = str(error), _line_of(function, error)
+    here = [node for node in _nodes(function) if getattr(node, "lineno", None) == line]
+    return Problem(function, line, _by_text(text, here, function))
+
+
+def _found(function: Any, reasons: Callable[[Any, Any], str | None]) -> Iterator[Problem]:
+    """Nodes of a function that have one of these reasons."""
+    for node in _nodes(function):
+        reason = reasons(node, function)
         if reason:
-            return Problem(function, node.lineno, reason)
-    line = _line_of(function, error)
-    here = [node for node in nodes if getattr(node, "lineno", None) == line]
-    reason = next(filter(None, (_allocates(node) for node in here)), None) or _by_text(text, here, function)
-    return Problem(function, line, reason)
+            yield Problem(function, node.lineno, reason)
 
 
 def _line_of(function: Any, error: Exception) -> int:
@@ -162,6 +176,11 @@ def _line_of(function: Any, error: Exception) -> int:
     for found, line in re.findall(r"(?:at|from) (\S[^\n]*?) \((\d+)\)", str(error)):
         if found == path:
             return int(line)
+    wanted: type[Any] = ast.Return if "array" in str(error) else ast.Attribute
+    missing = re.search(r"has no attribute '(\w+)'", str(error))
+    for node in _nodes(function):
+        if isinstance(node, wanted) and (wanted is ast.Return or (missing and node.attr == missing[1])):
+            return int(node.lineno)
     return _first_line(function)
 
 
@@ -216,8 +235,8 @@ def _never(node: Any, function: Any) -> str | None:
     return None
 
 
-def _allocates(node: Any) -> str | None:
-    """Why an expression at the line that does not compile needs memory, which kernels do not allocate."""
+def _allocates(node: Any, function: Any) -> str | None:
+    """Why an expression needs memory, which kernels do not allocate."""
     if isinstance(node, ast.Dict | ast.DictComp):
         return "A dict allocates memory; look values up in an array of Tables, or write if and elif."
     if isinstance(node, ast.Set | ast.SetComp):
@@ -299,7 +318,7 @@ def _bad_index(call: str) -> str:
     if "setitem" in call and ("str" in stored or "unicode" in stored or "none" in stored):
         return f"A field of State cannot hold {_words(stored)}; it holds numbers."
     if "float" in call.partition(",")[2] or "bool" in call.partition(",")[2]:
-        return "An index is a float or a bool; write int(...)."
+        return "An index is a float; write int(...)."
     return f"There is no such index: {_words(call)}. The first index of State and observations is i."
 
 
@@ -324,7 +343,7 @@ def _unify(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
 
 def _new_array(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
     """A helper returns an array that it makes, be it the author's or one inside NumPy's functions."""
-    if any(isinstance(node, ast.Return) for node in here):
+    if match.string.splitlines()[1].startswith(match[0]):  # not within something that it calls
         return "A helper cannot return an array that it makes; let it fill one that is passed in, or a field of State."
     called = next((ast.unparse(node.func) for node in here if isinstance(node, ast.Call)), None)
     called = called or next((ast.unparse(node) for node in here if isinstance(node, ast.BinOp)), "this")
@@ -351,6 +370,8 @@ _REASONS: list[tuple[str, Reason]] = [
     (r"Unknown attribute '(?P<name>\w+)' of type (?P<kind>.+)", _unknown_attribute),
     (r"Cannot modify readonly array", _fixed(
         "Params and Tables are read-only in kernels; copy what changes into State.")),
+    (r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'", lambda match, here, function: (
+        f"{match['module']} has no {match['name']!r}.{did_you_mean(match['name'], dir(np))}")),
     (r"Illegal IR, del found", _fixed("Kernels have no del statement; the variable can just be left.")),
     (r"Invalid use of Module\(<module '(?P<name>\w+)'>\)", lambda match, here, function: (
         f"{match['name']} is a class, of which kernels cannot make objects; a NamedTuple of numbers works.")),

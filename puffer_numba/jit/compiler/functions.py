@@ -21,6 +21,7 @@ import enum
 import hashlib
 import inspect
 import math
+import random
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -121,7 +122,10 @@ def specialize(
     key = _digest(content, float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
         if key in _in_progress:
-            raise APIUsageError(f"{function.__qualname__} calls itself; kernels cannot recurse: write a loop.")
+            from puffer_numba.jit.compiler.explain import Problem
+
+            reason = f"{function.__name__} calls itself; kernels cannot recurse: write a loop."
+            raise Problem(function, function.__code__.co_firstlineno, reason).described()
         if key not in _specialized:
             _in_progress.append(key)
             try:
@@ -134,6 +138,7 @@ def specialize(
 
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
     """The function, its float literals cast and its helpers specialised."""
+    _check_random(function)
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     code, parameter_defaults = _without_keyword_only(function)
     py_func = types.FunctionType(
@@ -146,6 +151,27 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
     py_func.__module__ = __name__  # Numba imports it when it loads the machine code; the author's may be gone by then
     py_func.__qualname__ = function.__qualname__
     return py_func
+
+
+def _check_random(function: types.FunctionType) -> None:
+    """Refuse what draws from a stream of Python's or NumPy's own: Numba would compile it."""
+    values = {**dict(_global_values(function)), **_cells(function)}
+    previous: Any = None
+    for code in _codes(function.__code__):
+        for instruction in dis.get_instructions(code):
+            name, value = instruction.argval, None
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_DEREF"):
+                value = values.get(name)
+            elif previous is np and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                value = getattr(np, name, None)
+            if any(one is random_one for one in (value, getattr(value, "__self__", None)) for random_one in _RANDOM):
+                from puffer_numba.jit.compiler.explain import not_seeded
+
+                what = f"np.{name}" if previous is np else name
+                positions = instruction.positions
+                raise not_seeded(function, (positions and positions.lineno) or code.co_firstlineno, what)
+            if instruction.opname not in ("CACHE", "PRECALL", "PUSH_NULL"):
+                previous = value
 
 
 def _without_keyword_only(function: types.FunctionType) -> tuple[types.CodeType, tuple[Any, ...] | None]:
@@ -206,6 +232,7 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
     return FUNCTIONS.get(value, value) if callable(value) else value
 
 
+_RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 _BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
 _numpy: Callable[[Any], NumpyForKernels] = cache(NumpyForKernels)
 

@@ -17,12 +17,14 @@ The functions below are plain Python, annotated for readers only. With ``jit=Fal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba.core import types
 
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
@@ -65,6 +67,7 @@ def make_kernels(
     autoreset: int,
     observation_shape: tuple[int, ...],
     scalar_actions: bool,
+    defaults: tuple[tuple[int, Any], ...] = (),
     jit: bool,
 ) -> Kernels:
     """Kernels around an author's functions.
@@ -77,9 +80,10 @@ def make_kernels(
         agents: agents in each environment; None where rows are environments.
         autoreset: SAME_STEP, NEXT_STEP or DISABLED.
         scalar_actions: whether one action is a number, not an array.
+        defaults: position and value of the State fields that do not begin an episode at 0.
     """
     make, make_block = _makers(jit)
-    restart = make_block(_restart(reset_env, agents is not None))
+    restart = make_block(_restart(reset_env, _initializer(defaults, make), agents is not None))
     if agents is None:
         passes = (
             advance_block(step_env, autoreset),
@@ -105,16 +109,21 @@ def make_kernels(
             step_chunk(sim, actions, first, last, chunk)
         return bad
 
-    reset = _reset_kernel(name, reset_env, observe_env, agents is not None, jit)
+    reset = _reset_kernel(name, reset_env, observe_env, defaults, agents is not None, jit)
     return Kernels(_entry_point(step, name) if jit else step, reset)
 
 
 @cache  # it stays when step_env is edited
 def _reset_kernel(
-    name: str, reset_env: Callable[..., Any], observe_env: Callable[..., Any], team: bool, jit: bool
+    name: str,
+    reset_env: Callable[..., Any],
+    observe_env: Callable[..., Any],
+    defaults: tuple[tuple[int, Any], ...],
+    team: bool,
+    jit: bool,
 ) -> Callable[..., None]:
-    _, make_block = _makers(jit)
-    restart = make_block(_restart(reset_env, team))
+    make, make_block = _makers(jit)
+    restart = make_block(_restart(reset_env, _initializer(defaults, make), team))
 
     def reset(sim, which):
         s, p, episodes, buffers = sim.state, sim.params, sim.episodes, sim.buffers
@@ -149,9 +158,17 @@ def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:
     return step_chunk
 
 
-def _restart(reset_env: Callable[..., None], team: bool) -> Callable[..., None]:
+def _initializer(defaults: tuple[tuple[int, Any], ...], make: Callable[..., Any]) -> Callable[..., None]:
+    """What sets row ``i`` of the state to what an episode begins with; ``make`` makes it callable from Numba."""
+    if not defaults:
+        return zero
+    lines = ["zero(s, i)", *(f"s[{field}][i] = {value!r}" for field, value in defaults)]
+    return make(_unrolled("s, i", lines, zero=zero, nan=math.nan, inf=math.inf))
+
+
+def _restart(reset_env: Callable[..., None], initialize: Callable[..., None], team: bool) -> Callable[..., None]:
     def restart(s, p, streams, episodes, buffers, i):
-        zero(s, i)
+        initialize(s, i)
         episodes.returns[i] = 0
         episodes.lengths[i] = 0
         if len(episodes.ended) > 0:
@@ -182,13 +199,13 @@ def advance_block(step_env: Callable[..., Any], autoreset: int) -> Callable[...,
                 terminals[i] = False
                 truncations[i] = False
                 continue
-            reward, terminated = step_env(s, p, i, actions[i], Stream(streams, i))
+            reward, terminated, truncated = outcome(step_env(s, p, i, actions[i], Stream(streams, i)))
             length = lengths[i] + np.int32(1)
             lengths[i] = length
             rewards[i] = reward
             returns[i] += np.float32(reward)
             terminals[i] = terminated
-            truncations[i] = length >= max_steps
+            truncations[i] = truncated | (length >= max_steps)
 
     return advance
 
@@ -344,6 +361,21 @@ def _count_bad_rows(actions, low, high):
     return bad
 
 
+def outcome(returned: Any) -> tuple[Any, Any, Any]:
+    """Reward, terminated, truncated: what ``step_env`` returns, with or without the last."""
+    reward, terminated, *truncated = returned
+    return reward, terminated, truncated[0] if truncated else False
+
+
+@part(outcome, JIT_OPTIONS)
+def _outcome(returned: Any) -> Callable[..., Any] | None:
+    if isinstance(returned, types.BaseTuple) and len(returned) == 3:
+        return lambda returned: (returned[0], returned[1], bool(returned[2]))
+    if isinstance(returned, types.BaseTuple) and len(returned) == 2:
+        return lambda returned: (returned[0], returned[1], False)
+    return None
+
+
 def zero(fields: Any, i: Any) -> None:
     """Set row ``i`` of every array of a tuple to 0."""
     for field in fields:
@@ -366,13 +398,13 @@ def _add(fields: Any, i: Any, row: Any, column: Any) -> Callable[..., None]:
     return _unrolled("fields, i, row, column", [f"row[column + {k}] += fields[{k}][i]" for k in range(len(fields))])
 
 
-def _unrolled(parameters: str, lines: list[str]) -> Callable[..., None]:
+def _unrolled(parameters: str, lines: list[str], **names: Any) -> Callable[..., None]:
     """A function of these lines: a loop over a tuple's elements, which Numba types one by one."""
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {"__name__": __name__, **names}
     exec("\n    ".join([f"def implementation({parameters}):", *lines, "return None"]), made)
     return made["implementation"]
 
 
-_SOURCE = content_hash(zero) + content_hash(add)
-for _function in (zero, add):
+_SOURCE = "".join(map(content_hash, (outcome, _outcome, zero, add)))
+for _function in (outcome, zero, add):
     setattr(_function, OVERLOADED, _SOURCE)

@@ -34,7 +34,7 @@ class NumpyForKernels(python_types.ModuleType):
         self.__dict__.update(constructors(float_type))
         self.__dict__.update({name: FUNCTIONS[getattr(np, name)] for name in _NAMES})
         self.linalg = python_types.ModuleType("numpy.linalg")
-        self.linalg.__dict__["norm"] = FUNCTIONS[np.linalg.norm]
+        self.linalg.__dict__.update({**vars(np.linalg), "norm": FUNCTIONS[np.linalg.norm]})
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)

@@ -8,11 +8,13 @@ of the function's stack frame. Of a size that the compiler knows, LLVM turns sma
 A function cannot return such an array, which Numba itself refuses, nor several in a tuple, which is refused here. And
 what one call makes must fit into `LIMIT` bytes, or it raises MemoryError: a stack that overflows ends the process.
 
-Leans on ``_empty_nd_impl`` and ``maybe_copy_source`` of Numba's ``numba.np.arrayobj``, which it wraps.
+Wraps ``_empty_nd_impl`` and ``maybe_copy_source`` of ``numba.np.arrayobj``, and ``_arr_expr_to_ast`` of
+``numba.np.ufunc.array_exprs``, in which literals of the environment's float type would stop arithmetic of rows.
 """
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,14 +23,17 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, errors, types
+from numba.core import ir as numba_ir
 from numba.extending import intrinsic
 from numba.np import arrayobj, numpy_support
+from numba.np.ufunc import array_exprs
 
 LIMIT = 65536
 """Bytes of local arrays that one call of an author's function can make."""
 
 _empty_with_nrt = arrayobj._empty_nd_impl
 _maybe_copy_source = arrayobj.maybe_copy_source
+_arr_expr_to_ast = array_exprs._arr_expr_to_ast
 
 
 def _empty(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
@@ -124,8 +129,17 @@ def _copy_source(context: Any, builder: Any, *args: Any) -> tuple[Callable[[], A
     return get_item, clean_up
 
 
+def _with_constants(expression: Any) -> tuple[Any, dict[str, Any]]:
+    """As Python's syntax, with a name for each constant of NumPy's, as which Python's compiler takes none."""
+    if isinstance(expression, numba_ir.Const) and isinstance(expression.value, np.generic):
+        name = f"constant_{expression.value.dtype}_{expression.value.tobytes().hex()}"
+        return ast.Name(name, ast.Load()), {name: expression.value}
+    return _arr_expr_to_ast(expression)
+
+
 arrayobj._empty_nd_impl = _empty
 arrayobj.maybe_copy_source = _copy_source
+array_exprs._arr_expr_to_ast = _with_constants
 
 
 def constructors(float_type: type[np.floating[Any]]) -> dict[str, Any]:

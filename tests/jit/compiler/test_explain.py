@@ -1,0 +1,170 @@
+"""What an author reads where a function does not compile: the line, why, and what to write instead."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Dict, Discrete, MultiBinary, Tuple
+
+from puffer_numba.env import APIUsageError
+from puffer_numba.jit.compiler.explain import CompilationError, explain
+from tests.helpers.snippets import Snippet, environment
+
+# Code, the line that is to be named, and words of the explanation.
+ERRORS = {
+    "list": (Snippet("q = [1, 2]\ns.n[i] = q[0]"), "q = [1, 2]", "A list allocates memory; write a tuple"),
+    "growing list": (Snippet("q = []\nq.append(s.x[i])"), "q = []", "A list allocates memory"),
+    "comprehension": (Snippet("t = sum([x for x in s.v[i]])"), "t = sum([x", "A comprehension allocates memory; write a"),
+    "generator expression": (Snippet("t = sum(x * x for x in s.v[i])"), "t = sum(x", "write a for loop"),
+    "dict": (Snippet("q = {1: 2.0}\ns.x[i] = q[1]"), "q = {1", "A dict allocates memory; look values up in an array"),
+    "dict of strings": (Snippet("q = {'a': 2.0}\ns.x[i] = q['a']"), "q = {", "A dict allocates memory"),
+    "dict comprehension": (Snippet("q = {k: k for k in range(3)}\ns.n[i] = q[1]"), "q = {", "A dict allocates memory"),
+    "set": (Snippet("q = {1, 2}\ns.n[i] = action in q"), "q = {1", "A set allocates memory; write x in (1, 2)"),
+    "f-string": (Snippet("print(f'{s.x[i]}')"), "print(f", "An f-string makes a string"),
+    "np.array of a list": (Snippet("q = np.array([1.0, 2.0])\ns.x[i] = q[0]"), "q = np.array", "np.zeros(3)"),
+    "np.arange": (Snippet("q = np.arange(3)\ns.n[i] = q[1]"), "q = np.arange", "np.arange makes a new array"),
+    "np.linspace": (Snippet("q = np.linspace(0, 1, 3)\ns.x[i] = q[1]"), "q = np.linspace", "makes a new array"),
+    "np.sort": (Snippet("q = np.sort(s.v[i])\ns.x[i] = q[1]"), "q = np.sort", "np.sort makes a new array"),
+    "np.roll": (Snippet("q = np.roll(s.v[i], 1)\ns.x[i] = q[1]"), "q = np.roll", "np.roll makes a new array"),
+    "np.concatenate": (Snippet("q = np.concatenate((s.v[i], s.v[i]))\ns.x[i] = q[1]"), "q = np.c", "a new array"),
+    "matrix product": (Snippet("q = s.board[i].astype(np.float32) @ s.v[i]"), "q = s.board", "makes a new array"),
+    "minimum as a method": (Snippet("s.x[i] = s.v[i].min()"), "s.v[i].min()", "np.min(s.v[i]) works"),
+    "array too large": (Snippet("q = np.zeros((400, 400))\ns.x[i] = q[1, 1]"), "q = np.zeros", "too large for the stack"),
+    "helper returns its array": (
+        Snippet("q = f(s.x[i])\ns.x[i] = q[0]", "def f(x):\n    q = np.zeros(2)\n    q[0] = x\n    return q"),
+        "return q", "A helper cannot return an array that it makes",
+    ),
+    "helper returns its arrays": (
+        Snippet("q, r = f(s.x[i])\ns.x[i] = q[0]", "def f(x):\n    q = np.zeros(2)\n    return q, q"),
+        "q = np.zeros(2)", "A helper cannot return an array that it makes",
+    ),
+    "np.linalg": (Snippet("q = np.linalg.det(s.board[i])\ns.x[i] = q"), "np.linalg.det", "np.linalg.det cannot be compiled for"),
+    "np.random": (Snippet("s.x[i] = np.random.rand()"), "np.random.rand()", "np.random does not draw from the env"),
+    "random": (Snippet("s.x[i] = random.random()", "import random"), "random.random()", "uniform(rng, low, high)"),
+    "random's function": (Snippet("s.n[i] = randint(0, 3)", "from random import randint"), "randint", "integer(rng"),
+    "np.random in a helper": (
+        Snippet("s.x[i] = noise()", "def noise():\n    return np.random.normal()"), "return np.random", "normal(rng)"
+    ),
+    "method of rng": (Snippet("s.x[i] = rng.uniform(0, 1)"), "rng.uniform", "uniform(rng, low, high)"),
+    "time": (Snippet("s.x[i] = time.time()", "import time"), "time.time()", "time.time cannot be used in a kernel"),
+    "unknown field": (Snippet("s.borad[i] = 0"), "s.borad", "State has no field 'borad'. Did you mean 'board'?"),
+    "unknown parameter": (Snippet("s.x[i] = p.gravity"), "p.gravity", "Params has no field 'gravity'. Fields: a, k, templ"),
+    "unknown name": (Snippet("s.x[i] = gravity * 2"), "gravity", "The name 'gravity' is not defined"),
+    "unknown function": (Snippet("s.x[i] = clamp(s.x[i])"), "clamp", "The name 'clamp' is not defined"),
+    "unknown function of NumPy": (Snippet("s.x[i] = np.clamp(s.x[i])"), "np.clamp", "numpy has no 'clamp'. Did you mean"),
+    "no index": (Snippet("s.n += 1"), "s.n += 1", "s.n is the array of all environments; for this one write s.n[i]"),
+    "no index, assigned": (Snippet("s.x = 0.5"), "s.x = 0.5", "for this one write s.x[i]"),
+    "no index, read": (Snippet("s.x[i] = s.n + 1"), "s.x[i] = s.n + 1", "array of"),
+    "condition on an array": (Snippet("if s.x > 1:\n    s.n[i] = 1"), "if s.x > 1", ""),
+    "parameter assigned": (Snippet("p.a = 2.0"), "p.a = 2.0", "p.a is a parameter, which kernels cannot change"),
+    "parameter's element": (Snippet("p.template[0, 0] = 2"), "p.template[0, 0]", "read-only in kernels"),
+    "float as index": (Snippet("s.x[i] = s.v[i, s.x[i]]"), "s.v[i, s.x[i]]", "An index is a float; write int(...)"),
+    "too many indices": (Snippet("s.x[i, 0, 1] = 2"), "s.x[i, 0, 1]", "index"),
+    "string stored": (Snippet("s.x[i] = 'fast'"), "s.x[i] = 'fast'", "cannot hold a string; it holds numbers"),
+    "None stored": (Snippet("s.x[i] = None"), "s.x[i] = None", "cannot hold None"),
+    "string and number": (Snippet("s.x[i] = 'a' * s.x[i]"), "'a' *", "* of"),
+    "two types": (
+        Snippet("if action:\n    q = 'a'\nelse:\n    q = 1\nprint(q)"), "", "in one place and",
+    ),
+    "row and number": (Snippet("q = s.v[i]\nif action:\n    q = 1.0\ns.x[i] = q"), "", "in one place and"),
+    "dict of the module": (Snippet("s.x[i] = COSTS[0]", "COSTS = {0: 1.0}"), "COSTS[0]", "COSTS is a dict, which"),
+    "object of the module": (Snippet("s.x[i] = WORLD.g", "class W:\n    g = 1\nWORLD = W()"), "WORLD", "WORLD is a W"),
+    "dataclass": (
+        Snippet("q = P(1.0)\ns.x[i] = q.a", "from dataclasses import dataclass\n@dataclass\nclass P:\n    a: float"),
+        "q = P(1.0)", "P is a class, of which kernels cannot make objects",
+    ),
+    "recursion": (Snippet("s.n[i] = f(3)", "def f(n):\n    return n and f(n - 1)"), "def f(n)", "f calls itself; kernels cannot"),
+    "too few arguments": (Snippet("s.x[i] = f(1.0)", "def f(x, y):\n    return x"), "f(1.0)", "f(x, y) cannot be called"),
+    "unknown keyword": (Snippet("s.x[i] = f(1.0, z=2)", "def f(x, y=1):\n    return x"), "f(1.0", "cannot be called with"),
+    "keywords of a dict": (Snippet("s.x[i] = f(**{'x': 1})", "def f(x):\n    return x"), "f(**", "cannot take keywords"),
+    "generator": (Snippet("yield 1.0, False"), "yield", "cannot be a generator"),
+    "try": (Snippet("try:\n    s.x[i] = 1 / s.n[i]\nexcept ZeroDivisionError:\n    s.x[i] = 0"), "try:", "cannot catch"),
+    "with": (Snippet("with open('log') as f:\n    s.n[i] = 1"), "with open", "Kernels have no with"),
+    "import": (Snippet("import math as m\ns.x[i] = m.pi"), "import math", "move the import to the top"),
+    "global": (Snippet("global COUNT\nCOUNT = 1", "COUNT = 0"), "global COUNT", "make COUNT a field of State"),
+    "walrus": (Snippet("if (y := s.x[i]) > 0:\n    s.n[i] = 1"), "if (y :=", "assign y on a line of its own"),
+    "del": (Snippet("q = s.x[i]\ndel q"), "del q", "Kernels have no del"),
+    "super": (Snippet("super().step()"), "super()", "Base.function(...)"),
+    "open": (Snippet("open('log')"), "open(", "open"),
+    "one returned value": (Snippet("return 1.0"), "return 1.0", "returns float32; expected reward, terminated"),
+    "no returned value": (Snippet("s.n[i] += 1\nif action:\n    return"), "return", "returns None; expected reward"),
+    "four returned values": (Snippet("return 1.0, False, False, 2"), "return 1.0", "expected reward, terminated; or"),
+    "string returned": (Snippet("return 'a', False"), "return 'a'", "(a string, False); expected reward"),
+    "row returned": (Snippet("return s.v[i], False"), "return s.v", "(an array of float32, False); expected reward"),
+    "observation too wide": (Snippet("s.n[i] += 1", observe="obs[i, 0, 0] = s.x[i]"), "obs[i, 0, 0]", "index"),
+    "observation of a string": (Snippet("s.n[i] += 1", observe="obs[i, 0] = 'a'"), "obs[i, 0] = 'a'", "a string"),
+    "wrong in a helper": (
+        Snippet("s.n[i] = outer(3)", "def inner(n):\n    return [n][0]\n\ndef outer(n):\n    return inner(n)"),
+        "return [n][0]", "A list allocates memory",
+    ),
+}  # fmt: skip
+
+
+def message_of(snippet, tmp_path):
+    """What is said of a snippet that does not compile, without trying to make a kernel of it, which takes longer."""
+    try:
+        env = environment(snippet, tmp_path)(num_envs=2)
+        error = explain(env, Exception("unexplained"))
+    except APIUsageError as raised:  # while it is made
+        error = raised
+    return str(error)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_line_the_reason_and_the_remedy(name, tmp_path):
+    snippet, line, words = ERRORS[name]
+    message = message_of(snippet, tmp_path)
+    lines = message.splitlines()
+    assert words in " ".join(lines)
+    assert "unexplained" not in message
+    assert len(lines) <= 12
+    assert max(map(len, lines)) < 200
+    assert f'File "{tmp_path / "snippet.py"}", line ' in message
+    number = int(message.partition(", line ")[2].split()[0])
+    text = (tmp_path / "snippet.py").read_text().splitlines()[number - 1].strip()
+    assert lines[2].strip() == text
+    assert line in text
+
+
+def test_it_is_raised_by_reset_and_step(tmp_path):
+    env = environment(Snippet("q = [1, 2]\ns.n[i] = q[0]"), tmp_path)(num_envs=2)
+    env.reset(seed=0)
+    with pytest.raises(CompilationError, match="A list allocates") as caught:
+        env.step(np.zeros(2, np.int64))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    env = environment(Snippet("s.n[i] = 1", observe="obs[i, 0] = 'a'"), tmp_path)(num_envs=2)
+    with pytest.raises(CompilationError, match=r"Env\.observe_env cannot be compiled"):
+        env.reset(seed=0)
+
+
+def test_the_compiler_s_own_words_on_request(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUFFER_NUMBA_TRACEBACK", "1")
+    env = environment(Snippet("q = [1, 2]\ns.n[i] = q[0]"), tmp_path)(num_envs=2)
+    env.reset(seed=0)
+    with pytest.raises(CompilationError) as caught:
+        env.step(np.zeros(2, np.int64))
+    assert "No implementation of function" in str(caught.value.__cause__)
+
+
+def test_what_a_kernel_raises_is_passed_on(tmp_path):
+    env = environment(Snippet("if action == 1:\n    raise KeyError('mine')"), tmp_path)(num_envs=2)
+    env.reset(seed=0)
+    with pytest.raises(KeyError, match="mine"):
+        env.step(np.ones(2, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("space", "instead"),
+    [
+        (MultiBinary(3), r"MultiDiscrete\(\[2\] \* n\)"),
+        (Tuple((Discrete(2),)), "one number for each part"),
+        (Dict(a=Discrete(2)), "one number for each part"),
+    ],
+    ids=["MultiBinary", "Tuple", "Dict"],
+)
+def test_actions_that_kernels_do_not_take(space, instead, tmp_path):
+    env_class = environment(Snippet("s.n[i] = 1"), tmp_path)
+    env_class.single_action_space = space
+    with pytest.raises(APIUsageError, match=f"a JitEnv takes Discrete, MultiDiscrete or Box: .*{instead}"):
+        env_class()
