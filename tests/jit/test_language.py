@@ -76,6 +76,9 @@ WORKS = {
     # rows
     "observation from a row": Snippet("s.v[i, 1] += 0.1", observe="obs[i] = s.v[i]"),
     "observation from a tuple": Snippet("s.v[i, 1] += 0.1", observe="obs[i] = (s.x[i], 1.0, s.v[i, 1])"),
+    "observation from numbers of several types": Snippet(
+        "s.n[i] += 1", observe="obs[i] = (s.x[i], s.n[i] % 7, s.n[i] > 2)"
+    ),
     "parts of an observation": Snippet("s.v[i] += 0.1", observe="obs[i, 0:2] = s.v[i, 1:3]\nobs[i, 2] = 0"),
     "row from params": Snippet("s.board[i] = p.template"),
     "row from a number": Snippet("s.board[i] = action"),

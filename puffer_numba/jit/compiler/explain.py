@@ -192,10 +192,12 @@ def _first_line(function: Any) -> int:
 
 def _nodes(function: Any) -> Iterator[Any]:
     """The syntax of a function, with the line numbers of its file; nothing where its source is not to be had."""
+    # not inspect.getsource, which goes by the module: that of `specialize`
+    code = function.__code__
+    lines, first = linecache.getlines(code.co_filename), code.co_firstlineno
     try:
-        lines, first = inspect.getsourcelines(function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
+        tree = ast.parse(textwrap.dedent("".join(inspect.getblock(lines[first - 1 :]))))
+    except (SyntaxError, IndexError):
         return
     ast.increment_lineno(tree, first - 1)
     yield from ast.walk(tree)

@@ -25,16 +25,14 @@ import random
 import threading
 import types
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler import language, local
-from puffer_numba.jit.compiler.language import FUNCTIONS, NumpyForKernels
+from puffer_numba.jit.compiler.language import FUNCTIONS, numpy_for_kernels
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, LINKED, OVERLOADED, part
 
 # Their functions are Numba's business; walking into them would hash half of NumPy.
@@ -222,7 +220,7 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
     if _is_helper(value):
         return specialize(value, float_type, jit_options)
     if value is np:
-        return _numpy(float_type)
+        return numpy_for_kernels(float_type)  # type: ignore[arg-type]
     if _is_namespace(value) or value is math:  # math for its constants
         return _SpecializedModule(value, float_type, jit_options)
     if isinstance(value, list):
@@ -234,7 +232,6 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
 
 _RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
 _BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
-_numpy: Callable[[Any], NumpyForKernels] = cache(NumpyForKernels)
 
 
 def _is_namespace(value: Any) -> bool:

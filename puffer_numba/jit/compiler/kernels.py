@@ -29,6 +29,7 @@ from numba.core import types
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
 from puffer_numba.jit.compiler.functions import content_hash, kernel_function
+from puffer_numba.jit.compiler.language import unrolled
 from puffer_numba.jit.compiler.launch import CHECK, STEP
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
 from puffer_numba.jit.compiler.tuples import Agents, Stream
@@ -163,7 +164,7 @@ def _initializer(defaults: tuple[tuple[int, Any], ...], make: Callable[..., Any]
     if not defaults:
         return zero
     lines = ["zero(s, i)", *(f"s[{field}][i] = {value!r}" for field, value in defaults)]
-    return make(_unrolled("s, i", lines, zero=zero, nan=math.nan, inf=math.inf))
+    return make(unrolled("s, i", lines, zero=zero, nan=math.nan, inf=math.inf))
 
 
 def _restart(reset_env: Callable[..., None], initialize: Callable[..., None], team: bool) -> Callable[..., None]:
@@ -384,7 +385,7 @@ def zero(fields: Any, i: Any) -> None:
 
 @part(zero, JIT_OPTIONS)
 def _zero(fields: Any, i: Any) -> Callable[..., None]:
-    return _unrolled("fields, i", [f"fields[{k}][i] = 0" for k in range(len(fields))])
+    return unrolled("fields, i", [f"fields[{k}][i] = 0" for k in range(len(fields))])
 
 
 def add(fields: Any, i: Any, row: Any, column: Any) -> None:
@@ -395,14 +396,7 @@ def add(fields: Any, i: Any, row: Any, column: Any) -> None:
 
 @part(add, JIT_OPTIONS)
 def _add(fields: Any, i: Any, row: Any, column: Any) -> Callable[..., None]:
-    return _unrolled("fields, i, row, column", [f"row[column + {k}] += fields[{k}][i]" for k in range(len(fields))])
-
-
-def _unrolled(parameters: str, lines: list[str], **names: Any) -> Callable[..., None]:
-    """A function of these lines: a loop over a tuple's elements, which Numba types one by one."""
-    made: dict[str, Any] = {"__name__": __name__, **names}
-    exec("\n    ".join([f"def implementation({parameters}):", *lines, "return None"]), made)
-    return made["implementation"]
+    return unrolled("fields, i, row, column", [f"row[column + {k}] += fields[{k}][i]" for k in range(len(fields))])
 
 
 _SOURCE = "".join(map(content_hash, (outcome, _outcome, zero, add)))

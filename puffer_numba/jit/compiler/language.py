@@ -1,6 +1,6 @@
 """What an author's functions may use beyond what Numba compiles without allocation: NumPy and builtins for kernels.
 
-Where an author writes ``np``, kernels see `NumpyForKernels`; where ``any`` or ``all``, those below. Each is the
+Where an author writes ``np``, kernels see `numpy_for_kernels`; where ``any`` or ``all``, those below. Each is the
 function of that name as NumPy or Python has it, for numbers and for rows of arrays.
 """
 
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import builtins
 import math
-import types as python_types
+import operator
 from collections.abc import Callable, Mapping
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,22 +24,21 @@ Implement = Callable[..., Callable[..., Any] | None]
 _CONSTANTS = ("pi", "e", "euler_gamma", "inf", "nan")
 
 
-class NumpyForKernels(python_types.ModuleType):
+@cache
+def numpy_for_kernels(float_type: Any) -> ModuleType:
     """NumPy, as kernels of one float type see it.
 
-    Its constants, and arrays for which no dtype is given, are of the environment's float type.
+    Its constants, and arrays for which no dtype is given, are of the environment's float type. It is a plain module,
+    as Numba knows NumPy's functions by.
     """
-
-    def __init__(self, float_type: type[np.floating[Any]]) -> None:
-        super().__init__("numpy")
-        self.__dict__.update({name: float_type(getattr(np, name)) for name in _CONSTANTS})
-        self.__dict__.update(constructors(float_type))
-        self.__dict__.update({name: FUNCTIONS[getattr(np, name)] for name in _NAMES})
-        self.linalg = python_types.ModuleType("numpy.linalg")
-        self.linalg.__dict__.update({**vars(np.linalg), "norm": FUNCTIONS[np.linalg.norm]})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+    linalg = ModuleType("numpy.linalg")
+    linalg.__dict__.update({**vars(np.linalg), "norm": FUNCTIONS[np.linalg.norm]})
+    module = ModuleType("numpy")
+    module.__dict__.update({name: float_type(getattr(np, name)) for name in _CONSTANTS})
+    module.__dict__.update(constructors(float_type))
+    module.__dict__.update({name: FUNCTIONS[getattr(np, name)] for name in _NUMPY})
+    module.__dict__.update({"linalg": linalg, "__getattr__": lambda name: getattr(np, name)})
+    return module
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
@@ -161,6 +162,25 @@ def _norm(x: Any) -> Callable[..., Any] | None:
     return implementation if isinstance(x, types.Array) and isinstance(x.dtype, types.Float) else None
 
 
+@part(operator.setitem, JIT_OPTIONS)
+def _set_row(array: Any, index: Any, values: Any) -> Callable[..., Any] | None:
+    """``obs[i] = (s.x[i], 1, True)``: numbers of several types, which Numba cannot make an array of."""
+    is_row = isinstance(array, types.Array) and array.ndim == 2 and isinstance(index, types.Integer)
+    if not (is_row and isinstance(values, types.Tuple) and _is_number(*values)):
+        return None
+    count = len(values)
+    lines = [f"array[index, {k}] = values[{k}]" for k in range(count)]
+    lines = [f"if array.shape[1] != {count}: raise ValueError('a row of another length than {count}')", *lines]
+    return unrolled("array, index, values", lines)
+
+
+def unrolled(parameters: str, lines: list[str], **names: Any) -> Callable[..., None]:
+    """A function of these lines: a loop over a tuple's elements, which Numba types one by one."""
+    made: dict[str, Any] = {"__name__": __name__, **names}
+    exec("\n    ".join([f"def implementation({parameters}):", *lines, "return None"]), made)
+    return made["implementation"]
+
+
 _NUMPY: Mapping[str, Implement] = {
     "clip": _clip,
     "where": _where,
@@ -171,8 +191,6 @@ _NUMPY: Mapping[str, Implement] = {
     "count_nonzero": _count_nonzero,
     "array_equal": _array_equal,
 }
-_NAMES = tuple(_NUMPY)
-
 for _name, _implement in _NUMPY.items():
     _for_kernels(getattr(np, _name), _implement)
 _for_kernels(np.linalg.norm, _norm)
