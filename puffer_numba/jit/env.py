@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ from puffer_numba.env import (
 )
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
+from puffer_numba.jit.checked import DebugIndexError, Guard
 from puffer_numba.jit.compiler import kernels, threads
-from puffer_numba.jit.compiler.functions import specialize
+from puffer_numba.jit.compiler.functions import DEBUG_OPTIONS, JIT_OPTIONS, specialize
 from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
@@ -106,6 +108,9 @@ class JitEnv(PufferEnv):
         buf: arrays to write into, as for `PufferEnv`.
         dtype: float type of state and params, "float32" or "float64".
         jit: False runs the same functions as plain Python, for a breakpoint or a print.
+        debug: whether every access of the functions is checked; by default where ``jit`` is False, and where the
+            environment variable ``PUFFER_NUMBA_DEBUG`` is 1. In plain Python all of `puffer_numba.jit.checked` is; in
+            compiled code the bounds of indices are, on one thread: a step that raises changes nothing.
         autoreset: when an ended environment restarts, as in `gymnasium.vector.AutoresetMode`: "same-step" (in the
             step that ended it), "next-step" or "disabled" (by ``reset(mask=...)``).
         max_episode_steps: time limit; the class's own by default, None for none.
@@ -113,7 +118,8 @@ class JitEnv(PufferEnv):
         **params: values for ``Params``.
 
     Raises:
-        APIUsageError: the class or the arguments are wrong; the message says which, and how to fix it.
+        APIUsageError: the class or the arguments are wrong; the message says which, and how to fix it. With ``debug``,
+            `reset` and `step` raise `puffer_numba.jit.checked.DebugError`, which is one, for what the functions do.
     """
 
     agents: ClassVar[int | str | None] = None
@@ -163,6 +169,7 @@ class JitEnv(PufferEnv):
         buf: Mapping[str, NDArray[Any]] | Buffers | None = None,
         dtype: str | type = "float32",
         jit: bool = True,
+        debug: bool | None = None,
         autoreset: str | AutoresetMode = "same-step",
         max_episode_steps: int | str | None = "default",
         first_env: int = 0,
@@ -174,6 +181,7 @@ class JitEnv(PufferEnv):
         self.float_type = fields.float_type(cls, dtype)
         self.autoreset = fields.choose(cls, "autoreset", autoreset, _AUTORESET)
         self.jit = jit
+        self.debug = fields.debug_mode(cls, debug, jit)
         self.first_env = fields.integer(cls, "first_env", first_env)
         self._seed = seed if seed is None else fields.integer(cls, "seed", seed)
         self.params = fields.make_params(cls, params, self.float_type)
@@ -187,8 +195,8 @@ class JitEnv(PufferEnv):
         self.single_observation_space, self.emulated = self._observation_space()
         self._low, self._high = fields.action_bounds(self.single_action_space)
         self._allocate()
-        self._step_kernel, self._reset_kernel = self._make_kernels()
-        self._run = self._calibrate if jit else self._step_plain
+        self._step_kernel, self._reset_kernel = self._make_kernels(jit)
+        self._run = self._step_plain if not jit else self._step_debug if self.debug else self._calibrate
         self._machine_code: dict[np.dtype[Any], int] = {}  # addresses of the step, by the dtype of actions
         self._timings: list[float] = []  # of the first steps, on one thread
         self._alone = 0.0  # what a step takes on one thread
@@ -251,20 +259,33 @@ class JitEnv(PufferEnv):
         self.episode_lengths = self._episodes.final_lengths.reshape(-1)
         self._infos: Infos = [self.info_fields()] if self.info else []
 
-    def _make_kernels(self) -> kernels.Kernels:
+    def _make_kernels(self, jit: bool) -> kernels.Kernels:
         cls = type(self)
         functions: list[Callable[..., Any]] = [cls.reset_env, cls.step_env, cls.observe_env]
-        if self.jit:
-            functions = [specialize(function, self.float_type) for function in functions]
-        return kernels.make_kernels(
+        make = kernels.make_kernels
+        if jit:
+            options = DEBUG_OPTIONS if self.debug else JIT_OPTIONS
+            functions = [specialize(function, self.float_type, options) for function in functions]
+        elif self.debug:
+            functions = self.guard.functions(*functions)
+            make = kernels.build_kernels  # they are this object's
+        return make(
             cls.__name__,
             *functions,
             agents=self.agents_per_env,
             autoreset=self.autoreset,
             observation_shape=self.single_observation_space.shape,
             scalar_actions=isinstance(self.single_action_space, Discrete),
-            jit=self.jit,
+            jit=jit,
         )
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What calls the author's functions in plain Python with ``debug``."""
+        space, agents = self.single_observation_space, self.agents_per_env
+        shape = space.shape if agents is None else (agents, *space.shape)
+        low, high = (np.array(np.broadcast_to(bound, shape)) for bound in (space.low, space.high))
+        return Guard(type(self).__name__, self.state, self.params, low, high)
 
     def prepare(self, buffers: Buffers) -> Slot:
         """What `step` takes as ``out``, to write into ``buffers``. It costs some 20 microseconds, its use nothing."""
@@ -278,8 +299,12 @@ class JitEnv(PufferEnv):
     def _simulate(self, buffers: Buffers) -> tuple[Any, Any, StepResult]:
         if self.agents_per_env is None:
             buffers.masks[:] = True
-        make = kernels.Simulation if self.jit else kernels.PlainSimulation
-        simulation = make(
+        simulation = self._make_simulation(kernels.Simulation if self.jit else kernels.PlainSimulation, buffers)
+        o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
+        return simulation, without_type(simulation) if self.jit else None, (o, r, d, t, self._infos)
+
+    def _make_simulation(self, make: Callable[..., Any], buffers: Buffers) -> Any:
+        return make(
             self.state,
             self.params,
             tuple(getattr(self.state, name) for name in self.metrics),
@@ -289,8 +314,6 @@ class JitEnv(PufferEnv):
             self._low,
             self._high,
         )
-        o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
-        return simulation, without_type(simulation) if self.jit else None, (o, r, d, t, self._infos)
 
     def _by_environment(self, buffers: Buffers) -> Buffers:
         """Views with axes (environment, agent) in place of rows."""
@@ -340,8 +363,11 @@ class JitEnv(PufferEnv):
         rows = np.repeat(which, self.agents_per_env or 1)
         for array in (self.rewards, self.terminals, self.truncations):
             array[rows] = 0
-        with self._plain_arithmetic():
-            self._reset_kernel(self._simulation, which)
+        if self.jit and self.debug:
+            self._in_debug(lambda made, simulation: made.reset(simulation, which))
+        else:
+            with self._plain_arithmetic():
+                self._reset_kernel(self._simulation, which)
         self._ready = True
         self._pending = None
         return self.observations, self._infos
@@ -406,6 +432,35 @@ class JitEnv(PufferEnv):
     def _step_plain(self, actions: NDArray[Any]) -> int:
         with self._plain_arithmetic():
             return self._step_alone(actions)
+
+    def _step_debug(self, actions: NDArray[Any]) -> int:
+        return self._in_debug(lambda made, simulation: made.step(simulation, actions, 0, 1, CHECK | STEP))
+
+    def _in_debug(self, run: Callable[[kernels.Kernels, Any], Any]) -> Any:
+        """``run`` with the kernels, compiled with bounds checks. If one fails, everything is as it was before, and the
+        same in plain Python says where."""
+        own = (*self.state, self._streams, *self._episodes[:-1], *self.buffers[:-1])
+        before = [array.copy() for array in own]
+        try:
+            return run(kernels.Kernels(self._step_kernel, self._reset_kernel), self._simulation)
+        except IndexError as error:
+            try:
+                self._replay(run, own, before)
+            finally:
+                for array, copy in zip(own, before, strict=True):
+                    array[...] = copy
+            raise DebugIndexError(
+                f"{type(self).__name__}: {error}, in compiled code; the same step in plain Python finds nothing.",
+                "bounds",
+            ) from error
+
+    def _replay(
+        self, run: Callable[[kernels.Kernels, Any], Any], own: Iterable[NDArray[Any]], before: Iterable[NDArray[Any]]
+    ) -> None:
+        for array, copy in zip(own, before, strict=True):
+            array[...] = copy
+        with np.errstate(all="ignore"):
+            run(self._make_kernels(jit=False), self._make_simulation(kernels.PlainSimulation, self.buffers))
 
     def _calibrate(self, actions: NDArray[Any]) -> int:
         """The first steps, timed, to learn whether a step is worth more than one thread."""

@@ -34,6 +34,8 @@ from puffer_numba.jit.compiler.parts import LINKED, part
 # another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
 FASTMATH = {"contract", "nsz", "arcp", "afn"}
 JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
+DEBUG_OPTIONS: Any = {**JIT_OPTIONS, "boundscheck": True}
+"""For the author's functions where an index out of bounds is to raise an IndexError."""
 
 OVERLOADED = "__numba_overload__"
 """Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
@@ -94,7 +96,8 @@ def specialize(
     The result depends on the content alone: the same function gives the same object.
     """
     function: types.FunctionType = _unwrap(wrapped)
-    options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED)
+    bounds = jit_options["boundscheck"], numba.config.BOUNDSCHECK  # type: ignore[attr-defined] # NUMBA_BOUNDSCHECK=1
+    options = (sorted(jit_options["fastmath"]), sorted(jit_options), bounds, LINKED)
     key = _digest(content_hash(function), float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
         if key in _in_progress:

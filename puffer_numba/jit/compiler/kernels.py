@@ -97,8 +97,7 @@ class Kernels(NamedTuple):
     """``(sim, which)``: restart the environments where ``which``, bool (num_envs,)."""
 
 
-@cache
-def make_kernels(
+def build_kernels(
     name: str,
     reset_env: Callable[..., Any],
     step_env: Callable[..., Any],
@@ -110,9 +109,7 @@ def make_kernels(
     scalar_actions: bool,
     jit: bool,
 ) -> Kernels:
-    """Kernels around an author's functions.
-
-    The same arguments give the same kernels, compiled once.
+    """Kernels around an author's functions; of `make_kernels` the same arguments give the same, compiled once.
 
     Args:
         name: of the environment, for messages.
@@ -161,6 +158,9 @@ def make_kernels(
         return Kernels(step, reset)
     options = {**JIT_OPTIONS, "nogil": True, "cache": True}
     return Kernels(*(announce(numba.njit(function, **options), name) for function in (step, reset)))
+
+
+make_kernels = cache(build_kernels)
 
 
 def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:
