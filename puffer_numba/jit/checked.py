@@ -362,6 +362,10 @@ def _plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, CheckedArray) else value
 
 
+def _all(flags: Any) -> bool:
+    return bool(flags) if type(flags) is np.bool_ else bool(flags.all())  # np.all takes microseconds for one
+
+
 def _wide(value: Any) -> Any:
     return value.astype(np.int64) if isinstance(value, np.ndarray) and value.dtype.kind in "iu" else value
 
@@ -373,8 +377,8 @@ def _number(value: Any) -> Any:
 
 def _read(context: _Context, array: AnyArray, key: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
     """``array[key]``, where ``rest`` is the key without the row."""
-    space = context.space.at(rest) if context.space is not None else None
     found = array[key]
+    space = context.space if context.space is None else context.space.at(rest)
     if not isinstance(found, np.ndarray):
         _check_written(context, key, space)
     else:
@@ -383,7 +387,7 @@ def _read(context: _Context, array: AnyArray, key: tuple[Any, ...], rest: tuple[
 
 
 def _check_written(context: _Context, key: tuple[Any, ...], space: _Space | None) -> None:
-    if space is not None and not np.all(space.written):
+    if space is not None and not _all(space.written):
         raise context.guard.error(
             f"{context.text(key)} is read before it was written; in compiled code it is an old observation",
             "observations written",
@@ -431,7 +435,7 @@ def _check_in_space(context: _Context, array: AnyArray, key: tuple[Any, ...], sp
     space.written[rest] = True
     now, low, high = array[key], space.low[rest], space.high[rest]
     inside = (now >= low) & (now <= high)  # NaN is not
-    if not np.all(inside):
+    if not _all(inside):
         where = () if np.ndim(inside) == 0 else tuple(np.argwhere(~inside)[0])
         value, minimum, maximum = (np.asarray(numbers)[where] for numbers in (now, low, high))
         element = f" at {list(map(int, where))}" if where else ""

@@ -109,8 +109,9 @@ class JitEnv(PufferEnv):
         dtype: float type of state and params, "float32" or "float64".
         jit: False runs the same functions as plain Python, for a breakpoint or a print.
         debug: whether every access of the functions is checked; by default where ``jit`` is False, and where the
-            environment variable ``PUFFER_NUMBA_DEBUG`` is 1. In plain Python all of `puffer_numba.jit.checked` is; in
-            compiled code the bounds of indices are, on one thread: a step that raises changes nothing.
+            environment variable ``PUFFER_NUMBA_DEBUG``, or Numba's ``NUMBA_BOUNDSCHECK``, is 1. In plain Python all
+            that `puffer_numba.jit.checked` lists is; in compiled code, on one thread, the bounds of indices are, and a
+            step that raises changes nothing.
         autoreset: when an ended environment restarts, as in `gymnasium.vector.AutoresetMode`: "same-step" (in the
             step that ended it), "next-step" or "disabled" (by ``reset(mask=...)``).
         max_episode_steps: time limit; the class's own by default, None for none.
@@ -262,7 +263,7 @@ class JitEnv(PufferEnv):
     def _make_kernels(self, jit: bool) -> kernels.Kernels:
         cls = type(self)
         functions: list[Callable[..., Any]] = [cls.reset_env, cls.step_env, cls.observe_env]
-        make = kernels.make_kernels
+        make: Callable[..., kernels.Kernels] = kernels.make_kernels
         if jit:
             options = DEBUG_OPTIONS if self.debug else JIT_OPTIONS
             functions = [specialize(function, self.float_type, options) for function in functions]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numba
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
@@ -112,9 +113,11 @@ def choose(cls: type, name: str, value: Any, options: Mapping[str, int]) -> int:
 
 
 def debug_mode(cls: type, debug: Any, jit: bool) -> bool:
-    """Whether accesses are checked: as given; else in plain Python, and where an environment variable asks for it."""
+    """Whether accesses are checked: as given; else in plain Python, and where an environment variable asks for it,
+    ours or Numba's NUMBA_BOUNDSCHECK."""
     if debug is None:
-        return not jit or os.environ.get("PUFFER_NUMBA_DEBUG", "0") not in ("", "0")
+        asked = os.environ.get("PUFFER_NUMBA_DEBUG", "0") not in ("", "0") or numba.config.BOUNDSCHECK  # type: ignore[attr-defined]
+        return not jit or bool(asked)
     if not isinstance(debug, bool):
         raise APIUsageError(f"{cls.__name__}: debug is {debug!r}; expected True, False, or None for the default.")
     return debug

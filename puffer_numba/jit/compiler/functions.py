@@ -276,7 +276,9 @@ def _hash_value(value: Any, seen: set[int]) -> str:
         return str(getattr(value, OVERLOADED))
     if isinstance(value, numba.core.dispatcher.Dispatcher):
         return _digest(_hash_function(value.py_func, seen), sorted(value.targetoptions.items(), key=str))
-    if _is_helper(value) or isinstance(value, KernelFunction):
+    if isinstance(value, KernelFunction):
+        return value.key  # of its content, and of how it is compiled
+    if _is_helper(value):
         return _hash_function(_unwrap(value), seen)
     if isinstance(value, tuple | list):
         return _digest(type(value).__name__, *(_hash_value(item, seen) for item in value))
