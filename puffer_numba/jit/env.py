@@ -28,7 +28,7 @@ from puffer_numba.env import (
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
 from puffer_numba.jit.checked import DebugIndexError, Guard
-from puffer_numba.jit.compiler import kernels, threads
+from puffer_numba.jit.compiler import interrupt, kernels, threads
 from puffer_numba.jit.compiler.functions import DEBUG_OPTIONS, JIT_OPTIONS, specialize
 from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
 from puffer_numba.jit.compiler.tuples import Episodes
@@ -342,6 +342,7 @@ class JitEnv(PufferEnv):
         """Number of environments."""
         return self._num_envs
 
+    @interrupt.calls_kernels
     def reset(self, seed: int | None = None, mask: ArrayLike | None = None) -> tuple[NDArray[Any], Infos]:
         """Restart environments, and with a seed also their random streams.
 
@@ -355,6 +356,8 @@ class JitEnv(PufferEnv):
             ``(observations, infos)``: ``(num_agents, *observation_shape)``.
         """
         which = self._reset_mask(mask)
+        if self.jit:
+            interrupt.watch()
         if seed is None and not self._seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) if self._seed is None else self._seed
         if seed is not None:
@@ -365,7 +368,7 @@ class JitEnv(PufferEnv):
         for array in (self.rewards, self.terminals, self.truncations):
             array[rows] = 0
         if self.jit and self.debug:
-            self._in_debug(lambda made, simulation: made.reset(simulation, which))
+            self._reset_debug(which)
         else:
             with self._plain_arithmetic():
                 self._reset_kernel(self._simulation, which)
@@ -420,6 +423,7 @@ class JitEnv(PufferEnv):
             self._raise_bad_action(actions)
         return self._result
 
+    @interrupt.calls_kernels
     def _step_alone(self, actions: NDArray[Any]) -> int:
         return self._step_kernel(self._simulation, actions, 0, 1, CHECK | STEP)
 
@@ -434,8 +438,19 @@ class JitEnv(PufferEnv):
         with self._plain_arithmetic():
             return self._step_alone(actions)
 
+    def _reset_debug(self, which: NDArray[np.bool_]) -> None:
+        @interrupt.calls_kernels
+        def reset(made: kernels.Kernels, simulation: Any) -> None:
+            made.reset(simulation, which)
+
+        self._in_debug(reset)
+
     def _step_debug(self, actions: NDArray[Any]) -> int:
-        return self._in_debug(lambda made, simulation: made.step(simulation, actions, 0, 1, CHECK | STEP))
+        @interrupt.calls_kernels
+        def step(made: kernels.Kernels, simulation: Any) -> int:
+            return made.step(simulation, actions, 0, 1, CHECK | STEP)
+
+        return self._in_debug(step)
 
     def _in_debug(self, run: Callable[[kernels.Kernels, Any], Any]) -> Any:
         """``run`` with the kernels, compiled with bounds checks. If one fails, everything is as it was before, and the
