@@ -35,7 +35,9 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler.tuples import Agents
 
 AnyArray = NDArray[Any]
-_LIBRARY = os.path.dirname(__file__) + os.sep
+_HERE = os.path.dirname(__file__)
+_LIBRARY = tuple(os.path.join(folder, "") for folder in (_HERE, os.path.join(os.path.dirname(_HERE), "checks")))
+_NUMPY = os.path.join(os.path.dirname(np.__file__), "")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _ITSELF = "environment {} is not to touch the rows of others; index every array with i"
 
@@ -57,14 +59,15 @@ class DebugIndexError(DebugError, IndexError):
 
 
 class _Space(NamedTuple):
-    """Of the elements of an observation: whether each was written, and its bounds."""
+    """Of the elements of an observation, or of a new array: whether each was written, and its bounds."""
 
     written: AnyArray
-    low: AnyArray
-    high: AnyArray
+    low: AnyArray | None = None
+    high: AnyArray | None = None
 
-    def at(self, key: Any) -> _Space:
-        return _Space(*(array[key] for array in self))
+    def map(self, function: Callable[[AnyArray], Any]) -> _Space:
+        low, high = (bound if bound is None else function(bound) for bound in (self.low, self.high))
+        return _Space(function(self.written), low, high)
 
 
 class _Context(NamedTuple):
@@ -133,7 +136,7 @@ class Guard:
             self._check_flag(step_env, "whether the episode is over", result)
             return result
         if not (isinstance(result, tuple) and len(result) == 2):
-            raise self._returned(step_env, f"{result!r}; expected (reward, terminated)", "plain Python")
+            raise self._returned(step_env, f"{_short(result)}; expected (reward, terminated)", "plain Python")
         self._check_reward(step_env, result[0])
         self._check_flag(step_env, "terminated", result[1])
         return result
@@ -176,23 +179,27 @@ class Guard:
         try:
             value = float(reward)
         except (TypeError, ValueError):
-            raise self._returned(function, f"a reward of {reward!r}; expected a number", "rewards") from None
+            raise self._returned(function, f"a reward of {_short(reward)}; expected a number", "rewards") from None
         if not -_FLOAT32_MAX <= value <= _FLOAT32_MAX:
             kind = "a reward is" if np.isfinite(value) else "no finite number: a reward is"
             raise self._returned(function, f"what is outside float32: {kind} {value}", "rewards")
 
     def _check_flag(self, function: Any, what: str, value: Any) -> None:
         if not (isinstance(value, bool | np.bool_) or (isinstance(value, int | np.integer) and value in (0, 1))):
-            raise self._returned(function, f"{value!r} for {what}; expected True or False", "plain Python")
+            raise self._returned(function, f"{_short(value)} for {what}; expected True or False", "plain Python")
 
     def _returned(self, function: Any, what: str, kind: str) -> DebugError:
         return DebugError(self._at(_return(function), f"step_env returned {what}"), kind)
+
+    def uninitialized(self, name: str, array: AnyArray) -> AnyArray:
+        """A new array of the author's, of which nothing is to be read before it was written."""
+        return _view(array, _Context(self, name, _Space(np.zeros(array.shape, np.bool_))))
 
     # ------------------------------------------------------------------------------------------------- messages
 
     def error(self, what: str, kind: str, error: type[DebugError] = DebugError) -> DebugError:
         """The error for what the author's line, which has called this library, did."""
-        return error(self._at(_author(sys._getframe(1)), what), kind)
+        return error(self._at(author_place(sys._getframe(1)), what), kind)
 
     def _at(self, frame_line: tuple[str, int], what: str) -> str:
         filename, line = frame_line
@@ -348,7 +355,7 @@ class CheckedArray(np.ndarray[Any, np.dtype[Any]]):
             return moved
         space = self._context.space
         if space is not None:
-            space = _Space(*(getattr(array, method)(*args, **kwargs) for array in space))
+            space = space.map(lambda array: getattr(array, method)(*args, **kwargs))
         return _view(moved, self._context._replace(name=f"{self._context.name}.{method}(...)", space=space))
 
 
@@ -378,7 +385,7 @@ def _number(value: Any) -> Any:
 def _read(context: _Context, array: AnyArray, key: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
     """``array[key]``, where ``rest`` is the key without the row."""
     found = array[key]
-    space = context.space if context.space is None else context.space.at(rest)
+    space = context.space if context.space is None else context.space.map(lambda array: array[rest])
     if not isinstance(found, np.ndarray):
         _check_written(context, key, space)
     else:
@@ -389,7 +396,7 @@ def _read(context: _Context, array: AnyArray, key: tuple[Any, ...], rest: tuple[
 def _check_written(context: _Context, key: tuple[Any, ...], space: _Space | None) -> None:
     if space is not None and not _all(space.written):
         raise context.guard.error(
-            f"{context.text(key)} is read before it was written; in compiled code it is an old observation",
+            f"{context.text(key)} is read before it was written; in compiled code it is whatever was there",
             "observations written",
         )
 
@@ -433,6 +440,8 @@ def _check_fits(context: _Context, dtype: np.dtype[Any], key: tuple[Any, ...], v
 
 def _check_in_space(context: _Context, array: AnyArray, key: tuple[Any, ...], space: _Space, rest: Any) -> None:
     space.written[rest] = True
+    if space.low is None or space.high is None:
+        return
     now, low, high = array[key], space.low[rest], space.high[rest]
     inside = (now >= low) & (now <= high)  # NaN is not
     if not _all(inside):
@@ -507,10 +516,10 @@ def _caller() -> FrameType:
     return frame
 
 
-def _author(frame: FrameType) -> tuple[str, int]:
-    """File and line of the innermost frame that is not this library's."""
+def author_place(frame: FrameType) -> tuple[str, int]:
+    """File and line of the innermost frame, from ``frame`` outwards, that is neither this library's nor NumPy's."""
     current: FrameType | None = frame
-    while current is not None and current.f_code.co_filename.startswith(_LIBRARY):
+    while current is not None and current.f_code.co_filename.startswith((*_LIBRARY, _NUMPY)):
         current = current.f_back
     return (frame.f_code.co_filename, frame.f_lineno) if current is None else _place(current)
 
@@ -521,12 +530,21 @@ def _place(frame: FrameType) -> tuple[str, int]:
 
 def _innermost(traceback: TracebackType | None) -> tuple[str, int]:
     """File and line of the author's innermost frame in a traceback."""
-    found = (__file__, 0)
+    found = ("", 0)  # there is none
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_LIBRARY):
+        if not traceback.tb_frame.f_code.co_filename.startswith((*_LIBRARY, _NUMPY)):
             found = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
         traceback = traceback.tb_next
     return found
+
+
+def author_line(error: BaseException) -> str:
+    """What was raised, and where in the author's code."""
+    filename, line = _innermost(error.__traceback__)
+    if line == 0:
+        return f"{type(error).__name__}: {error}"
+    text = linecache.getline(filename, line).strip()
+    return f"{os.path.basename(filename)}:{line}: {type(error).__name__}: {error}" + (f"\n    {text}" if text else "")
 
 
 def _is_written_out(frame: FrameType, number: int, count: int) -> bool:

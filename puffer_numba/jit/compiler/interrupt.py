@@ -35,7 +35,7 @@ _STOP = b"\0"  # no signal has this number
 
 def calls_kernels(function: Function) -> Function:
     """A decorator for functions that call kernels themselves."""
-    _calls.add(function.__code__)  # type: ignore[attr-defined]
+    _calls.add(function.__code__)
     return function
 
 
