@@ -3,6 +3,8 @@
 The child is no child of multiprocessing, which would import the main script again: it gets the class by cloudpickle, so
 that a class of a script, of a notebook or of a function can be checked as any other. A thread in it looks at where the
 main thread is, twice a second, and says where it stays for long.
+
+Leans on how faulthandler writes a traceback: that of a child which a signal has ended.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from types import CodeType, FrameType
@@ -134,8 +135,7 @@ def main() -> None:
         for finding in check_here(job, apart=True):
             sender.send("finding", finding)
         sender.send("done", None)
-    except BaseException:
-        traceback.print_exc()
+    except Exception:  # the parent tries it itself, and meets the same
         with contextlib.suppress(OSError):
             sender.send("failed", None)
     os._exit(0)  # not to wait for anything

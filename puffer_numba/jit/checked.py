@@ -94,19 +94,16 @@ class Guard:
     """Calls an author's functions with views that check every access, one environment after the other.
 
     Args:
-        name: of the environment's class, for messages.
         state, params: what kernels take as ``s`` and ``p``. The views share their memory.
         low, high: of one row's observation, or of one environment's, with an axis of agents.
 
     Attributes:
-        calls: of the author's functions that have returned; who watches from another thread sees whether it goes on.
-        active: whether one is running now.
+        row: of the environment that was called last.
+        active: whether one of its functions is running now.
     """
 
-    def __init__(self, name: str, state: Any, params: Any, low: AnyArray, high: AnyArray) -> None:
-        self.name = name
+    def __init__(self, state: Any, params: Any, low: AnyArray, high: AnyArray) -> None:
         self.row = 0
-        self.calls = 0
         self.active = False
         self._state = type(state)(
             *(Rows(_Context(self, f"s.{n}", has_rows=True), a) for n, a in state._asdict().items())
@@ -165,7 +162,6 @@ class Guard:
             raise DebugIndexError(self._at(_innermost(error.__traceback__), str(error)), "bounds") from error
         finally:
             self.active = False
-            self.calls += 1
 
     def _team(self, team: Agents) -> Agents:
         return Agents(*(Rows(_Context(self, f"team.{n}", has_rows=True), array) for n, array in team._asdict().items()))
@@ -224,6 +220,10 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __repr__(self) -> str:  # in a debugger
+        row = self._context.guard.row
+        return f"<{self._context.name}, of which environment {row} has {self._array[row]}>"
+
     def __getitem__(self, index: Any) -> Any:
         key = self._key(index)
         return _read(self._context, self._array, key, key[1:])
@@ -258,7 +258,7 @@ class Rows:
         )
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         raise self._whole(f".{name}")
 
@@ -301,11 +301,17 @@ class CheckedArray(np.ndarray[Any, np.dtype[Any]]):
     def __iter__(self) -> Iterator[Any]:
         return (self[k] for k in range(len(self)))
 
+    def __repr__(self) -> str:
+        return repr(self.view(np.ndarray))
+
+    def __str__(self) -> str:
+        return str(self.view(np.ndarray))
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         for array in inputs:
             if isinstance(array, CheckedArray) and array._context is not None:
                 _check_written(array._context, (), array._context.space)
-        inputs = tuple(map(_plain, inputs))
+        inputs, kwargs = _plain(inputs), _plain(kwargs)
         if out is None or not any(isinstance(target, CheckedArray) for target in out):
             return getattr(ufunc, method)(*inputs, **({} if out is None else {"out": out}), **kwargs)
         result = getattr(ufunc, method)(*map(_wide, inputs), **kwargs)  # so that overflow shows
@@ -316,7 +322,7 @@ class CheckedArray(np.ndarray[Any, np.dtype[Any]]):
         return out if len(out) > 1 else out[0]
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        result = super().__array_function__(function, types, args, kwargs)
+        result = function(*_plain(args), **_plain(kwargs))
         out = kwargs.get("out", args[0] if function in (np.copyto, np.put, np.place, np.fill_diagonal) else None)
         if isinstance(out, CheckedArray):
             out._check_written_by_others()
@@ -366,7 +372,12 @@ def _view(array: AnyArray, context: _Context) -> CheckedArray:
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, CheckedArray) else value
+    """The same memory as an ordinary array; of tuples, lists and dicts their elements so."""
+    if isinstance(value, CheckedArray):
+        return value.view(np.ndarray)
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    return {name: _plain(part) for name, part in value.items()} if type(value) is dict else value
 
 
 def _all(flags: Any) -> bool:
@@ -386,10 +397,9 @@ def _read(context: _Context, array: AnyArray, key: tuple[Any, ...], rest: tuple[
     """``array[key]``, where ``rest`` is the key without the row."""
     found = array[key]
     space = context.space if context.space is None else context.space.map(lambda array: array[rest])
-    if not isinstance(found, np.ndarray):
-        _check_written(context, key, space)
-    else:
+    if isinstance(found, np.ndarray):
         return _view(found, context._replace(name=context.text(key), space=space, has_rows=False))
+    _check_written(context, key, space)
     return _number(found)
 
 
@@ -521,11 +531,8 @@ def author_place(frame: FrameType) -> tuple[str, int]:
     current: FrameType | None = frame
     while current is not None and current.f_code.co_filename.startswith((*_LIBRARY, _NUMPY)):
         current = current.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if current is None else _place(current)
-
-
-def _place(frame: FrameType) -> tuple[str, int]:
-    return frame.f_code.co_filename, frame.f_lineno
+    current = current or frame
+    return current.f_code.co_filename, current.f_lineno
 
 
 def _innermost(traceback: TracebackType | None) -> tuple[str, int]:

@@ -286,7 +286,7 @@ class JitEnv(PufferEnv):
         space, agents = self.single_observation_space, self.agents_per_env
         shape = space.shape if agents is None else (agents, *space.shape)
         low, high = (np.array(np.broadcast_to(bound, shape)) for bound in (space.low, space.high))
-        return Guard(type(self).__name__, self.state, self.params, low, high)
+        return Guard(self.state, self.params, low, high)
 
     def prepare(self, buffers: Buffers) -> Slot:
         """What `step` takes as ``out``, to write into ``buffers``. It costs some 20 microseconds, its use nothing."""
