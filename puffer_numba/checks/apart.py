@@ -34,6 +34,7 @@ from puffer_numba.jit.compiler import interrupt
 PATIENCE = 5.0  # seconds in one call of an author's function, or of a kernel
 _SILENCE = 60.0  # seconds without a word from the child's watcher
 _PERIOD = 0.5
+_IN_COMPILED = " in compiled "
 _FUNCTIONS = ("reset_env", "step_env", "observe_env")
 _CHILD = "import sys, json; sys.path[:] = json.loads(sys.argv[2]); from puffer_numba.checks.apart import main; main()"
 
@@ -45,10 +46,22 @@ class Job(NamedTuple):
     arguments: dict[str, Any]
     steps: int
     simd: bool
+    debug: bool = False
+    """Whether what is compiled checks the bounds of indices."""
 
 
 def check_apart(job: Job, patience: float = PATIENCE) -> list[Finding] | None:
     """All findings of `check_here`, from a process of its own; None if the class cannot be brought there."""
+    findings = _check_once(job, patience)
+    if findings and _IN_COMPILED in findings[-1].message:
+        *before, crash = findings
+        again = _check_once(job._replace(debug=True), patience) or []
+        lines = [crash.message, *(finding.message for finding in again if finding.level == "problem")]
+        return [*before, Finding(crash.name, crash.level, "\n".join(lines[:2]))]
+    return findings
+
+
+def _check_once(job: Job, patience: float) -> list[Finding] | None:
     try:
         payload = cloudpickle.dumps((job, patience, _sources(job.env_class)))
     except Exception:  # whatever an author's class holds on to
@@ -97,7 +110,7 @@ def _how_it_ended(code: int, crash: Any, files: set[str]) -> str:
     frames = re.findall(r'File "(.*)", line (\d+) in (\w+)', text.partition("Current thread")[2])
     if frames and frames[0][2] in ("_step_alone", "reset"):
         function = "reset_env" if frames[0][2] == "reset" else "step_env or observe_env"
-        return f"the process was ended by {name} in compiled {function}; run it with PUFFER_NUMBA_DEBUG=1, for the line"
+        return f"the process was ended by {name}{_IN_COMPILED}{function}"
     line = next((_show(file, int(number)) for file, number, _ in frames if file in files), "")
     return f"the process was ended by {name}{' at ' if line else ''}{line}"
 

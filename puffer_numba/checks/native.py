@@ -64,7 +64,7 @@ def check_here(
         apart: whether this process is there for that alone.
         plain_steps, seconds: of the run in plain Python, at most.
     """
-    trial = _Trial(job.env_class(**job.arguments, jit=False), job.steps)
+    trial = _Trial(job.env_class(**job.arguments, jit=False), job.steps, job.debug)
     trial.plain, finding = play_plain(trial.make(COPIES, jit=False, debug=True), plain_steps, seconds)
     yield finding
     if finding.level == "problem":
@@ -83,8 +83,9 @@ _Record = list[tuple[NDArray[Any], ...]]
 class _Trial:
     """Copies of the environment under test, and one recorded run of random actions."""
 
-    def __init__(self, env: JitEnv, steps: int) -> None:
+    def __init__(self, env: JitEnv, steps: int, debug: bool) -> None:
         self.env = env
+        self.debug = debug
         limit = env.max_episode_steps or 0
         self.steps = max(steps, limit + 1) if limit <= LONG else steps
         self.plain: list[Step] = []
@@ -93,7 +94,7 @@ class _Trial:
         self.last_log: dict[str, float] = {}
 
     def make(self, num_envs: int = NUM_ENVS, **kwargs: Any) -> JitEnv:
-        return type(self.env)(num_envs=num_envs, **{**self.env.arguments, "debug": False, **kwargs})
+        return type(self.env)(num_envs=num_envs, **{**self.env.arguments, "debug": self.debug, **kwargs})
 
     def run(
         self,
@@ -300,7 +301,7 @@ def _check_isolation(trial: _Trial) -> Outcome:
 
 
 def _check_gymnasium(trial: _Trial) -> Finding:
-    env = JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False))
+    env = JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False, debug=False))
     return api_test("Gymnasium's check_env", lambda: check_env(env, skip_render_check=True))
 
 

@@ -532,7 +532,11 @@ def crashes_in_compiled_code(s, p, i, action, rng):
         (loops, r"^step_env does not return: after 1 s it is at test_planted\.py:\d+: (while s\.at|s\.at\[i\] = 0)"),
         (loops_in_compiled_code, r"^Planted\.step_env does not return, compiled, in 1 s; in plain Python it did"),
         (crashes, r"^the process was ended by signal SIG(SEGV|BUS) at test_planted\.py:\d+: ctypes\.string_at\(0\)"),
-        (crashes_in_compiled_code, "^the process was ended by signal SIG(SEGV|BUS) in compiled step_env or obser"),
+        (
+            crashes_in_compiled_code,
+            r"^the process was ended by signal SIG(SEGV|BUS) in compiled step_env or observe_env\n"
+            r"Planted: index is out of bounds, in compiled code; the same step in plain Python finds nothing\.$",
+        ),
     ],
 )
 def test_what_ends_or_blocks_a_process_is_a_finding(function, message):
@@ -557,3 +561,24 @@ def test_a_process_of_its_own_finds_what_this_one_does():
     assert [(f.name, f.level) for f in findings[:-2]] == [(f.name, f.level) for f in checked(env_class)]
     assert findings[-1].name == "float type"
     assert "s.x[i] = 0.5 * s.x[i] + action / 4" in findings[-1].message
+
+
+SCRIPT = """
+from puffer_numba import check
+from tests.checks.test_planted import Sound
+
+class OfAScript(Sound):
+    pass
+
+for finding in check(OfAScript()):
+    print(finding.name, finding.level)
+"""
+
+
+@pytest.mark.slow
+def test_a_class_of_a_script_is_checked_without_running_the_script_again(run_python, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    lines = run_python(tmp_path / "script.py").stdout.splitlines()
+    assert lines[0] == "plain Python ok"
+    assert lines[-2].startswith("vectorized ")
+    assert len(lines) == 15
