@@ -66,7 +66,10 @@ def watch() -> None:
     if _pipe is None:
         _pipe = os.pipe()
         os.set_blocking(_pipe[1], False)
-    before = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+    try:
+        before = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+    except ValueError:  # an interpreter within another program
+        return
     if before not in (-1, _pipe[1]):
         signal.set_wakeup_fd(before)
         return

@@ -47,6 +47,7 @@ env.step([0])
 print("ready", flush=True)
 """
 STUCK = ENV + "env.step([1])\nprint('returned', flush=True)"
+STUCK_ON_THREADS = ENV + "env._run = env._step_parallel\nenv.step([0])\nenv.step([1])"
 CAUGHT = (
     ENV
     + """
@@ -105,7 +106,7 @@ def press(process):
     process.send_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("script", [STUCK, FORKED])
+@pytest.mark.parametrize("script", [STUCK, STUCK_ON_THREADS, FORKED])
 def test_the_second_ctrl_c_ends_a_kernel_that_does_not_return_and_says_which(script):
     process = start(script)
     press(process)
