@@ -65,32 +65,28 @@ MANY = (
     ENV
     + """
 import subprocess
-kill = f"import os, time\\nwhile True: time.sleep(0.003); os.kill({os.getpid()}, {int(signal.SIGINT)})"
-raised = seen = lost = 0
+kill = "import os, signal, time\\nwhile os.getppid() == PARENT: time.sleep(0.003); os.kill(PARENT, signal.SIGINT)"
+raised = lost = 0
 
-def interrupt_me(number, frame):
+def interrupt_the_step(number, frame):
     global raised
-    raised += 1
-    raise KeyboardInterrupt
+    while frame is not None and frame.f_code is not JitEnv.step.__code__:
+        frame = frame.f_back
+    if frame is not None:
+        raised += 1
+        raise KeyboardInterrupt
 
-def run():
-    global seen, lost
-    try:
-        while True:
-            env.step(actions)
-            if raised > seen:
-                seen, lost = raised, lost + 1
-    except KeyboardInterrupt:
-        seen = raised
-
-signal.signal(signal.SIGINT, interrupt_me)
-killer = subprocess.Popen([sys.executable, "-S", "-c", kill])
+signal.signal(signal.SIGINT, interrupt_the_step)
+killer = subprocess.Popen(
+    [sys.executable, "-S", "-c", kill.replace("PARENT", str(os.getpid()))], stdout=subprocess.DEVNULL
+)
 while raised < 200:
+    before = raised
     try:
-        run()
+        env.step(actions)
+        lost += raised > before
     except KeyboardInterrupt:
         pass
-signal.signal(signal.SIGINT, signal.SIG_IGN)
 killer.kill()
 killer.wait()
 print(lost)
