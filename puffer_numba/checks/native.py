@@ -9,22 +9,31 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
+from puffer_numba.checks.apart import Job, check_apart
 from puffer_numba.checks.findings import Finding, Outcome, api_test, check_rewards, is_large, run_checks
+from puffer_numba.checks.plain import COPIES, SECONDS, State, Step, play_plain, results
+from puffer_numba.checks.plain import STEPS as PLAIN_STEPS
+from puffer_numba.checks.play import random_actions
 from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.compiler.simd import simd_report
+from puffer_numba.jit.compiler.simd import analyze, simd_report
 from puffer_numba.jit.env import JitEnv
+from puffer_numba.spaces import action_masks
 
 NUM_ENVS = 64
 STEPS = 600
 LONG = 2000  # an episode of more steps than this may not end while it is checked
 _VERY_LONG = 3000
+_RARE = 0.01  # of the steps may differ from plain Python: a number that rounds to the other side of a threshold
+_COMPONENTS = 16  # of an action, that are looked at
 
 
 def check(env: JitEnv, *, steps: int = STEPS, simd: bool = True) -> list[Finding]:
     """Try an environment out, and say what is wrong with it.
 
-    Steps fresh copies of it with random actions; ``env`` itself is not touched.
+    Steps fresh copies of it with random actions, legal ones where observations have an action mask: first in plain
+    Python, where every access is checked, and then compiled. All of that is in a process of its own, so that what
+    crashes or never returns is a finding. ``env`` itself is not touched.
 
     Args:
         env: the environment, any number of copies.
@@ -32,23 +41,40 @@ def check(env: JitEnv, *, steps: int = STEPS, simd: bool = True) -> list[Finding
         simd: whether to look at the machine code too, which takes a few seconds.
 
     Returns:
-        One `Finding` for each check, in order; no problems means that every check passed.
+        One `Finding` for each check, in order; no problems means that every check passed. Nothing comes after what
+        plain Python finds, for compiled code would write past its arrays.
 
     Raises:
         APIUsageError: ``env`` is not a `JitEnv`.
     """
     if not isinstance(env, JitEnv):
         raise APIUsageError(f"check() takes a JitEnv, not {type(env).__name__}.")
-    return list(_findings(_Trial(env, steps), simd))
+    job = Job(type(env), env.arguments, steps, simd)
+    findings = check_apart(job)
+    return list(check_here(job)) if findings is None else findings
 
 
-def _findings(trial: _Trial, simd: bool) -> Iterator[Finding]:
+def check_here(
+    job: Job, apart: bool = False, plain_steps: int = PLAIN_STEPS, seconds: float = SECONDS
+) -> Iterator[Finding]:
+    """The findings one by one, in this process.
+
+    Args:
+        job: what to check.
+        apart: whether this process is there for that alone.
+        plain_steps, seconds: of the run in plain Python, at most.
+    """
+    trial = _Trial(job.env_class(**job.arguments, jit=False), job.steps, job.debug)
+    trial.plain, finding = play_plain(trial.make(COPIES, jit=False, debug=True), plain_steps, seconds)
+    yield finding
+    if finding.level == "problem":
+        return
     findings = list(run_checks(_CHECKS, trial))
     yield from findings
     if len(findings) == len(_CHECKS) and trial.env.agents_per_env is None:
         yield _check_gymnasium(trial)
-        if simd:
-            yield from _check_simd(trial)
+        if job.simd:
+            yield from _check_simd(trial, apart)
 
 
 _Record = list[tuple[NDArray[Any], ...]]
@@ -57,26 +83,41 @@ _Record = list[tuple[NDArray[Any], ...]]
 class _Trial:
     """Copies of the environment under test, and one recorded run of random actions."""
 
-    def __init__(self, env: JitEnv, steps: int) -> None:
+    def __init__(self, env: JitEnv, steps: int, debug: bool) -> None:
         self.env = env
+        self.debug = debug
         limit = env.max_episode_steps or 0
         self.steps = max(steps, limit + 1) if limit <= LONG else steps
+        self.plain: list[Step] = []
         self.record: _Record = []
         self.log: dict[str, float] = {}  # of the recorded run
         self.last_log: dict[str, float] = {}
 
     def make(self, num_envs: int = NUM_ENVS, **kwargs: Any) -> JitEnv:
-        return type(self.env)(num_envs=num_envs, **{**self.env.arguments, **kwargs})
+        return type(self.env)(num_envs=num_envs, **{**self.env.arguments, "debug": self.debug, **kwargs})
 
-    def run(self, steps: int, seed: int = 1, fill: int | None = None, **kwargs: Any) -> _Record:
-        """Observations, rewards, terminals, truncations of each step, after the first observations."""
-        env = self.make(**kwargs)
+    def run(
+        self,
+        steps: int,
+        seed: int = 1,
+        fill: int | None = None,
+        action_seed: int = 0,
+        alter: Callable[[NDArray[Any]], NDArray[Any]] = lambda actions: actions,
+    ) -> _Record:
+        """Observations, rewards, terminals, truncations of each step, after the first observations.
+
+        Args:
+            steps, seed: of the run.
+            fill: a byte, to leave as rubbish in the buffers before each step.
+            action_seed: of the actions, which then go through ``alter``.
+        """
+        env = self.make()
         observations, _ = env.reset(seed=seed)
         rows: _Record = [(observations.copy(),)]
-        for actions in _random_actions(env, steps):
+        for actions in random_actions(env, steps, action_seed):
             if fill is not None:
                 _fill(env, fill)
-            rows.append(tuple(array.copy() for array in env.step(actions)[:4]))
+            rows.append(tuple(array.copy() for array in env.step(alter(actions))[:4]))
         self.last_log = env.log()
         return rows
 
@@ -84,24 +125,9 @@ class _Trial:
         """The log of a run of `_VERY_LONG`, of which nothing else is kept."""
         env = self.make()
         env.reset(seed=1)
-        for actions in _random_actions(env, _VERY_LONG):
+        for actions in random_actions(env, _VERY_LONG):
             env.step(actions)
         return env.log()
-
-
-def _random_actions(env: JitEnv, steps: int) -> Iterator[NDArray[Any]]:
-    space = env.single_action_space
-    generator = np.random.default_rng(0)
-    low, high = env._low, env._high
-    shape = (env.num_agents, *(space.shape or ()))
-    for _ in range(steps):
-        if env.actions.dtype.kind == "f":
-            bounded_low = np.clip(low, -1e3, None).reshape(space.shape)
-            yield generator.uniform(bounded_low, np.clip(high, None, 1e3).reshape(space.shape), shape).astype(
-                env.actions.dtype
-            )
-        else:
-            yield generator.integers(low.reshape(space.shape), high.reshape(space.shape) + 1, shape)
 
 
 def _fill(env: JitEnv, byte: int) -> None:
@@ -119,6 +145,71 @@ def _check_runs(trial: _Trial) -> Outcome:
     trial.record = trial.run(trial.steps)
     trial.log = trial.last_log
     return "ok", f"{trial.steps} steps of {NUM_ENVS} copies with random actions"
+
+
+def _check_compiled(trial: _Trial) -> Outcome:
+    """Each step of the run in plain Python, compiled, from the same state: so differences in rounding do not grow."""
+    env = trial.make(COPIES)
+    env.reset(seed=1)
+    found: list[str] = []
+    rows = 0
+    for number, step in enumerate(trial.plain):
+        env.set_state({name: step.before.get(name, array) for name, array in env.get_state().items()})
+        env.step(step.actions)
+        now = results(env)
+        rows += env.num_envs
+        found += _differences(number, step.after, now, env.num_envs)
+    if not found:
+        return "ok", f"{len(trial.plain)} steps as in plain Python"
+    message = f"{found[0]}\nNumba computes with other types than NumPy: uint8 - uint8 is unsigned, int / int is float64"
+    systematic = len(found) > 1 and len(found) > _RARE * rows
+    return ("problem", message) if systematic else ("note", f"{len(found)} of {rows} steps differ: {message}")
+
+
+def _differences(number: int, plain: State, compiled: State, num_envs: int) -> list[str]:
+    """A line for each environment in which something differs."""
+    found: dict[int, str] = {}
+    for name, expected in sorted(plain.items(), key=lambda item: item[0].startswith("episodes.")):  # which follow
+        same = compiled[name] == expected
+        if expected.dtype.kind == "f":
+            scale = float(np.abs(expected).max(initial=0, where=np.isfinite(expected)))
+            same = np.isclose(compiled[name], expected, rtol=1e-3, atol=1e-4 * scale + 1e-6, equal_nan=True)
+        for where in np.argwhere(~same):
+            env = int(where[0]) * num_envs // len(expected)
+            values = f"{expected[tuple(where)]} in plain Python and {compiled[name][tuple(where)]} compiled"
+            found.setdefault(env, f"{name}{list(map(int, where))} is {values}, in step {number}")
+    return list(found.values())
+
+
+def _check_actions(trial: _Trial) -> Outcome:
+    steps = min(trial.steps, 200)
+    space = trial.env.single_action_space
+    usual = trial.run(steps)
+    if _same(usual, trial.run(steps, action_seed=1)):
+        return "problem", f"no action changes anything: step_env does not use {space}"
+    ignored = [] if not space.shape or action_masks(trial.env) is not None else _ignored(trial, usual, steps)
+    if ignored:
+        return "note", f"component {', '.join(map(str, ignored))} of the action changes nothing"
+    return "ok", "they matter"
+
+
+def _ignored(trial: _Trial, usual: _Record, steps: int) -> list[int]:
+    """Components of an action that change nothing."""
+    size = int(np.prod(trial.env.single_action_space.shape))
+    return [k for k in range(min(size, _COMPONENTS)) if _same(usual, trial.run(steps, alter=_Exchange(k)))]
+
+
+class _Exchange:
+    """Actions of which one component comes from another row."""
+
+    def __init__(self, component: int) -> None:
+        self.component = component
+        self.generator = np.random.default_rng(component)
+
+    def __call__(self, actions: NDArray[Any]) -> NDArray[Any]:
+        flat = actions.reshape(len(actions), -1).copy()
+        flat[:, self.component] = self.generator.permutation(flat[:, self.component])
+        return flat.reshape(actions.shape)
 
 
 def _check_space(trial: _Trial) -> Outcome:
@@ -202,7 +293,7 @@ def _check_isolation(trial: _Trial) -> Outcome:
     env, alone = trial.make(), trial.make(num_envs=1)
     env.reset(seed=1)
     alone.reset(seed=1)
-    for actions in _random_actions(env, min(trial.steps, 200)):
+    for actions in random_actions(env, min(trial.steps, 200)):
         together, single = env.step(actions), alone.step(actions[:agents])
         if not all(np.array_equal(a[:agents], b) for a, b in zip(together[:4], single[:4], strict=True)):
             return "problem", "environment 0 behaves differently beside others: index every array with i"
@@ -210,14 +301,14 @@ def _check_isolation(trial: _Trial) -> Outcome:
 
 
 def _check_gymnasium(trial: _Trial) -> Finding:
-    env = JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False))
+    env = JitGymnasiumEnv(trial.make(num_envs=1, autoreset="disabled", jit=False, debug=False))
     return api_test("Gymnasium's check_env", lambda: check_env(env, skip_render_check=True))
 
 
-def _check_simd(trial: _Trial) -> Iterator[Finding]:
+def _check_simd(trial: _Trial, apart: bool) -> Iterator[Finding]:
     try:
-        report = simd_report(trial.env)
-    except RuntimeError as error:
+        report = analyze(type(trial.env), trial.env.arguments) if apart else simd_report(trial.env)
+    except Exception as error:
         yield Finding("vectorized", "note", f"could not tell: {error}")
         return
     if report.width > 1:
@@ -234,6 +325,7 @@ def _check_simd(trial: _Trial) -> Iterator[Finding]:
 
 _CHECKS: dict[str, Callable[[_Trial], Outcome]] = {
     "runs": _check_runs,
+    "compiled": _check_compiled,
     "observations in space": _check_space,
     "observations written": _check_written,
     "observations vary": _check_not_constant,
@@ -242,4 +334,5 @@ _CHECKS: dict[str, Callable[[_Trial], Outcome]] = {
     "rewards": _check_rewards,
     "seeding": _check_seed,
     "isolation": _check_isolation,
+    "actions": _check_actions,
 }

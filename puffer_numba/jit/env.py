@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import numba
@@ -27,10 +28,12 @@ from puffer_numba.env import (
 )
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
-from puffer_numba.jit.compiler import kernels, threads
+from puffer_numba.jit.checked import DebugIndexError, Guard
+from puffer_numba.jit.compiler import interrupt, kernels, threads
 from puffer_numba.jit.compiler.announce import note_edits
 from puffer_numba.jit.compiler.functions import specialize
 from puffer_numba.jit.compiler.launch import CHECK, STEP, address, launch, without_type
+from puffer_numba.jit.compiler.parts import DEBUG_OPTIONS, JIT_OPTIONS
 from puffer_numba.jit.compiler.simulation import PlainSimulation, Simulation
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
@@ -109,6 +112,10 @@ class JitEnv(PufferEnv):
         buf: arrays to write into, as for `PufferEnv`.
         dtype: float type of state and params, "float32" or "float64".
         jit: False runs the same functions as plain Python, for a breakpoint or a print.
+        debug: whether every access of the functions is checked; by default where ``jit`` is False, and where the
+            environment variable ``PUFFER_NUMBA_DEBUG``, or Numba's ``NUMBA_BOUNDSCHECK``, is 1. In plain Python all
+            that `puffer_numba.jit.checked` lists is; in compiled code, on one thread, the bounds of indices are, and a
+            step that raises changes nothing.
         autoreset: when an ended environment restarts, as in `gymnasium.vector.AutoresetMode`: "same-step" (in the
             step that ended it), "next-step" or "disabled" (by ``reset(mask=...)``).
         max_episode_steps: time limit; the class's own by default, None for none.
@@ -116,7 +123,8 @@ class JitEnv(PufferEnv):
         **params: values for ``Params``.
 
     Raises:
-        APIUsageError: the class or the arguments are wrong; the message says which, and how to fix it.
+        APIUsageError: the class or the arguments are wrong; the message says which, and how to fix it. With ``debug``,
+            `reset` and `step` raise `puffer_numba.jit.checked.DebugError`, which is one, for what the functions do.
     """
 
     agents: ClassVar[int | str | None] = None
@@ -166,6 +174,7 @@ class JitEnv(PufferEnv):
         buf: Mapping[str, NDArray[Any]] | Buffers | None = None,
         dtype: str | type = "float32",
         jit: bool = True,
+        debug: bool | None = None,
         autoreset: str | AutoresetMode = "same-step",
         max_episode_steps: int | str | None = "default",
         first_env: int = 0,
@@ -177,6 +186,7 @@ class JitEnv(PufferEnv):
         self.float_type = fields.float_type(cls, dtype)
         self.autoreset = fields.choose(cls, "autoreset", autoreset, _AUTORESET)
         self.jit = jit
+        self.debug = fields.debug_mode(cls, debug, jit)
         self.first_env = fields.integer(cls, "first_env", first_env)
         self._seed = seed if seed is None else fields.integer(cls, "seed", seed)
         self._params = fields.make_params(cls, params, self.float_type)
@@ -190,8 +200,8 @@ class JitEnv(PufferEnv):
         self.single_observation_space, self.emulated = self._observation_space()
         self._low, self._high = fields.action_bounds(self.single_action_space)
         self._allocate()
-        self._step_kernel, self._reset_kernel = self._make_kernels()
-        self._run = self._calibrate if jit else self._step_plain
+        self._step_kernel, self._reset_kernel = self._make_kernels(jit)
+        self._run = self._step_plain if not jit else self._step_debug if self.debug else self._calibrate
         self._machine_code: dict[np.dtype[Any], int] = {}  # addresses of the step, by the dtype of actions
         self._timings: list[float] = []  # of the first steps, on one thread
         self._alone = 0.0  # what a step takes on one thread
@@ -267,16 +277,22 @@ class JitEnv(PufferEnv):
         self.episode_lengths = self._episodes.final_lengths.reshape(-1)
         self._infos: Infos = [self.info_fields()] if self.info else []
 
-    def _make_kernels(self) -> kernels.Kernels:
+    def _make_kernels(self, jit: bool) -> kernels.Kernels:
         cls = type(self)
         name = f"{cls.__module__}.{cls.__qualname__}"
         functions: list[Callable[..., Any]] = [cls.reset_env, cls.step_env, cls.observe_env]
-        if self.jit:
-            compiled = [specialize(function, self.float_type) for function in functions]
+        leaves = self._leaves
+        make: Callable[..., kernels.Kernels] = kernels.make_kernels
+        if jit:
+            options = DEBUG_OPTIONS if self.debug else JIT_OPTIONS
+            compiled = [specialize(function, self.float_type, options) for function in functions]
             contents = (function.content for function in compiled)
             note_edits(name, dict(zip(("reset_env", "step_env", "observe_env"), contents, strict=True)))
             functions = [*compiled]
-        return kernels.make_kernels(
+        elif self.debug:
+            functions, leaves = self.guard.functions(*functions), None  # the guard names them
+            make = kernels.build_kernels  # they are this object's
+        return make(
             name,
             *functions,
             agents=self.agents_per_env,
@@ -284,9 +300,18 @@ class JitEnv(PufferEnv):
             observation_shape=self.single_observation_space.shape,
             scalar_actions=isinstance(self.single_action_space, Discrete),
             defaults=fields.state_defaults(cls, self.float_type),
-            leaves=self._leaves,
-            jit=self.jit,
+            leaves=leaves,
+            jit=jit,
         )
+
+    @cached_property
+    def guard(self) -> Guard:
+        """What calls the author's functions in plain Python with ``debug``."""
+        space, agents = self.single_observation_space, self.agents_per_env
+        shape = space.shape if agents is None else (agents, *space.shape)
+        low, high = (np.array(np.broadcast_to(bound, shape)) for bound in (space.low, space.high))
+        parts = self.emulated.leaves if self._leaves is not None and self.emulated is not None else ()
+        return Guard(self.state, self.params, low, high, self._leaves, parts)
 
     def prepare(self, buffers: Buffers) -> Slot:
         """What `step` takes as ``out``, to write into ``buffers``. It costs some 100 microseconds, its use nothing."""
@@ -300,17 +325,19 @@ class JitEnv(PufferEnv):
     def _simulate(self, buffers: Buffers) -> tuple[Any, Any, StepResult]:
         if self.agents_per_env is None:
             buffers.masks[:] = True
-        buffers_by_env = self._by_environment(buffers)
-        if self._simulation is not None and self.jit:
-            simulation = self._simulation.with_buffers(buffers_by_env)
-        else:
-            metrics = tuple(getattr(self.state, name) for name in self.metrics)
-            make = Simulation if self.jit else PlainSimulation
-            simulation = make(
-                self.state, self.params, metrics, self._streams, self._episodes, buffers_by_env, self._low, self._high
-            )
+        simulation = self._make_simulation(self.jit, buffers)
         o, r, d, t = buffers.observations, buffers.rewards, buffers.terminals, buffers.truncations
         return simulation, without_type(simulation) if self.jit else None, (o, r, d, t, self._infos)
+
+    def _make_simulation(self, jit: bool, buffers: Buffers) -> Any:
+        by_environment = self._by_environment(buffers)
+        if isinstance(self._simulation, Simulation) and jit:
+            return self._simulation.with_buffers(by_environment)
+        metrics = tuple(getattr(self.state, name) for name in self.metrics)
+        make = Simulation if jit else PlainSimulation
+        return make(
+            self.state, self.params, metrics, self._streams, self._episodes, by_environment, self._low, self._high
+        )
 
     def _by_environment(self, buffers: Buffers) -> Buffers:
         """Views with axes (environment, agent) in place of rows."""
@@ -338,6 +365,7 @@ class JitEnv(PufferEnv):
         """Number of environments."""
         return self._num_envs
 
+    @interrupt.calls_kernels
     def reset(self, seed: int | None = None, mask: ArrayLike | None = None) -> tuple[NDArray[Any], Infos]:
         """Restart environments, and with a seed also their random streams.
 
@@ -351,6 +379,8 @@ class JitEnv(PufferEnv):
             ``(observations, infos)``: ``(num_agents, *observation_shape)``.
         """
         which = self._reset_mask(mask)
+        if self.jit:
+            interrupt.watch()
         if seed is None and not self._seeded:
             seed = int(np.random.SeedSequence().generate_state(1)[0]) if self._seed is None else self._seed
         if seed is not None:
@@ -361,8 +391,11 @@ class JitEnv(PufferEnv):
         for array in (self.rewards, self.terminals, self.truncations):
             array[rows] = 0
         try:
-            with self._plain_arithmetic():
-                self._reset_kernel(self._simulation, which)
+            if self.jit and self.debug:
+                self._reset_debug(which)
+            else:
+                with self._plain_arithmetic():
+                    self._reset_kernel(self._simulation, which)
         except Exception as error:
             self._raise_explained(error, self._reset_kernel)
         self._ready = True
@@ -429,6 +462,7 @@ class JitEnv(PufferEnv):
             raise error
         raise explain.explain(self, error) from explain.cause_for_display(error)
 
+    @interrupt.calls_kernels
     def _step_alone(self, actions: NDArray[Any]) -> int:
         return self._step_kernel(self._simulation, actions, 0, 1, CHECK | STEP)
 
@@ -442,6 +476,46 @@ class JitEnv(PufferEnv):
     def _step_plain(self, actions: NDArray[Any]) -> int:
         with self._plain_arithmetic():
             return self._step_alone(actions)
+
+    def _reset_debug(self, which: NDArray[np.bool_]) -> None:
+        @interrupt.calls_kernels
+        def reset(made: kernels.Kernels, simulation: Any) -> None:
+            made.reset(simulation, which)
+
+        self._in_debug(reset)
+
+    def _step_debug(self, actions: NDArray[Any]) -> int:
+        @interrupt.calls_kernels
+        def step(made: kernels.Kernels, simulation: Any) -> int:
+            return made.step(simulation, actions, 0, 1, CHECK | STEP)
+
+        return self._in_debug(step)
+
+    def _in_debug(self, run: Callable[[kernels.Kernels, Any], Any]) -> Any:
+        """``run`` with the kernels, compiled with bounds checks. If one fails, everything is as it was before, and the
+        same in plain Python says where."""
+        own = (*self.state, self._streams, *self._episodes[:-1], *self.buffers[:-1])
+        before = [array.copy() for array in own]
+        try:
+            return run(kernels.Kernels(self._step_kernel, self._reset_kernel), self._simulation)
+        except IndexError as error:
+            try:
+                self._replay(run, own, before)
+            finally:
+                for array, copy in zip(own, before, strict=True):
+                    array[...] = copy
+            raise DebugIndexError(
+                f"{type(self).__name__}: {error}, in compiled code; the same step in plain Python finds nothing.",
+                "bounds",
+            ) from error
+
+    def _replay(
+        self, run: Callable[[kernels.Kernels, Any], Any], own: Iterable[NDArray[Any]], before: Iterable[NDArray[Any]]
+    ) -> None:
+        for array, copy in zip(own, before, strict=True):
+            array[...] = copy
+        with np.errstate(all="ignore"):
+            run(self._make_kernels(jit=False), self._make_simulation(False, self.buffers))
 
     def _calibrate(self, actions: NDArray[Any]) -> int:
         """The first steps, timed, to learn whether a step is worth more than one thread."""

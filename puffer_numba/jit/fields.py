@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+import numba
 import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
@@ -18,7 +20,7 @@ from puffer_numba.jit.compiler.tuples import tuple_class
 
 ParamsClass = TypeVar("ParamsClass", bound=type)
 
-_RESERVED = ("num_envs", "seed", "buf", "dtype", "jit", "autoreset", "max_episode_steps", "first_env")
+_RESERVED = ("num_envs", "seed", "buf", "dtype", "jit", "debug", "autoreset", "max_episode_steps", "first_env")
 
 
 class UnknownParameter(APIUsageError, ValueError):
@@ -108,6 +110,17 @@ def choose(cls: type, name: str, value: Any, options: Mapping[str, int]) -> int:
         allowed = ", ".join(map(repr, options))
         raise APIUsageError(f"{cls.__name__}: {name} is {value!r}; expected one of {allowed}.")
     return options[key]
+
+
+def debug_mode(cls: type, debug: Any, jit: bool) -> bool:
+    """Whether accesses are checked: as given; else in plain Python, and where an environment variable asks for it,
+    ours or Numba's NUMBA_BOUNDSCHECK."""
+    if debug is None:
+        asked = os.environ.get("PUFFER_NUMBA_DEBUG", "0") not in ("", "0") or numba.config.BOUNDSCHECK  # type: ignore[attr-defined]
+        return not jit or bool(asked)
+    if not isinstance(debug, bool):
+        raise APIUsageError(f"{cls.__name__}: debug is {debug!r}; expected True, False, or None for the default.")
+    return debug
 
 
 def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any]]) -> Any:

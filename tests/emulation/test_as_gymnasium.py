@@ -427,8 +427,8 @@ def test_integer_seed_is_that_of_the_puffer_env():
 
 
 def test_some_seeds_and_a_mask():
-    envs = PufferVectorEnv(Walk(4, jit=False, size=1000))
-    alone = [single(size=1000).reset(seed=s)[0][0] for s in range(4)]
+    envs = PufferVectorEnv(Walk(4, jit=False, debug=False, size=1000))  # positions beyond its space
+    alone = [single(size=1000, debug=False).reset(seed=s)[0][0] for s in range(4)]
     assert envs.reset(seed=[0, None, 2, 3])[0][[0, 2, 3], 0].tolist() == [alone[0], alone[2], alone[3]]
     before = envs.step([1, 1, 1, 1])[0]
     mask = np.array([False, True, True, False])

@@ -35,7 +35,7 @@ class Pushers(JitEnv):
 
     agents = 2
     max_episode_steps = 3
-    single_observation_space = Box(-10, 10, (1,), np.float32)
+    single_observation_space = Box(-20, 20, (1,), np.float32)
     single_action_space = Box(1, 2, (2,), np.float32)
 
     class State(NamedTuple):

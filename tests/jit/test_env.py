@@ -276,7 +276,7 @@ def test_steps_as_written_by_hand(mode, how):
 )
 def test_kernels_equal_plain_python(num_envs, chunks, mode, seed, first_env, limit):
     kwargs = {"num_envs": num_envs, "autoreset": mode, "first_env": first_env, "max_episode_steps": limit}
-    compiled, plain = Walk(**kwargs), Walk(**kwargs, jit=False)
+    compiled, plain = Walk(**kwargs), Walk(**kwargs, jit=False, debug=False)
     if chunks:
         force_threads(compiled, chunks)
     assert_same(record(compiled, 7, seed=seed), record(plain, 7, seed=seed))
@@ -329,7 +329,7 @@ def test_a_division_by_zero_in_a_kernel_is_silent_like_in_numpy():
             return 0.0, False
 
     for jit in (True, False):
-        env = Divide(num_envs=2, jit=jit)
+        env = Divide(num_envs=2, jit=jit, debug=False)
         env.reset()
         env.step(np.ones((2, 2), np.float32))
         assert np.isinf(env.observations[:, 0]).all()

@@ -115,7 +115,8 @@ def specialize(
     The result depends on the content alone: the same function gives the same object.
     """
     function: types.FunctionType = _unwrap(wrapped)
-    options = (sorted(jit_options["fastmath"]), sorted(jit_options), LINKED, _LANGUAGE)
+    bounds = jit_options["boundscheck"], numba.config.BOUNDSCHECK  # type: ignore[attr-defined] # NUMBA_BOUNDSCHECK=1
+    options = (sorted(jit_options["fastmath"]), sorted(jit_options), bounds, LINKED, _LANGUAGE)
     content = content_hash(function)
     key = _digest(content, float_type.__name__, *options)
     with _lock:  # of _specialized and _in_progress: threads may make environments at the same time
@@ -367,7 +368,9 @@ def _hash_value(value: Any, seen: set[int]) -> str:
         return str(getattr(value, OVERLOADED))
     if isinstance(value, numba.core.dispatcher.Dispatcher):
         return _digest(_hash_function(value.py_func, seen), sorted(value.targetoptions.items(), key=str))
-    if _is_helper(value) or isinstance(value, KernelFunction):
+    if isinstance(value, KernelFunction):
+        return value.key  # of its content, and of how it is compiled
+    if _is_helper(value):
         return _hash_function(_unwrap(value), seen)
     if isinstance(value, tuple | list):
         return _digest(type(value).__name__, *(_hash_value(item, seen) for item in value))

@@ -58,8 +58,7 @@ class Kernels(NamedTuple):
     """``(sim, which)``: restart the environments where ``which``, bool (num_envs,)."""
 
 
-@cache
-def make_kernels(
+def build_kernels(
     name: str,
     reset_env: Callable[..., Any],
     step_env: Callable[..., Any],
@@ -73,9 +72,7 @@ def make_kernels(
     leaves: np.dtype[Any] | None = None,
     jit: bool,
 ) -> Kernels:
-    """Kernels around an author's functions.
-
-    The same arguments give the same kernels, compiled once.
+    """Kernels around an author's functions; of `make_kernels` the same arguments give the same, compiled once.
 
     Args:
         name: of the environment, dotted, for messages.
@@ -151,6 +148,9 @@ def _makers(jit: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def _entry_point(function: Callable[..., Any], name: str) -> Any:
     return announce(numba.njit(function, **JIT_OPTIONS, nogil=True, cache=True), name)
+
+
+make_kernels = cache(build_kernels)
 
 
 def _step_chunk(step_block: Callable[..., None]) -> Callable[..., None]:

@@ -34,6 +34,9 @@ class AnySimulationType(types.StructRef):
 class AnySimulation(structref.StructRefProxy):
     """A simulation without its type: the one loop takes those of all environments."""
 
+    # as of `puffer_numba.jit.compiler.kernels.Simulation`
+    _numba_type_ = structref.StructRefProxy._type  # type: ignore[attr-defined]
+
 
 structref.define_boxing(AnySimulationType, AnySimulation)
 

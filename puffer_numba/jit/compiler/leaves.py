@@ -201,7 +201,7 @@ for _operation in (operator.getitem, operator.setitem):
 
 def is_mixed(dtype: Dtype) -> bool:
     """Whether the parts have several dtypes, so that the flat observation is bytes."""
-    return len({inner.base for inner, _ in _parts(dtype)}) > 1
+    return len({inner.base for inner, _ in parts_of(dtype)}) > 1
 
 
 def bytes_message(dtype: Dtype) -> str:
@@ -215,17 +215,17 @@ def bytes_message(dtype: Dtype) -> str:
 def padding(dtype: Dtype) -> list[int]:
     """Bytes of an observation that belong to no part."""
     used = np.zeros(dtype.itemsize, np.bool_)
-    for inner, start in _parts(dtype):
+    for inner, start in parts_of(dtype):
         used[start : start + inner.itemsize] = True
     return [int(byte) for byte in np.flatnonzero(~used)]
 
 
-def _parts(dtype: Dtype, offset: int = 0) -> Iterator[tuple[Dtype, int]]:
+def parts_of(dtype: Dtype, offset: int = 0) -> Iterator[tuple[Dtype, int]]:
     """Dtype and place of each part that is one array."""
     if not dtype.fields:
         yield dtype, offset
     for inner, start, *_ in (dtype.fields or {}).values():
-        yield from _parts(inner, offset + start)
+        yield from parts_of(inner, offset + start)
 
 
 class PlainLeaves:

@@ -30,6 +30,9 @@ from numba.extending import overload
 FASTMATH = {"contract", "nsz", "arcp", "afn"}
 JIT_OPTIONS: Any = {"fastmath": FASTMATH, "error_model": "numpy", "boundscheck": False}
 
+DEBUG_OPTIONS: Any = {**JIT_OPTIONS, "boundscheck": True}
+"""For the author's functions where an index out of bounds is to raise an IndexError."""
+
 OVERLOADED = "__numba_overload__"
 """Attribute of a function that Numba can call as it is; its value stands for the content in hashes."""
 

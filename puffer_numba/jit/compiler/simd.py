@@ -81,19 +81,23 @@ def simd_report(env: Any) -> SimdReport:
 
 
 def _analyze(sender: Any, env_class: type, arguments: dict[str, Any]) -> None:
-    """In the child: compile, and send a `SimdReport`, or a string that says what went wrong."""
-    import llvmlite.binding
-
+    """In the child: send a `SimdReport`, or a string that says what went wrong."""
     try:
-        env = env_class(num_envs=1024, **arguments)
-        llvmlite.binding.set_option("", "--debug-only=loop-vectorize")
-        with _CapturedStderr() as captured:
-            dispatcher = _compile_physics(env)
-        with _CapturedStderr():  # what LLVM says of what is compiled for the report itself
-            report = _report(env, captured.text, dispatcher)
-        sender.send(report)
+        sender.send(analyze(env_class, arguments))
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")
+
+
+def analyze(env_class: Any, arguments: dict[str, Any]) -> SimdReport:
+    """The same in this process, in which LLVM writes down its decisions from then on: for one that ends soon."""
+    import llvmlite.binding
+
+    env = env_class(num_envs=1024, **arguments)
+    llvmlite.binding.set_option("", "--debug-only=loop-vectorize")
+    with _CapturedStderr() as captured:
+        dispatcher = _compile_physics(env)
+    with _CapturedStderr():  # what LLVM says of what is compiled for the report itself
+        return _report(env, captured.text, dispatcher)
 
 
 def _compile_physics(env: Any) -> Any:

@@ -36,6 +36,9 @@ class Simulation(structref.StructRefProxy):
     `Episodes` and `Buffers`; ``action_low`` and ``action_high``, inclusive, one value for each component.
     """
 
+    # Numba asks for it at each call, and forgets what is raised there: a Ctrl-C, where it is a function of Python's.
+    _numba_type_ = structref.StructRefProxy._type  # type: ignore[attr-defined]
+
     kind: Any
     fields: tuple[Any, ...]
 

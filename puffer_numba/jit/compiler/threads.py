@@ -15,6 +15,8 @@ from typing import Any
 
 import numba
 
+from puffer_numba.jit.compiler import interrupt
+
 MAX_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 _lock = threading.Lock()
@@ -43,6 +45,7 @@ def num_threads() -> int:
     return numba.get_num_threads()
 
 
+@interrupt.calls_kernels
 def call_parallel(kernel: Callable[..., Any], *args: Any) -> Any:
     """Call a kernel that was compiled with ``parallel=True``."""
     global _layer
