@@ -147,9 +147,24 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
         _cast_literal(parameter_defaults, float_type),
         _specialized_closure(function, float_type, jit_options),
     )
+    _specialize_attributes(py_func)
     py_func.__module__ = __name__  # Numba imports it when it loads the machine code; the author's may be gone by then
     py_func.__qualname__ = function.__qualname__
     return py_func
+
+
+def _specialize_attributes(py_func: types.FunctionType) -> None:
+    """Make ready what a function takes from modules and classes: Numba knows none that is made while it types another."""
+    values = {**dict(_global_values(py_func)), **_cells(py_func)}
+    owner: Any = None
+    for code in _codes(py_func.__code__):
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_DEREF"):
+                owner = values.get(instruction.argval)
+            elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                owner = getattr(owner, instruction.argval, None) if isinstance(owner, _SpecializedModule) else None
+            elif instruction.opname not in ("CACHE", "PRECALL", "PUSH_NULL"):
+                owner = None
 
 
 def _check_random(function: types.FunctionType) -> None:
