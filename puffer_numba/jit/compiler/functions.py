@@ -154,7 +154,7 @@ def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_
 
 
 def _specialize_attributes(py_func: types.FunctionType) -> None:
-    """Make ready what a function takes from modules and classes: Numba knows none that is made while it types another."""
+    """Make ready what a function takes from modules and classes: Numba knows none that is made while it types."""
     values = {**dict(_global_values(py_func)), **_cells(py_func)}
     owner: Any = None
     for code in _codes(py_func.__code__):
