@@ -84,8 +84,7 @@ class JobShop(JitEnv):
             job = s.working[i, machine]
             if job >= 0:
                 busy[machine] = s.left[i, job, machine] / p.longest
+        left[0] = s.left[i] / p.longest
         for job in range(p.jobs):
-            for machine in range(p.machines):
-                left[0, job, machine] = s.left[i, job, machine] / p.longest
             if s.done[i, job] < p.machines:
                 left[1, job, s.order[i, job, s.done[i, job]]] = 1

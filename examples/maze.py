@@ -76,7 +76,6 @@ class Maze(JitEnv):
             walls[next_row, next_column] = False
             stack[depth] = (next_row, next_column)
             depth += 1
-        return depth
 
     @kernel
     def reset_env(s, p, i, rng):
@@ -97,6 +96,4 @@ class Maze(JitEnv):
     def observe_env(s, p, i, obs):
         r, c = s.row[i], s.column[i]
         obs[i, 0] = s.walls[i, r - 1 : r + 2, c - 1 : c + 2]
-        for y in range(3):
-            for x in range(3):
-                obs[i, 1, y, x] = min(s.visits[i, r + y - 1, c + x - 1] / 4, 1)
+        obs[i, 1] = np.minimum(s.visits[i, r - 1 : r + 2, c - 1 : c + 2] / 4, 1)
