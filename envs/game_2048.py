@@ -144,6 +144,6 @@ class Game2048(JitEnv):
     @kernel
     def observe_env(s, p, i, obs):
         for action in range(4):
-            obs[i, action] = s.legal[i, action]
+            obs.action_mask[i, action] = s.legal[i, action]
         for k in range(CELLS):
-            obs[i, 4 + k] = s.board[i, k]
+            obs.observation[i, k] = s.board[i, k]

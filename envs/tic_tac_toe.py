@@ -84,6 +84,7 @@ class TicTacToe(JitEnv):
         taken = s.marks[i, 0] | s.marks[i, 1]
         for a in range(2):
             for cell in range(CELLS):
-                obs[i, a, cell] = ((taken >> cell) & 1 == 0) & (s.turn[i] == a)
-                obs[i, a, CELLS + 2 * cell] = (s.marks[i, a] >> cell) & 1
-                obs[i, a, CELLS + 2 * cell + 1] = (s.marks[i, 1 - a] >> cell) & 1
+                row, column = cell // 3, cell % 3
+                obs.action_mask[i, a, cell] = ((taken >> cell) & 1 == 0) & (s.turn[i] == a)
+                obs.observation[i, a, row, column, 0] = (s.marks[i, a] >> cell) & 1
+                obs.observation[i, a, row, column, 1] = (s.marks[i, 1 - a] >> cell) & 1

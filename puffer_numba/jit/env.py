@@ -237,9 +237,11 @@ class JitEnv(PufferEnv):
     def _observation_space(self) -> tuple[Box, Emulated | None]:
         """The flat space that kernels write, and what it stands for where it is declared as another."""
         space = fields.make_space(type(self), "single_observation_space", self.params)
+        self._leaves: np.dtype[Any] | None = None
         if isinstance(space, Box):
             return space, None
         layout = ObservationLayout(space)
+        self._leaves = layout.dtype if layout.is_structured else None
         return layout.flat_space, layout.emulated(self.single_action_space)
 
     def _allocate(self) -> None:
@@ -282,6 +284,7 @@ class JitEnv(PufferEnv):
             observation_shape=self.single_observation_space.shape,
             scalar_actions=isinstance(self.single_action_space, Discrete),
             defaults=fields.state_defaults(cls, self.float_type),
+            leaves=self._leaves,
             jit=self.jit,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.utils.env_checker import check_env
 
 from puffer_numba.emulation import JitGymnasiumEnv, PufferVectorEnv
+from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
 
@@ -50,6 +52,65 @@ class Mixed(Ring):
         for k in range(7, obs.shape[1]):
             obs[i, k] = 0
         obs[i, 8] = s.place[i]  # an int64, the lowest byte first
+
+
+class Parts(Ring):
+    """Parts of many dtypes and shapes, by their names."""
+
+    single_observation_space = Dict(
+        wide=Box(-9, 9, (2, 3), np.float32),
+        action_mask=Box(0, 1, (2,), np.int8),
+        place=Discrete(7),
+        inner=Dict(a=Box(0, 99, (1,), np.float64), b=Box(0, 99, (), np.uint8)),
+    )
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs.wide[i] = 0.5
+        obs.wide[i, 0, 1] = s.place[i]
+        obs.wide[i, 1] = (1.0, 2.0, 3.0)
+        obs.wide[i, 1, :2] *= 2
+        for a in range(2):
+            obs.action_mask[i, a] = (s.place[i] + a) % 2
+        obs.place[i] = s.place[i]
+        obs.inner.a[i, 0] = s.place[i] * 1.5
+        obs.inner.b[i] = s.place[i] + obs.action_mask[i, 0]
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_parts_by_their_names(jit: bool) -> None:
+    env = Parts(6, jit=jit)
+    env.observations[:] = 255  # of which no padding is left
+    observations, _ = env.reset(seed=0)
+    env.step(np.arange(6) % 2)
+    record = observations.view(env._leaves)[:, 0]
+    place = env.state.place
+    assert len(set(place.tolist())) > 2
+    half = np.full(6, 0.5)
+    np.testing.assert_array_equal(record["wide"][:, 0], np.stack([half, place, half], 1))
+    np.testing.assert_array_equal(record["wide"][:, 1], [[2, 4, 3]] * 6)
+    np.testing.assert_array_equal(record["action_mask"], np.stack([place % 2, (place + 1) % 2], 1))
+    np.testing.assert_array_equal(record["place"], place)
+    np.testing.assert_array_equal(record["inner"]["a"][:, 0], place * 1.5)
+    np.testing.assert_array_equal(record["inner"]["b"], place + place % 2)
+    assert observations.shape[1] > 24 + 2 + 8 + 8 + 1  # there is padding,
+    assert not (observations == 255).any()  # and nothing is left in it
+
+
+class Bytes(Ring):
+    single_observation_space = Dict(speed=Box(-9, 9, (2,), np.float32), action_mask=Box(0, 1, (2,), np.int8))
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs[i, 0] = s.place[i] * 0.5
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_a_float_is_not_written_into_bytes(jit: bool) -> None:
+    message = r"obs\[i\] is bytes; write to a part: obs\.speed\[i\], obs\.action_mask\[i\]"
+    with pytest.raises(APIUsageError) as caught:
+        Bytes(2, jit=jit).reset()
+    assert re.search(message, " ".join(str(caught.value).split()))
 
 
 def test_a_number() -> None:

@@ -25,6 +25,7 @@ from numba.core import types
 from puffer_numba.env import APIUsageError
 from puffer_numba.errors import did_you_mean
 from puffer_numba.jit.compiler.functions import KernelFunction, called_functions, specialize
+from puffer_numba.jit.compiler.leaves import LeavesType
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
@@ -91,7 +92,8 @@ def _author_functions(env: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any,
     last = (rng,) if env.agents_per_env is None else (rng, numba.typeof(team))
     yield cls.reset_env, (*common, *last)
     yield cls.step_env, (*common, _action_kind(env), *last)
-    yield cls.observe_env, (*common, numba.typeof(buffers.observations))
+    flat, dtype = numba.typeof(buffers.observations), env._leaves
+    yield cls.observe_env, (*common, flat if dtype is None else LeavesType(flat, dtype, 0, dtype.itemsize))
 
 
 def _action_kind(env: Any) -> Any:
@@ -365,6 +367,7 @@ def _fixed(sentence: str) -> Reason:
 
 
 _REASONS: list[tuple[str, Reason]] = [
+    (r"the parts of the observation have several dtypes[^\n]*", lambda match, here, function: f"{match[0]}."),
     (r"returns a local array|Only accept returning of array", _new_array),
     (r"a local array of (\d+) bytes", lambda match, here, function: (
         f"A local array of {int(match[1]):,} bytes is too large for the stack; give State a field of that shape.")),

@@ -31,6 +31,7 @@ from puffer_numba.jit.compiler.announce import announce
 from puffer_numba.jit.compiler.functions import content_hash, kernel_function
 from puffer_numba.jit.compiler.language import unrolled
 from puffer_numba.jit.compiler.launch import CHECK, STEP
+from puffer_numba.jit.compiler.leaves import PlainLeaves, naming, padding
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
@@ -69,6 +70,7 @@ def make_kernels(
     observation_shape: tuple[int, ...],
     scalar_actions: bool,
     defaults: tuple[tuple[int, Any], ...] = (),
+    leaves: np.dtype[Any] | None = None,
     jit: bool,
 ) -> Kernels:
     """Kernels around an author's functions.
@@ -82,8 +84,11 @@ def make_kernels(
         autoreset: SAME_STEP, NEXT_STEP or DISABLED.
         scalar_actions: whether one action is a number, not an array.
         defaults: position and value of the State fields that do not begin an episode at 0.
+        leaves: structured dtype of one observation; None where it is one array.
     """
     make, make_block = _makers(jit)
+    if leaves is not None:
+        observe_env = make_block(_observe_leaves(observe_env, leaves, jit))
     restart = make_block(_restart(reset_env, _initializer(defaults, make), agents is not None))
     if agents is None:
         passes = (
@@ -237,6 +242,22 @@ def _finish_block(
                 restart(s, p, streams, episodes, buffers, i)
 
     return finish
+
+
+def _observe_leaves(observe_env: Callable[..., None], dtype: np.dtype[Any], jit: bool) -> Callable[..., None]:
+    """``observe_env`` for a flat array, whose parts it knows by their names."""
+    name_leaves = naming(dtype) if jit else lambda observations: PlainLeaves(observations, dtype)
+    unused = tuple(padding(dtype))
+
+    def observe(s, p, i, observations):
+        observe_env(s, p, i, name_leaves(observations))
+
+    def observe_padded(s, p, i, observations):
+        observe_env(s, p, i, name_leaves(observations))
+        for byte in unused:
+            observations[i, ..., byte] = 0
+
+    return observe_padded if unused else observe
 
 
 def _observe_block(observe_env: Callable[..., None], observation_shape: tuple[int, ...]) -> Callable[..., None]:
