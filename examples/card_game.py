@@ -31,15 +31,16 @@ class Goofspiel(JitEnv):
     single_observation_space = staticmethod(
         lambda p: Dict(
             {
-                "action_mask": Box(0, 1, (p.cards,), np.float32),
-                "opponent": Box(0, 1, (p.cards,), np.float32),
-                "prize": Box(0, 1, (p.cards,), np.float32),
+                "action_mask": Box(0, 1, (p.cards,), np.int8),
+                "opponent": Box(0, 1, (p.cards,), np.int8),
+                "prize": Box(0, 1, (p.cards,), np.int8),
                 "score": Box(-1, 1, (1,), np.float32),
             }
         )
     )
     single_action_space = staticmethod(lambda p: Discrete(p.cards))
     metrics = ("won",)
+    train_config = {"train.total_timesteps": 1_000_000}
 
     class State(NamedTuple):
         hand: Annotated[np.int8, "cards"]
@@ -73,10 +74,9 @@ class Goofspiel(JitEnv):
 
     @kernel
     def observe_env(s, p, i, obs):
-        n = p.cards
-        obs[i] = 0
-        obs[i, :n] = s.hand[i]
-        obs[i, n : 2 * n] = s.opponent[i]
-        if s.round[i] < n:
-            obs[i, 2 * n + s.prizes[i, s.round[i]]] = 1
-        obs[i, -1] = s.score[i] / (n * (n + 1) / 2)
+        obs.action_mask[i] = s.hand[i]
+        obs.opponent[i] = s.opponent[i]
+        obs.prize[i] = 0
+        if s.round[i] < p.cards:
+            obs.prize[i, s.prizes[i, s.round[i]]] = 1
+        obs.score[i] = s.score[i] / (p.cards * (p.cards + 1) / 2)

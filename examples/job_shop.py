@@ -32,11 +32,10 @@ class JobShop(JitEnv):
     """
 
     max_episode_steps = 150
-    single_observation_space = staticmethod(
-        lambda p: Box(0, 1, (p.machines + 2 * p.jobs * p.machines,), np.float32)
-    )
+    single_observation_space = staticmethod(lambda p: Box(0, 1, (p.machines + 2 * p.jobs * p.machines,), np.float32))
     single_action_space = staticmethod(lambda p: MultiDiscrete([p.jobs + 1] * p.machines))
     metrics = ("time",)
+    train_config = {"train.total_timesteps": 1_500_000}
 
     class State(NamedTuple):
         order: Annotated[np.int8, "jobs", "machines"]  # of each job: its machines, one after the other

@@ -42,6 +42,7 @@ class Maze(JitEnv):
     single_observation_space = Box(0, 1, (2, 3, 3), np.float32)
     single_action_space = Discrete(4)
     metrics = ("found",)
+    train_config = {"train.total_timesteps": 800_000}
 
     class State(NamedTuple):
         walls: Annotated[np.bool_, "2 * size + 1", "2 * size + 1"]

@@ -1,14 +1,12 @@
 """Predators that share a prey, and starve."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from puffer_numba import JitEnv, kernel
 from puffer_numba.jit.random import integer, uniform
-
-from typing import Annotated
 
 PREDATORS = 3
 STEPS = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
@@ -37,6 +35,7 @@ class Predators(JitEnv):
     single_observation_space = Box(-1, 1, (2 + 2 * (PREDATORS - 1) + 2,), np.float32)
     single_action_space = Discrete(5)
     metrics = ("caught",)
+    train_config = {"train.total_timesteps": 1_500_000}
 
     class State(NamedTuple):
         position: Annotated[int, PREDATORS, 2]

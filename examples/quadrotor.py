@@ -33,6 +33,7 @@ class Quadrotor(JitEnv):
     single_observation_space = Box(-np.inf, np.inf, (7,), np.float32)
     single_action_space = Box(-1, 1, (2,), np.float32)
     metrics = ("distance",)
+    train_config = {"train.total_timesteps": 800_000}
     info = ("distance",)
 
     G = 9.81
@@ -63,22 +64,22 @@ class Quadrotor(JitEnv):
 
     @kernel
     def step_env(s, p, i, action, rng):
-        hover = p.mass * Quadrotor.G / 2
-        left = hover * (1 + np.clip(action[0], -1, 1))
-        right = hover * (1 + np.clip(action[1], -1, 1))
+        hover = 0.5 * p.mass * Quadrotor.G
+        left = hover * (1.0 + np.clip(action[0], -1.0, 1.0))
+        right = hover * (1.0 + np.clip(action[1], -1.0, 1.0))
         x = s.x[i]
         k1 = np.zeros(6)
         k2 = np.zeros(6)
         k3 = np.zeros(6)
         k4 = np.zeros(6)
         Quadrotor.derivative(x, left, right, p, out=k1)
-        Quadrotor.derivative(x + p.dt / 2 * k1, left, right, p, out=k2)
-        Quadrotor.derivative(x + p.dt / 2 * k2, left, right, p, out=k3)
+        Quadrotor.derivative(x + 0.5 * p.dt * k1, left, right, p, out=k2)
+        Quadrotor.derivative(x + 0.5 * p.dt * k2, left, right, p, out=k3)
         Quadrotor.derivative(x + p.dt * k3, left, right, p, out=k4)
-        s.x[i] += p.dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        s.x[i] += p.dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
         s.distance[i] = np.linalg.norm(s.x[i, :2])
         crashed = s.distance[i] > 4 or abs(s.x[i, 2]) > np.pi / 2
-        reward = 1 / (1 + s.distance[i] ** 2) - min(0.2, 0.1 * abs(s.x[i, 5]))
+        reward = 1.0 / (1.0 + s.distance[i] ** 2) - min(0.2, 0.1 * abs(s.x[i, 5]))
         if crashed:
             reward -= 10
         return reward, crashed

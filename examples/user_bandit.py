@@ -33,6 +33,7 @@ class UserBandit(JitEnv):
     single_observation_space = staticmethod(lambda p: Box(-np.inf, np.inf, (p.features.shape[1],), np.float32))
     single_action_space = staticmethod(lambda p: Discrete(p.rewards.shape[1]))
     metrics = ("regret",)
+    train_config = {"train.total_timesteps": 300_000}
 
     class State(NamedTuple):
         user: int
