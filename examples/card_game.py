@@ -13,8 +13,8 @@ from puffer_numba.jit.random import categorical, choice
 class Goofspiel(JitEnv):
     """Bid cards for prizes: each of the players has the cards 1 to n, and a third set of them are the prizes.
 
-    In each round a prize is shown, both players bid a card of their hands at the same time, and the higher bid takes the
-    prize (nobody does when they are equal). Cards that were bid are gone. The opponent bids at random.
+    In each round a prize is shown, both players bid a card of their hands at the same time, and the higher bid takes
+    the prize (nobody does when they are equal). Cards that were bid are gone. The opponent bids at random.
 
     **Observation** `Dict`: `action_mask`, 1 for each card that is in the hand; `opponent`, the same for the opponent;
     `prize`, one-hot; `score`, points won less points lost, divided by the sum of all prizes.

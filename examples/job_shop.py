@@ -21,8 +21,8 @@ class JobShop(JitEnv):
     begun; and for each job and machine how long the job still has to work there, and whether it is the machine that the
     job has to visit next.
 
-    **Action** `MultiDiscrete([jobs + 1] * machines)`: which job each machine begins; `jobs` to wait. A choice that isn't
-    possible (a machine at work, a job that is elsewhere or was already taken) is the same as waiting.
+    **Action** `MultiDiscrete([jobs + 1] * machines)`: which job each machine begins; `jobs` to wait. A choice that
+    isn't possible (a machine at work, a job that must visit another machine first) is the same as waiting.
 
     **Reward**: -0.1 in each time step.
 

@@ -25,8 +25,8 @@ class Maze(JitEnv):
     """Find the way out of a maze that nobody has seen before.
 
     Each copy of the environment has a map of its own, dug by a randomized depth-first search at the start of every
-    episode. The agent begins in the upper left corner; the exit is in the lower right one. It sees only the squares next
-    to it, and the footprints it has left there.
+    episode. The agent begins in the upper left corner; the exit is in the lower right one. It sees only the squares
+    next to it, and the footprints it has left there.
 
     **Observation** `Box(0, 1, (2, 3, 3))`: around the agent, walls (1 is a wall), and how often each square was visited
     (divided by 4, at most 1).
@@ -36,6 +36,8 @@ class Maze(JitEnv):
     **Reward**: 1 at the exit, -0.01 in every other step.
 
     **End**: at the exit, or (truncated) after 200 steps.
+
+    **Start**: in the upper left corner of a new maze.
     """
 
     max_episode_steps = 200

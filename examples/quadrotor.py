@@ -16,8 +16,8 @@ class Quadrotor(JitEnv):
 
     The equations of motion are integrated with the Runge-Kutta method of fourth order.
 
-    **Observation** `Box(-inf, inf, (7,))`: position relative to the target (x, z), velocity (x, z), sine and cosine of the
-    pitch, angular velocity.
+    **Observation** `Box(-inf, inf, (7,))`: position relative to the target (x, z), velocity (x, z), sine and cosine of
+    the pitch, angular velocity.
 
     **Action** `Box(-1, 1, (2,))`: thrust of the left and the right rotors; 0 is what makes it hover.
 
