@@ -125,7 +125,7 @@ WORKS = {
         "def largest(row):\n    ranks = np.zeros(3)\n    ranks[:] = row * 2\n    return np.max(ranks)",
     ),
     "local array in a helper that returns nothing": Snippet(
-        "twice(s.v[i])", "def twice(row):\n    q = np.zeros(3)\n    q[:] = row\n    row[:] = q + row"
+        "twice(s.v[i])", "def twice(row):\n    q = np.zeros(3)\n    q[:] = row\n    row[:] = 0.25 * q + 0.5 * row"
     ),
     "arithmetic of rows in observe_env": Snippet("s.x[i] += 0.1", observe="obs[i] = s.v[i] / 4 + s.x[i]"),
     "local array for a helper": Snippet(
