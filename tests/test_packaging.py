@@ -30,7 +30,7 @@ DISTRIBUTIONS = {
     "xdist": "pytest-xdist",
     "yaml": "pyyaml",
 }
-OWN = {"puffer_numba", "tests", "bench", "envs", "emulation"}
+OWN = {"puffer_numba", "tests", "bench", "envs", "emulation", "examples"}
 OWN |= {path.stem for folder in ("bench", "bench/studies", "docs") for path in (ROOT / folder).glob("*.py")}
 
 
@@ -81,6 +81,7 @@ def declared(*extras: str) -> set[str]:
         ("puffer_numba", [extra for extra in EXTRAS if extra not in ("dev", "test", "bench")]),
         ("envs", ["parquet"]),
         ("emulation", ["sb3", "legacy-gym"]),
+        ("examples", []),
         ("tests", ["dev"]),
         ("bench", ["bench", "dev"]),
         ("docs", ["dev"]),

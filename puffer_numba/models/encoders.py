@@ -197,9 +197,7 @@ class StructuredEncoder(nn.Module):
     def __init__(self, emulated: Emulated, normalize: bool = False, cnn: str = "auto") -> None:
         super().__init__()
         self._native_dtype = nativize_dtype(emulated)
-        paths = [leaf.path for leaf in emulated.leaves]
-        mask = f"observation[{ACTION_MASK!r}]"
-        self._mask = paths.index(mask) if mask in paths else None
+        self._mask = _mask_index(emulated)
         self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
         encoders = [_leaf_encoder(leaf.space, cnn) for leaf in emulated.leaves]
         self.encoders = nn.ModuleList(encoders)
@@ -255,12 +253,22 @@ def _leaf_encoder(space: Any, cnn: str) -> BoxEncoder | ImageEncoder | OneHotEnc
 
 
 def is_structured(env: PufferEnv) -> bool:
-    """Whether flat observations of ``env`` need a `StructuredEncoder`: all but a Box, or Boxes of one float dtype."""
+    """Whether flat observations of ``env`` need a `StructuredEncoder`.
+
+    All do but a Box, and Boxes of one float dtype none of which is an action mask.
+    """
     emulated = env.emulated
     if emulated is None:
         return False
-    alike = len(emulated.leaves) == 1 or emulated.observation_dtype.kind == "f"
-    return not (alike and all(isinstance(leaf.space, Box) for leaf in emulated.leaves))
+    leaves = emulated.leaves
+    alike = len(leaves) == 1 or (emulated.observation_dtype.kind == "f" and _mask_index(emulated) is None)
+    return not (alike and all(isinstance(leaf.space, Box) for leaf in leaves))
+
+
+def _mask_index(emulated: Emulated) -> int | None:
+    """Which of the leaves is the ``action_mask``, if any is."""
+    path = f"observation[{ACTION_MASK!r}]"
+    return next((k for k, leaf in enumerate(emulated.leaves) if leaf.path == path), None)
 
 
 def make_encoder(

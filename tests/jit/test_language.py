@@ -80,6 +80,9 @@ WORKS = {
         "s.n[i] += 1", observe="obs[i] = (s.x[i], s.n[i] % 7, s.n[i] > 2)"
     ),
     "parts of an observation": Snippet("s.v[i] += 0.1", observe="obs[i, 0:2] = s.v[i, 1:3]\nobs[i, 2] = 0"),
+    "row of a row from numbers of several types": Snippet("s.board[i, 1] = (s.n[i] == 0, 2, 0.5, action)"),
+    "slice from numbers of several types": Snippet("s.v[i, :2] = (1, 0.5)\ns.board[i, 1:3, 2] = (True, action)"),
+    "view from numbers of several types": Snippet("row = s.v[i]\nrow[:] = (1, 0.5, True)"),
     "row from params": Snippet("s.board[i] = p.template"),
     "row from a number": Snippet("s.board[i] = action"),
     "row of a row": Snippet("s.board[i, 1] = s.board[i, 2] + 1\ns.board[i, :, 3] = s.board[i, 0]"),
@@ -124,6 +127,10 @@ WORKS = {
         "return largest(s.v[i]), False",
         "def largest(row):\n    ranks = np.zeros(3)\n    ranks[:] = row * 2\n    return np.max(ranks)",
     ),
+    "local array in a helper that returns nothing": Snippet(
+        "twice(s.v[i])", "def twice(row):\n    q = np.zeros(3)\n    q[:] = row\n    row[:] = 0.25 * q + 0.5 * row"
+    ),
+    "arithmetic of rows in observe_env": Snippet("s.x[i] += 0.1", observe="obs[i] = s.v[i] / 4 + s.x[i]"),
     "local array for a helper": Snippet(
         "q = np.zeros(3)\nfill(q, s.x[i])\nreturn q[2], False", "def fill(q, x):\n    q[:] = x"
     ),

@@ -68,7 +68,7 @@ class Parts(Ring):
     def observe_env(s, p, i, obs):
         obs.wide[i] = 0.5
         obs.wide[i, 0, 1] = s.place[i]
-        obs.wide[i, 1] = (1.0, 2.0, 3.0)
+        obs.wide[i, 1] = (1, 2.0, 3)
         obs.wide[i, 1, :2] *= 2
         for a in range(2):
             obs.action_mask[i, a] = (s.place[i] + a) % 2

@@ -226,6 +226,15 @@ def test_illegal_actions_have_probability_zero(connect_four):
     assert full_columns > 20
 
 
+def test_a_mask_counts_where_every_part_is_float():
+    """Such parts alone would need no StructuredEncoder."""
+    env = env_of(Dict(action_mask=Box(0, 1, (2,)), position=Box(-1, 1, (3,))))
+    policy = MLP(env)
+    params, _ = policy(torch.tensor([[1.0, 0, 0.3, 0.2, 0.1], [0, 1, 0.3, 0.2, 0.1]]))
+    np.testing.assert_array_equal(params.softmax(-1).detach(), np.eye(2))
+    assert isinstance(make_encoder(env_of(Dict(mask=Box(0, 1, (2,)), position=Box(-1, 1, (3,))))), BoxEncoder)
+
+
 def test_illegal_actions_get_no_gradient(connect_four):
     connect_four.reset(seed=0)
     rows = torch.from_numpy(connect_four.observations.copy())

@@ -162,15 +162,25 @@ def _norm(x: Any) -> Callable[..., Any] | None:
     return implementation if isinstance(x, types.Array) and isinstance(x.dtype, types.Float) else None
 
 
+def _names_row(array: Any, index: Any) -> bool:
+    """Whether ``array[index]`` has one axis: ``obs[i]`` of two axes, ``obs[i, a]`` of three, ``obs[i, :2]``."""
+    indices = tuple(index) if isinstance(index, types.BaseTuple) else (index,)  # type: ignore[arg-type]
+    if not (isinstance(array, types.Array) and len(indices) <= array.ndim):
+        return False
+    numbers = [isinstance(kind, types.Integer) for kind in indices]
+    slices = sum(isinstance(kind, types.SliceType) for kind in indices)
+    return sum(numbers) + slices == len(indices) and array.ndim - sum(numbers) == 1
+
+
 @part(operator.setitem, JIT_OPTIONS)
 def _set_row(array: Any, index: Any, values: Any) -> Callable[..., Any] | None:
     """``obs[i] = (s.x[i], 1, True)``: numbers of several types, which Numba cannot make an array of."""
-    is_row = isinstance(array, types.Array) and array.ndim == 2 and isinstance(index, types.Integer)
-    if not (is_row and isinstance(values, types.Tuple) and _is_number(*values)):
+    if not (_names_row(array, index) and isinstance(values, types.Tuple) and _is_number(*values)):
         return None
     count = len(values)
-    lines = [f"array[index, {k}] = values[{k}]" for k in range(count)]
-    lines = [f"if array.shape[1] != {count}: raise ValueError('a row of another length than {count}')", *lines]
+    lines = [f"row[{k}] = values[{k}]" for k in range(count)]
+    length = f"if len(row) != {count}: raise ValueError('a row of another length than {count}')"
+    lines = ["row = array[index]", length, *lines]
     return unrolled("array, index, values", lines)
 
 

@@ -184,6 +184,9 @@ def _lower(context: Any, builder: Any, sig: Any, args: Any, operation: Any) -> A
     else:
         within = context.get_constant(types.intp, 0)
     inner = signature(sig.return_type, _row_type(leaf), rest, *value)
+    if any(isinstance(kind, types.Tuple) for kind in value):  # numbers of several types: a part that Numba has to find
+        operation = context.typing_context.resolve_value_type(operation)
+        operation.get_call_type(context.typing_context, inner.args, {})
     return context.get_function(operation, inner)(builder, (row, within, *args[2:]))
 
 

@@ -31,6 +31,8 @@ from numba.np.ufunc import array_exprs
 LIMIT = 65536
 """Bytes of local arrays that one call of an author's function can make."""
 
+_NOTHING = ir.IntType(8).as_pointer()  # what a function without a return statement returns, for Numba
+
 _empty_with_nrt = arrayobj._empty_nd_impl
 _maybe_copy_source = arrayobj.maybe_copy_source
 _arr_expr_to_ast = array_exprs._arr_expr_to_ast
@@ -40,7 +42,8 @@ def _empty(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
     """An array on the stack, its elements not set, where there is no reference counting."""
     if context.enable_nrt:
         return _empty_with_nrt(context, builder, kind, shapes)
-    if _has_pointer(builder.function.args[0].type.pointee):
+    result = builder.function.args[0].type.pointee
+    if result != _NOTHING and _has_pointer(result):
         raise errors.NumbaTypeError("returns a local array")
     itemsize = context.get_abi_sizeof(context.get_data_type(kind.dtype))
     strides, count = _strides(builder, kind, shapes, itemsize)
