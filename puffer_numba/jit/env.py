@@ -220,7 +220,7 @@ class JitEnv(PufferEnv):
         """Check what bounds cannot say, and fill in what depends on other params; called once, with a ``Params``.
 
         Raise a ValueError that names the parameter, its value and what is allowed; return the params, perhaps with
-        other values: ``params._replace(max_steps=...)``.
+        other values, ``params._replace(max_steps=...)``, or None to leave them as they are.
         """
         return params
 

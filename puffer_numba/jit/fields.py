@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -74,10 +75,37 @@ def check_class(cls: type) -> None:
     clash = sorted(set(cls.Params._fields) & set(cls.Tables._fields))  # type: ignore[attr-defined]
     if clash:
         raise APIUsageError(f"{cls.__name__}.Tables: {clash} are names of params; choose others.")
+    _check_parameters(cls)
+    for name in cls.metrics:  # type: ignore[attr-defined]
+        if name in cls.State._fields and get_origin(_hints(cls, "State")[name]) is Annotated:  # type: ignore[attr-defined]
+            raise APIUsageError(
+                f"{cls.__name__}.metrics: {name} is an array; a metric is one number for each environment: make it a "
+                "field of State of its own."
+            )
     for kind in ("info", "metrics"):
         unknown = [name for name in getattr(cls, kind) if name not in cls.State._fields]  # type: ignore[attr-defined]
         if unknown:
             raise APIUsageError(f"{cls.__name__}.{kind}: {unknown} are not fields of State.")
+
+
+def _check_parameters(cls: Any) -> None:
+    """Raise unless the author's functions take what they are called with."""
+    team = [] if cls.agents is None else ["team"]
+    wanted = {
+        "reset_env": ["s", "p", "i", "rng", *team],
+        "step_env": ["s", "p", "i", "action", "rng", *team],
+        "observe_env": ["s", "p", "i", "obs"],
+    }
+    for name, parameters in wanted.items():
+        function = getattr(cls, name)
+        try:
+            inspect.signature(function).bind(*parameters)
+        except TypeError as error:
+            raise APIUsageError(
+                f"{cls.__name__}.{name}{inspect.signature(function)} is called with ({', '.join(parameters)}): {error}."
+            ) from None
+        if not isinstance(inspect.getattr_static(cls, name), staticmethod):
+            raise APIUsageError(f"{cls.__name__}.{name} is no kernel: write @kernel above it.")
 
 
 def integer(cls: type, name: str, value: Any) -> int:
@@ -142,7 +170,12 @@ def make_params(cls: Any, given: Mapping[str, Any], floats: type[np.floating[Any
     missing = [n for n in declared._fields if n not in given and n not in declared._field_defaults]
     if missing:
         raise APIUsageError(f"{cls.__name__} needs a value for {', '.join(missing)}.")
-    params = cls.setup(declared(**_cast_all(cls, "Params", {**declared._field_defaults, **given}, floats)))
+    params = declared(**_cast_all(cls, "Params", {**declared._field_defaults, **given}, floats))
+    for method in ("setup", "tables"):
+        if not inspect.ismethod(getattr(cls, method)):
+            raise APIUsageError(f"{cls.__name__}.{method} is no class method: write @classmethod above it.")
+    checked = cls.setup(params)
+    params = params if checked is None else checked
     tables = cls.tables(params)
     if not isinstance(tables, cls.Tables):
         raise APIUsageError(f"{cls.__name__}.tables() returned {type(tables).__name__}; expected its Tables.")

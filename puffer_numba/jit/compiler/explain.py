@@ -223,6 +223,14 @@ def _never(node: Any, function: Any) -> str | None:
         return "Kernels cannot catch exceptions; test for what would raise with if."
     if isinstance(node, ast.NamedExpr):
         return f"Kernels have no := in an expression; assign {ast.unparse(node.target)} on a line of its own."
+    if isinstance(node, ast.Starred) and isinstance(node.ctx, ast.Store):
+        return f"Kernels have no *{ast.unparse(node.value)} on the left; take the elements by their index."
+    if (
+        isinstance(node, ast.Tuple)
+        and isinstance(node.ctx, ast.Load)
+        and any(isinstance(e, ast.Starred) for e in node.elts)
+    ):
+        return "A tuple cannot be made from a row; write to the row by parts: obs[i, :2] = ..., obs[i, 2] = ..."
     if isinstance(node, ast.JoinedStr):
         return "An f-string makes a string, which kernels cannot; print(a, b) shows values."
     if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
@@ -302,10 +310,8 @@ def _no_implementation(match: re.Match[str], here: Sequence[Any], function: Any)
     if helper is not None:
         wanted = inspect.signature(helper.py_func)
         return f"{name}{wanted} cannot be called with ({words}): check the number of arguments and their types."
-    return (
-        f"{called} cannot be compiled for {words}: kernels know numbers, tuples and rows of arrays, and allocate "
-        "nothing. Write it as a loop, or into a State field of that shape."
-    )
+    instead = {"clip": " Of a row: np.minimum(np.maximum(row, low), high)."}.get(name, " Write it as a loop.")
+    return f"{called} cannot be compiled for {words}: not of these types, or because it makes a new array.{instead}"
 
 
 _OPERATORS = {

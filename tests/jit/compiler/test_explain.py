@@ -28,6 +28,9 @@ ERRORS = {
     "np.roll": (Snippet("q = np.roll(s.v[i], 1)\ns.x[i] = q[1]"), "q = np.roll", "np.roll makes a new array"),
     "np.concatenate": (Snippet("q = np.concatenate((s.v[i], s.v[i]))\ns.x[i] = q[1]"), "q = np.c", "a new array"),
     "matrix product": (Snippet("q = s.board[i].astype(np.float32) @ s.v[i]"), "q = s.board", "makes a new array"),
+    "np.clip of a row": (Snippet("s.v[i] = np.clip(s.v[i], -1, 1)"), "np.clip", "np.minimum(np.maximum(row"),
+    "rest of a row": (Snippet("a, *b = s.v[i]\ns.x[i] = a"), "a, *b", "no *b on the left"),
+    "tuple from a row": (Snippet("s.n[i] = 1", observe="obs[i] = (*s.v[i, :2], 1.0)"), "(*s.v", "from a row"),
     "minimum as a method": (Snippet("s.x[i] = s.v[i].min()"), "s.v[i].min()", "np.min(s.v[i]) works"),
     "array too large": (Snippet("q = np.zeros((400, 400))\ns.x[i] = q[1, 1]"), "q = np.z", "too large for the stack"),
     "helper returns its array": (
@@ -168,3 +171,35 @@ def test_actions_that_kernels_do_not_take(space, instead, tmp_path):
     env_class.single_action_space = space
     with pytest.raises(APIUsageError, match=f"a JitEnv takes Discrete, MultiDiscrete or Box: .*{instead}"):
         env_class()
+
+
+def changed(env_class, **attributes):
+    return type("Env", (env_class,), attributes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"metrics": ("v",)}, r"Env\.metrics: v is an array; a metric is one number"),
+        ({"agents": 2}, r"Env\.reset_env\(s, p, i, rng\) is called with \(s, p, i, rng, team\): too many positional"),
+        (
+            {"step_env": staticmethod(lambda s, p, i: (0, 0))},
+            r"Env\.step_env\(s, p, i\) is called with \(s, p, i, action",
+        ),
+        ({"observe_env": lambda s, p, i, obs: None}, r"Env\.observe_env is no kernel: write @kernel above it"),
+        ({"setup": lambda cls, params: params}, r"Env\.setup is no class method: write @classmethod above it"),
+    ],
+)
+def test_a_class_that_is_wrong_is_told_so_when_it_is_made(attributes, message, tmp_path):
+    env_class = changed(environment(Snippet("s.n[i] = 1"), tmp_path), **attributes)
+    with pytest.raises(APIUsageError, match=message):
+        env_class()
+
+
+def test_setup_may_return_nothing(tmp_path):
+    seen = []
+    env_class = changed(
+        environment(Snippet("s.n[i] = 1"), tmp_path), setup=classmethod(lambda cls, p: seen.append(p.k))
+    )
+    assert env_class(k=5).params.k == 5
+    assert seen == [5]
