@@ -237,7 +237,7 @@ def test_data_are_walked_through_to_the_last_row():
 
 @pytest.mark.slow
 def test_starts_are_uniform_over_the_rows():
-    env = Trading(1100, jit=False, data=DATA[: WINDOW + 30], max_ticks=19)
+    env = Trading(1100, jit=False, debug=False, data=DATA[: WINDOW + 30], max_ticks=19)
     env.reset(seed=1)
     rows, counts = np.unique(env.state.row, return_counts=True)
     assert rows.tolist() == list(range(WINDOW, WINDOW + 11))

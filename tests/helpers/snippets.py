@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from puffer_numba.jit import JitEnv
 from puffer_numba.jit.compiler import explain
-from puffer_numba.jit.compiler.functions import specialize
+from puffer_numba.jit.compiler.functions import KernelFunction, specialize
 from puffer_numba.jit.compiler.tuples import Stream
 
 
@@ -92,12 +93,16 @@ def environment(snippet: Snippet, folder: Path) -> type[JitEnv]:
 
 def compiled_alone(env: JitEnv) -> list[Any]:
     """The author's three functions, each compiled by itself: much faster than a kernel made of them."""
-    functions = []
-    for function, kinds in explain._author_functions(env):
-        dispatcher = explain._alone(specialize(function, env.float_type).py_func)
-        dispatcher.compile(kinds)
-        functions.append(dispatcher)
-    return functions
+    return [
+        _compiled(specialize(function, env.float_type), kinds) for function, kinds in explain._author_functions(env)
+    ]
+
+
+@cache
+def _compiled(function: KernelFunction, kinds: tuple[Any, ...]) -> Any:
+    dispatcher = explain._alone(function.py_func)
+    dispatcher.compile(kinds)
+    return dispatcher
 
 
 def play(env: JitEnv, functions: list[Any], steps: int = 200) -> list[Any]:

@@ -29,7 +29,7 @@ from tests.helpers.vector_envs import Counter
 @pytest.mark.slow
 def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "tuned.json"
-    result = vector.autotune("gym:CartPole-v1", seconds=20, max_envs=8, max_workers=2, json_path=target)
+    result = vector.autotune("gym:CartPole-v1", seconds=12, max_envs=8, max_workers=2, json_path=target)
     settings = [trial.setting for trial in result.trials]
     assert result.left_out == 0
     assert len(set(settings)) == len(settings) > 5
@@ -60,7 +60,7 @@ def test_python_environments(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.slow
 def test_compiled_environments() -> None:
     before = numba.get_num_threads()
-    result = vector.autotune(CartPole, {"gravity": 1.6}, seconds=20, max_envs=300)
+    result = vector.autotune(CartPole, {"gravity": 1.6}, seconds=12, max_envs=300)
     assert numba.get_num_threads() == before
     settings = {trial.setting for trial in result.trials}
     everything = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]

@@ -40,6 +40,7 @@ class CompilationError(APIUsageError):
 def explain(env: Any, error: Exception) -> CompilationError:
     """What `JitEnv` ``env`` raises in place of ``error``, which its kernels' compilation ended in."""
     name = type(env).__name__
+    linecache.checkcache()  # the file may have been edited since
     for function, kinds in _author_functions(env):
         found = _culprit(specialize(function, env.float_type), kinds)
         if found is not None:

@@ -63,7 +63,7 @@ import puffer_numba
 from puffer_numba.jit.compiler import parts
 
 print("linked", parts.LINKED)
-for name in ("cartpole", "minatar_breakout", "simple_spread"):  # sin and cos; a board; several agents
+for name in ("pendulum", "grid_walk", "multiagent"):  # sin and cos; a board; several agents
     env = puffer_numba.make(name, num_envs=37)
     env.action_space.seed(0)
     env.reset(seed=5)
