@@ -36,6 +36,7 @@ def test_compiled_code_does_as_plain_python(cls):
     assert compiled.log()["episodes"] == plain.log()["episodes"]
 
 
+@pytest.mark.slow
 @each
 def test_check_finds_no_problem(cls):
     findings = check_here(Job(cls, {}, 300, False))  # its kernels are compiled here already

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from bench import timer
 from bench.timer import Contestant
 from tests.helpers.paths import ROOT
@@ -37,6 +39,7 @@ def test_the_machine_is_described():
     assert str(machine["processor"]) in timer.described()
 
 
+@pytest.mark.slow
 def test_benchmarks_run_and_know_their_ratios(tmp_path):
     wanted = "ten_mixed_leaves or (test_environment and squared) or test_peer and taxi and sync"
     command = [sys.executable, "-m", "pytest", "bench", "-q", "-k", wanted, f"--benchmark-json={tmp_path / 'out.json'}"]

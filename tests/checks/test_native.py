@@ -121,6 +121,7 @@ def test_each_fault_is_found(env_class: type[JitEnv], name: str, level: str, mes
     assert re.search(message, finding.message)
 
 
+@pytest.mark.slow
 def test_the_environment_under_test_is_left_alone() -> None:
     env = Sound(num_envs=3, seed=5)
     observations, _ = env.reset()

@@ -19,6 +19,8 @@ from puffer_numba.checks.findings import Finding
 from puffer_numba.checks.native import check_here
 from puffer_numba.jit.random import integer, uniform
 
+pytestmark = pytest.mark.slow  # together: each compiles a little
+
 SIZE = 5
 
 

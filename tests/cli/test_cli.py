@@ -114,6 +114,7 @@ def test_bad_input_ends_in_one_line(args, message, capsys, tmp_path, monkeypatch
     assert message in fails(capsys, *args)
 
 
+@pytest.mark.slow
 def test_train_then_eval(trained, capsys):
     assert main(["eval", "cartpole", "--episodes", "7", "--deterministic"]) == 0
     out = capsys.readouterr().out
@@ -238,6 +239,7 @@ def test_check_of_other_environments(capsys):
     assert "stale" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_autotune_to_a_file(tmp_path, capsys):
     args = ["--seconds", "0.1", "--max-envs", "4", "--max-workers", "1", "--json", str(tmp_path / "tuned.json")]
     assert main(["autotune", "gym:CartPole-v1", *args]) == 0

@@ -67,6 +67,7 @@ def actions(env: JitParallelEnv, value: int = 1) -> dict[str, int]:
     return dict.fromkeys(env.agents, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name for name in registry._BUILT_IN if registry.spec(name).env_class.agents is not None]
 )

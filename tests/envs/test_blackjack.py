@@ -92,6 +92,7 @@ def solve(sab, natural):
     return sum(game()), lambda total, ace, is_natural, card: hit(total, ace, card) > stick(total, ace, is_natural, card)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rules", "value"), [({}, -0.0431), ({"sab": False}, -0.0466), (RULES[2], -0.0257)])
 def test_optimal_play_returns_what_it_should(rules, value):
     expected, should_hit = solve(rules.get("sab", True), rules.get("natural", False))

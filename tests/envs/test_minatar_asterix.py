@@ -38,6 +38,7 @@ def play(game, rng):
     return int(rng.integers(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"difficulty_ramping": False, "sticky_action_prob": 0.5}])
 def test_episodes_are_the_references(settings):
     seen = follow(MinAtarAsterix, "asterix", as_reference, play, **settings)
@@ -52,6 +53,7 @@ def test_episodes_with_few_actions_are_the_references():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difficulty_ramping", [True, False])
 def test_transitions_are_the_references(difficulty_ramping):
     rng = np.random.default_rng(0)

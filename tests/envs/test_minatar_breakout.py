@@ -45,6 +45,7 @@ def test_episodes_are_the_references():
     follow(MinAtarBreakout, "breakout", as_reference, play_minimally, minimal_actions=True, steps=200)
 
 
+@pytest.mark.slow
 def test_transitions_are_the_references():
     rng = np.random.default_rng(0)
     n = TRANSITIONS

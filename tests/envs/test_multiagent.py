@@ -34,6 +34,7 @@ def test_each_agent_earns_by_its_own_number(players):
         assert log["solved"] == pytest.approx(right.all(axis=1).mean())
 
 
+@pytest.mark.slow
 def test_pettingzoo():
     env = make_parallel_env("multiagent", players=3)
     parallel_api_test(env, num_cycles=20)

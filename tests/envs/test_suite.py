@@ -13,6 +13,7 @@ from puffer_numba import registry
 NAMES = sorted(registry._BUILT_IN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=st.integers(-(2**70), 2**70), data=st.data())
 @settings(max_examples=12, deadline=None, derandomize=True)
@@ -40,6 +41,7 @@ def test_docstring_says_what_a_user_must_know(name):
     assert order == sorted(order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_observations_and_actions_are_in_their_spaces(name):
     env = puffer_numba.make(name, 4, jit=False)  # with every access checked

@@ -146,6 +146,7 @@ def test_accounts_are_a_plain_ledgers_over_whole_episodes(simulated):
     assert seen["truncated"] == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

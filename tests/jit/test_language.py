@@ -11,6 +11,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler.local import LIMIT
 from tests.helpers.snippets import Snippet, compiled_alone, environment, play
 
+pytestmark = pytest.mark.slow  # together: each compiles a little
+
 HELPER = "def helper(x, scale=2.0, shift=0.0):\n    return x * scale + shift"
 MOVES = "class Move(enum.IntEnum):\n    LEFT = 0\n    RIGHT = 1"
 CONSTANTS = (

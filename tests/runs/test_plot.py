@@ -103,6 +103,7 @@ def test_runs_that_differ_in_their_seed_are_one_group(tmp_path):
     assert drawn(tmp_path / "runs", tmp_path / "again") == drawn(tmp_path / "runs", tmp_path / "again.png")
 
 
+@pytest.mark.slow
 def test_groups_are_named_after_the_settings_that_differ(tmp_path):
     for k, overrides in enumerate([{}, {"train.seed": 2}, {"train.gamma": 0.5}, {"train.gamma": 0.5, "train.seed": 2}]):
         make_run(tmp_path / "runs" / str(k), overrides)

@@ -204,6 +204,7 @@ METADATA = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ALL)
 def test_metadata_tells_what_the_policy_is_for(suffix, runs, onnx_file, tmp_path):
     file = onnx_file

@@ -65,6 +65,7 @@ def test_text_and_images_come_back_from_one_buffer() -> None:
 PARALLEL = ["mpe2.simple_spread_v3", "sisl.pursuit_v5", "butterfly/pistonball-v6"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", PARALLEL)
 def test_same_steps_as_the_parallel_environment_itself(module: str) -> None:
     creator = vector.env_creator(f"pettingzoo:{module}")

@@ -41,6 +41,7 @@ def pids(env: Multiprocessing) -> list[int]:
 # ---------------------------------------------------------------------- results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("creator", "kwargs"),
     [
@@ -80,6 +81,7 @@ def test_infos_larger_than_a_pipe() -> None:
             assert [len(info["big"]) for info in infos] == [300_000] * 4
 
 
+@pytest.mark.slow
 def test_functions_of_the_main_script(run_python: Callable[..., Any]) -> None:
     """No guard around the script, no import of it in workers; classes, lambdas and what they refer to."""
     done = run_python(
@@ -281,6 +283,7 @@ FAILURES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fail", "kind", "message"), FAILURES)
 def test_a_worker_fails(fail: str, kind: type[Exception], message: str) -> None:
     timeout = 0.5 if fail == "hang" else 60.0
@@ -334,6 +337,7 @@ def test_a_worker_dies_in_a_constructor() -> None:
         processes([Counter, Counter, Counter, in_a_worker(lambda: os._exit(4))])
 
 
+@pytest.mark.slow
 def test_a_constructor_hangs() -> None:
     with pytest.raises(WorkerError, match=r"worker 1 \(environment 1\) did not answer within 2 s"):
         processes([Counter, in_a_worker(lambda: time.sleep(1000))], num_envs=2, timeout=2.0)
@@ -399,6 +403,7 @@ def test_the_parent_is_killed(sleep: float, action: str) -> None:
         assert all(gone(pid) for pid in workers)
 
 
+@pytest.mark.slow
 def test_ctrl_c() -> None:
     parent, workers = start_parent(0.2, "while True: env.step([0, 0])")
     with parent:

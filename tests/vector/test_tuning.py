@@ -73,6 +73,7 @@ def test_compiled_environments() -> None:
     assert result.command == ""  # it has no name to type
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_is_a_row_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     def only_here() -> Counter:
         if "multiprocessing" in sys.modules and sys.modules["multiprocessing"].parent_process() is not None:
@@ -106,6 +107,7 @@ def test_memory_limits_the_number_of_environments(monkeypatch: pytest.MonkeyPatc
     assert {trial.setting.num_envs for trial in result.trials} <= {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_when_the_time_is_over(capsys: pytest.CaptureFixture[str]) -> None:
     result = vector.autotune("gym:CartPole-v1", seconds=0.01)
     assert len(result.trials) == 1

@@ -10,6 +10,8 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler.explain import CompilationError, explain
 from tests.helpers.snippets import Snippet, environment
 
+pytestmark = pytest.mark.slow  # together: each compiles a little
+
 # Code, the line that is to be named, and words of the explanation.
 ERRORS = {
     "list": (Snippet("q = [1, 2]\ns.n[i] = q[0]"), "q = [1, 2]", "A list allocates memory; write a tuple"),

@@ -301,6 +301,7 @@ def test_hash_does_not_change_with(old, new, monkeypatch):
     assert hash_of(SOURCE.replace(old, new), monkeypatch=monkeypatch) == before
 
 
+@pytest.mark.slow
 def test_hash_is_the_same_in_every_process(run_python):
     script = "from tests.jit.compiler.test_functions import *; print(content_hash(calls_everything))"
     assert {run_python(script, PYTHONHASHSEED=str(seed)).stdout.strip() for seed in (1, 2)} == {

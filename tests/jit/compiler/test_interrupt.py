@@ -12,6 +12,8 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 ENV = """
 import os, signal, sys, time
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from puffer_numba import JitEnv, kernel
 from puffer_numba.jit.compiler import interrupt
+
 
 class Loops(JitEnv):
     single_observation_space: Any = Box(-1, 1, (1,), np.float32)

@@ -89,6 +89,7 @@ def test_what_prints_and_raises_does_so_when_compiled_and_when_loaded(run_python
     assert sorted(compiled.stdout.splitlines()) == sorted(loaded.stdout.splitlines()) == PRINTED
 
 
+@pytest.mark.slow
 @TOO_OLD
 def test_linked_and_plain_parts_give_the_same_trajectories_and_share_no_machine_code(run_python, tmp_path: Path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}

@@ -7,6 +7,7 @@ import weakref
 
 import numba
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def fields_of(simulation):
     return simulation.state, simulation.params, simulation.metrics, simulation.streams, simulation.action_high
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(SCALARS), max_size=9), st.lists(st.sampled_from(ARRAYS), max_size=4))
 @settings(max_examples=12)  # each compiles
 def test_compiled_code_reads_what_was_given(scalars, arrays):
