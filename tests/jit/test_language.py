@@ -115,6 +115,8 @@ WORKS = {
     "transposed": Snippet("s.board[i, 1, 2] = 3\nreturn 1.0 * s.board[i].T[2, 1], False"),
     # local arrays
     "np.zeros": Snippet("q = np.zeros(3)\nq[action] += s.x[i]\nreturn q[0] - q[2], False"),
+    "zeros, imported": Snippet("q = zeros(3)\nq[1] = s.x[i]\nreturn q[1] + q[2], False", "from numpy import zeros"),
+    "numpy.linalg, imported": Snippet("return la.norm(s.v[i]), False", "import numpy.linalg as la"),
     "np.zeros of a parameter": Snippet("q = np.zeros(p.k)\nq[p.k - 1] = 1\nreturn q[0] + q[2], False"),
     "np.empty, np.ones, np.full": Snippet(
         "q = np.empty((3, 3))\nq[:] = s.x[i]\nq[1] = np.ones(3)\nq[2] = np.full(3, 0.5)\nreturn np.sum(q), False"

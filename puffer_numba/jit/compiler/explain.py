@@ -15,6 +15,7 @@ import linecache
 import os
 import re
 import textwrap
+import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -200,7 +201,7 @@ def _nodes(function: Any) -> Iterator[Any]:
     lines, first = linecache.getlines(code.co_filename), code.co_firstlineno
     try:
         tree = ast.parse(textwrap.dedent("".join(inspect.getblock(lines[first - 1 :]))))
-    except (SyntaxError, IndexError):
+    except (SyntaxError, IndexError, tokenize.TokenError):
         return
     ast.increment_lineno(tree, first - 1)
     yield from ast.walk(tree)

@@ -33,6 +33,7 @@ import numpy as np
 
 from puffer_numba.jit.compiler import language, local
 from puffer_numba.jit.compiler.language import FUNCTIONS, numpy_for_kernels
+from puffer_numba.jit.compiler.local import CONSTRUCTORS
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, LINKED, OVERLOADED, part
 
 # Their functions are Numba's business; walking into them would hash half of NumPy.
@@ -235,15 +236,23 @@ def _is_helper(value: Any) -> bool:
 def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_options: Any) -> Any:
     if _is_helper(value):
         return specialize(value, float_type, jit_options)
+    numpy: Any = numpy_for_kernels(float_type)  # type: ignore[arg-type]
     if value is np:
-        return numpy_for_kernels(float_type)  # type: ignore[arg-type]
+        return numpy
+    if value is np.linalg:
+        return numpy.linalg
     if _is_namespace(value) or value is math:  # math for its constants
         return _SpecializedModule(value, float_type, jit_options)
     if isinstance(value, list):
         return _constant_array(value, float_type)
     if type(value) is float:
         return float_type(value)
-    return FUNCTIONS.get(value, value) if callable(value) else value
+    if not callable(value):
+        return value
+    name = getattr(value, "__name__", "")
+    if name in CONSTRUCTORS and value is getattr(np, name):  # from numpy import zeros
+        return getattr(numpy, name)
+    return FUNCTIONS.get(value, value)
 
 
 _RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ class AnySimulationType(types.StructRef):
 class AnySimulation(structref.StructRefProxy):
     """A simulation without its type: the one loop takes those of all environments."""
 
-    # as of `puffer_numba.jit.compiler.kernels.Simulation`
+    # as of `puffer_numba.jit.compiler.simulation.Simulation`
     _numba_type_ = structref.StructRefProxy._type  # type: ignore[attr-defined]
 
 

@@ -31,6 +31,9 @@ from numba.np.ufunc import array_exprs
 LIMIT = 65536
 """Bytes of local arrays that one call of an author's function can make."""
 
+CONSTRUCTORS = ("empty", "zeros", "ones", "full")
+"""NumPy's functions that `constructors` has for kernels."""
+
 _NOTHING = ir.IntType(8).as_pointer()  # what a function without a return statement returns, for Numba
 
 _empty_with_nrt = arrayobj._empty_nd_impl
@@ -166,7 +169,7 @@ def constructors(float_type: type[np.floating[Any]]) -> dict[str, Any]:
         fill = types.unliteral(fill_value)
         return _constructor(shape, _element(dtype, fill), dtype, fill)
 
-    return {"empty": empty, "zeros": zeros, "ones": ones, "full": full}
+    return dict(zip(CONSTRUCTORS, (empty, zeros, ones, full), strict=True))
 
 
 def _element(dtype: Any, default: Any) -> Any:
