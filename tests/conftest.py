@@ -39,14 +39,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _seeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test draws the same numbers in each run, also where it gives no seed: Gymnasium's would be the system's."""
+def _seeded() -> Iterator[None]:
+    """A test draws the same numbers in each run, also where it gives no seed: Gymnasium's would be the system's.
+
+    With a MonkeyPatch of its own: pytest's would be set up before the test's fixtures, and undone after them, which
+    would bring back the folder that a fixture has left.
+    """
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - other libraries draw from it
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
     seeds, np_random = itertools.count(), seeding.np_random
-    monkeypatch.setattr(seeding, "np_random", lambda seed=None: np_random(next(seeds) if seed is None else seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeding, "np_random", lambda seed=None: np_random(next(seeds) if seed is None else seed))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _same_folder(_seeded: None) -> Iterator[None]:
+    """A test that leaves its process in another folder fails, instead of those after it; ``puffer`` adds to the path."""
+    folder, path = Path.cwd(), sys.path.copy()
+    yield
+    left = Path.cwd()
+    os.chdir(folder)
+    sys.path[:] = path
+    assert left == folder, f"the test has left this process in {left}"
 
 
 hypothesis.settings.register_profile("seeded", derandomize=True, deadline=None)
