@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -186,6 +187,19 @@ class EmulatedEnv(PufferEnv):
             self.env.close()
         super().close()
         self._ready = False
+
+
+def kept(value: Any) -> Any:
+    """A copy of the last info of an episode, which the reset may overwrite: arrays and containers, to any depth."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # of its own type
+        copied.update((key, kept(item)) for key, item in value.items())
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(map(kept, value))
+    return value
 
 
 def _make_object(

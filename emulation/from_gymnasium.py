@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import gymnasium
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
-from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object
+from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
 from puffer_numba.env import APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
@@ -203,6 +203,7 @@ class _Stepper:
             return info
         self.write_last(observation)
         self.owner.end_episode(float(self.return_), self.length)
+        info = kept(info)
         reset_info = self.restart()
         return {**info, "reset_info": reset_info} if reset_info else info
 

@@ -9,7 +9,7 @@ import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
-from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object
+from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
 from puffer_numba.env import APIUsageError, Infos
 
 
@@ -125,14 +125,14 @@ class PettingZooPufferEnv(EmulatedEnv):
         for agent in staying:
             self._observe(agent, observations)
         self._update_masks()
-        shown = [infos] if any(infos.values()) else []
+        any_shown = any(infos.values())
         self.restarted = not self._live
         if self.restarted:
             self._count_episode(float(self._returns[self._played].mean()), self._length)
+            infos = kept(infos)
             first = self._restart()
-            if shown or first:
-                shown = [infos, *(first or [{}])]
-        return shown
+            return [infos, *(first or [{}])] if any_shown or first else []
+        return [infos] if any_shown else []
 
     def _end_agents(self, agents: set[Any], observations: Mapping[Any, Any]) -> None:
         """Record the last step of agents that go."""

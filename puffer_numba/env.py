@@ -11,7 +11,7 @@ trainer's rollout storage. Names and behaviour follow PufferLib 3, with two addi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -60,6 +60,10 @@ class NumberedInfos(list[dict[str, Any]]):
             if part:
                 self += part
                 self.numbers += part.numbers  # type: ignore[attr-defined]
+
+    def by_environment(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """``(number, info)`` of each."""
+        return zip(self.numbers, self, strict=True)
 
     def add(self, number: int, infos: Infos) -> None:
         """Append what environment ``number`` has to say."""

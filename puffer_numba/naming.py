@@ -89,13 +89,12 @@ def _gymnasium_creator(gym_id: str, name: str) -> Creator:
     if module:
         _import([module], name)
     try:
-        spec = gymnasium.spec(plain_id)
+        found = gymnasium.spec(plain_id).id
     except GymnasiumError as error:
         close = "" if "Did you mean" in str(error) else did_you_mean(plain_id, gymnasium.registry)
         raise APIUsageError(f"{name}: {error}{close}") from error
-    # The spec, not the name: a worker process has not run the script that registered it. The wrapper checks
-    # observations itself, on the first steps; Gymnasium's checker would do so, more slowly, at each.
-    return partial(gymnasium.make, spec, disable_env_checker=True)
+    # The emulation checks observations itself, on the first steps; Gymnasium's checker would do so, more slowly.
+    return partial(gymnasium.make, found, disable_env_checker=True)
 
 
 def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:

@@ -115,6 +115,8 @@ def register(name: str, env_class: Any = None, **defaults: Any) -> Any:
         raise APIUsageError(f"register: name is {name!r}; expected lower-case letters, digits, '_' and '-'.")
     if not (isinstance(env_class, type) and issubclass(env_class, PufferEnv)):
         raise APIUsageError(f"register({name!r}): {env_class!r} is not a subclass of PufferEnv.")
+    if "num_envs" in defaults:
+        raise APIUsageError(f"register({name!r}): num_envs is not a default; it is make's second argument.")
     known = _registered.get(name)
     if known is not None and _identity(known.env_class) != _identity(env_class):
         raise APIUsageError(
@@ -160,6 +162,11 @@ def list_envs() -> list[str]:
     """Names of all environments, sorted."""
     _load_entry_points()
     return sorted({*_BUILT_IN, *_registered})
+
+
+def registered() -> list[EnvSpec]:
+    """What `register` was called for, but for this library's own environments."""
+    return [found for name, found in _registered.items() if name not in _BUILT_IN]
 
 
 @cache

@@ -57,7 +57,7 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _same_folder(_seeded: None) -> Iterator[None]:
-    """A test that leaves its process in another folder fails, instead of those after it; ``puffer`` adds to the path."""
+    """A test that leaves its process in another folder fails, instead of the next ones; ``puffer`` adds a path."""
     folder, path = Path.cwd(), sys.path.copy()
     yield
     left = Path.cwd()

@@ -87,6 +87,8 @@ def test_bad_names(name):
 
 @pytest.mark.parametrize("env_class", [int, Walk.step_env, "Walk"])
 def test_only_puffer_envs_can_be_registered(env_class):
+    with pytest.raises(APIUsageError, match=r"register\('cart'\): num_envs is not a default; it is make's second"):
+        registry.register("cart", registry.spec("cartpole").env_class, num_envs=3)
     with pytest.raises(APIUsageError, match=r"register\('walk'\): .* is not a subclass of PufferEnv"):
         puffer_numba.register("walk", env_class)
 

@@ -127,7 +127,7 @@ class Search:
             self._workers = [worker for worker in self._workers if worker.is_alive]
             idle = next((worker for worker in self._workers if worker not in self._jobs), None)
             if idle is None:
-                idle = Worker(self.config.env_name)
+                idle = Worker()
                 self._workers.append(idle)
             self._begin(idle)
         return bool(self._jobs)

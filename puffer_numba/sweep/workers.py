@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 
 import cloudpickle
 
-from puffer_numba import registry
+from puffer_numba import registrations
 from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError
 from puffer_numba.sweep.messages import Budget, Failure, Message, Outcome, Stop
@@ -28,19 +28,14 @@ _GRACE = 5.0  # seconds for a process to end by itself
 
 
 class Worker:
-    """A process that trains one trial at a time.
+    """A process that trains one trial at a time, of an environment that the main script may have registered."""
 
-    Args:
-        env_name: of the environment, which may have been registered by the main script.
-    """
-
-    def __init__(self, env_name: str) -> None:
+    def __init__(self) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["puffer_numba.sweep.trial"])  # torch is imported once for all workers
         self.pipe, theirs = context.Pipe()
-        spec = cloudpickle.dumps(None if ":" in env_name else registry.spec(env_name))
         # Not daemonic: its environments may be in processes of their own.
-        arguments = (theirs, spec, dict(os.environ), os.getcwd())
+        arguments = (theirs, registrations.dumps(), dict(os.environ), os.getcwd())
         self.process = context.Process(target=_work, args=arguments, name="puffer_numba-sweep")
         with main_not_imported(), _ctrl_c_not_inherited():
             self.process.start()
@@ -99,16 +94,14 @@ def _ctrl_c_not_inherited() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, spec: bytes, environ: dict[str, str], folder: str) -> None:
+def _work(pipe: Connection, registered: bytes, environ: dict[str, str], folder: str) -> None:
     """What the process does: trials, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it was forked from a server that others have started
     os.environ.clear()
     os.environ.update(environ)  # which the server has as they were when it was started
     os.chdir(folder)  # from which the environment's file, if it is in one, is named
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    known: registry.EnvSpec | None = cloudpickle.loads(spec)
-    if known is not None:
-        registry.register(known.name, known.env_class, **known.defaults)
+    registrations.loads(registered)
     with suppress(EOFError, OSError):
         while True:
             job = pipe.recv()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -147,8 +148,17 @@ class EnvGroup:
         """Make the environments.
 
         Raises:
-            APIUsageError: one has another signature. Whatever a creator raises.
+            APIUsageError: one has another signature. Whatever a creator raises. Those made before it are closed.
         """
+        try:
+            self._make()
+        except BaseException:
+            with suppress(Exception):
+                self.close()
+            raise
+        self._prepare()
+
+    def _make(self) -> None:
         for position, job in enumerate(self.jobs):
             self.at_work = self.first + position
             try:
@@ -162,7 +172,6 @@ class EnvGroup:
                 returns, lengths = self._episodes
                 part = slice(position * self.rows, (position + 1) * self.rows)
                 self._share_episodes(env, (returns[part], lengths[part]))
-        self._prepare()
 
     def _part(self, buffers: Buffers, position: int) -> Buffers:
         return buffers_of_rows(buffers, slice(position * self.rows, (position + 1) * self.rows))
@@ -266,9 +275,10 @@ class EnvGroup:
                 yield self.envs[number - self.first]
 
     def close(self) -> None:
-        """Close all environments."""
-        for env in self.envs:
-            env.close()
+        """Close all environments, also where closing one of them fails."""
+        with ExitStack() as stack:
+            for env in reversed(self.envs):
+                stack.callback(env.close)
 
 
 def _stepper(env: PufferEnv, with_action: bool) -> Callable[[Any], Infos]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -19,6 +20,7 @@ import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
+from puffer_numba import registrations
 from puffer_numba.env import APIUsageError, buffer_specs
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, WorkerError
@@ -33,6 +35,7 @@ from puffer_numba.vector.worker import (
     STEP,
     WorkerSetup,
     buffers_of,
+    end_group,
     run_worker,
     try_for_a_while,
 )
@@ -40,6 +43,13 @@ from puffer_numba.vector.worker import (
 _LOOK_AFTER = 0.2  # seconds between two looks at whether workers are alive
 
 _main_lock = threading.Lock()
+_open: weakref.WeakSet[Multiprocessing] = weakref.WeakSet()
+
+
+@atexit.register  # after multiprocessing's own, so that it comes before that one waits for processes to end
+def _close_all() -> None:
+    for env in list(_open):
+        env.close()
 
 
 @dataclass
@@ -72,6 +82,11 @@ class Multiprocessing(Batched):
         timeout: float | None,
         context: str,
     ) -> None:
+        if multiprocessing.current_process().daemon:
+            raise APIUsageError(
+                "backend 'multiprocessing' starts processes, which a daemonic process may not: make this one with "
+                "daemon=False, or use backend='serial'."
+            )
         driver_env = create(jobs[0], 0, seed)
         signature = Signature.of(driver_env)
         rows = len(jobs) * signature.num_agents
@@ -87,33 +102,44 @@ class Multiprocessing(Batched):
         self._workers: list[_Worker] = []
         self._owner = os.getpid()
         self._finalizer = weakref.finalize(self, _shut_down, self._workers, self._commands, self._owner)
+        _open.add(self)
         self._start(jobs, seed, signature, counts_episodes)
 
     # ------------------------------------------------------------------ workers
+
+    def _setups(
+        self, jobs: Sequence[EnvJob], seed: int, signature: Signature, counts_episodes: bool
+    ) -> list[WorkerSetup]:
+        pickled_signature, registered = cloudpickle.dumps(signature), registrations.dumps()
+        return [
+            WorkerSetup(
+                number,
+                pickle_jobs(jobs[environments.start : environments.stop]),
+                environments.start,
+                len(environments),
+                pickled_signature,
+                counts_episodes,
+                seed,
+                self._spins,
+                dict(os.environ),
+                registered,
+            )
+            for number, environments in enumerate(self._environments)
+        ]
 
     def _start(self, jobs: Sequence[EnvJob], seed: int, signature: Signature, counts_episodes: bool) -> None:
         self._done = self._context.Semaphore(0)
         if self._context.get_start_method() == "forkserver":
             self._context.set_forkserver_preload(["puffer_numba.vector.worker"])
-        pickled_signature = cloudpickle.dumps(signature)
         try:
-            for number, environments in enumerate(self._environments):
-                setup = WorkerSetup(
-                    number,
-                    pickle_jobs(jobs[environments.start : environments.stop]),
-                    environments.start,
-                    len(environments),
-                    pickled_signature,
-                    counts_episodes,
-                    seed,
-                    self._spins,
-                    dict(os.environ),
-                )
+            setups = self._setups(jobs, seed, signature, counts_episodes)
+            self.driver_env.close()  # before there are others: a port, a licence or the memory may be for one only
+            for setup in setups:
                 self._workers.append(self._start_worker(setup))
-                self._busy.add(number)
+                self._busy.add(setup.number)
             self._settle()
         except BaseException:
-            self._end(GRACE_AFTER_FAILURE)
+            self._end(GRACE)
             raise
         self._ready.clear()
 
@@ -123,8 +149,7 @@ class Multiprocessing(Batched):
         process = self._context.Process(  # type: ignore[attr-defined]
             target=run_worker,
             args=(setup, self._memory, worker_pipe, go, self._done),
-            name=f"puffer_numba-worker-{setup.number}",
-            daemon=True,
+            name=f"puffer_numba-worker-{setup.number}",  # not daemonic: environments may start processes
         )
         with main_not_imported():
             process.start()
@@ -148,7 +173,7 @@ class Multiprocessing(Batched):
             answer = answers[number]
             self._replies[number] = [] if answer < MESSAGE else self._read(number)
             if answer == FAILED:
-                self._end(GRACE_AFTER_FAILURE)
+                self._end(GRACE)
                 raise self._replies[number].to_error(number)
             self._busy.discard(number)
             self._ready.append(number)
@@ -180,7 +205,7 @@ class Multiprocessing(Batched):
         process = self._workers[number].process
         process.join(1.0)
         code = process.exitcode
-        self._end(GRACE_AFTER_FAILURE)
+        self._end(GRACE)
         cause = f"was killed by signal {-code}" if code is not None and code < 0 else f"exited with code {code}"
         raise WorkerError(
             f"{worker} {cause}, without an error of Python; a crash in native code, os._exit, or the system's "
@@ -251,7 +276,8 @@ def _shut_down(workers: list[_Worker], commands: NDArray[np.uint8], owner: int, 
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
     for worker in workers:
-        if worker.process.exitcode is None:
+        if worker.process.exitcode != 0:  # it hangs, or has died and may have left something running
+            end_group(worker.process.pid)
             worker.process.kill()
             worker.process.join()
         worker.process.close()

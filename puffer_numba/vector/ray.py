@@ -15,6 +15,7 @@ import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
+from puffer_numba import registrations
 from puffer_numba.env import Infos, buffer_specs, make_buffers
 from puffer_numba.extras import require
 from puffer_numba.files import by_value
@@ -85,12 +86,14 @@ class Ray(Batched):
     def _start(self, jobs: Sequence[EnvJob], seed: int, signature: bytes) -> None:
         remote = self._ray.remote(_Actor)
         counts = self.episode_returns is not None
+        options = remote.options(num_cpus=0 if self._connection == "started" else 1)
         try:
-            for environments in self._environments:
-                with by_value():
-                    pickled = pickle_jobs(jobs[environments.start : environments.stop])
-                options = remote.options(num_cpus=0 if self._connection == "started" else 1)
-                self._actors.append(options.remote(pickled, environments.start, signature, counts, seed))
+            with by_value():
+                registered = registrations.dumps()
+                pickled = [pickle_jobs(jobs[part.start : part.stop]) for part in self._environments]
+            self.driver_env.close()  # before there are others: a port, a licence or the memory may be for one only
+            for environments, part in zip(self._environments, pickled, strict=True):
+                self._actors.append(options.remote(part, registered, environments.start, signature, counts, seed))
             for number in range(self.num_workers):
                 self._begin(number, "make")
             self._settle()
@@ -112,7 +115,7 @@ class Ray(Batched):
             number, method = self._running.pop(reference)
             reply = self._get(reference, number)
             if isinstance(reply, Failure):
-                self._end(GRACE_AFTER_FAILURE)
+                self._end(GRACE)
                 raise reply.to_error(number)
             self._replies[number] = self._take(number, *reply) if method in ("reset", "step") else reply
             self._busy.discard(number)
@@ -161,9 +164,12 @@ class Ray(Batched):
 class _Actor:
     """Environments with consecutive numbers, in a process of Ray."""
 
-    def __init__(self, jobs: bytes, first: int, signature: bytes, counts_episodes: bool, seed: int) -> None:
+    def __init__(
+        self, jobs: bytes, registered: bytes, first: int, signature: bytes, counts_episodes: bool, seed: int
+    ) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
         use_one_thread()
+        registrations.loads(registered)
         self._arguments = (jobs, first, signature, counts_episodes, seed)
         self._group: EnvGroup | None = None
 

@@ -21,7 +21,8 @@ from typing import Any
 import cloudpickle
 import numba
 
-from puffer_numba.env import Buffers
+from puffer_numba import registrations
+from puffer_numba.env import APIUsageError, Buffers, NumberedInfos
 from puffer_numba.vector.batches import Failure
 from puffer_numba.vector.group import EnvGroup, Signature, buffers_of_rows
 from puffer_numba.vector.memory import SharedArrays
@@ -49,6 +50,8 @@ class WorkerSetup:
     spins: bool
     """Whether to try for a while before it blocks; only where there are cores to spare."""
     environ: dict[str, str]
+    registered: bytes
+    """What the parent has registered, by `registrations.dumps`."""
 
 
 def buffers_of(arrays: dict[str, Any]) -> Buffers:
@@ -58,8 +61,9 @@ def buffers_of(arrays: dict[str, Any]) -> Buffers:
 
 def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: Any, done: Any) -> None:
     """Make environments and do what the parent says, until it says `CLOSE` or is no more."""
+    os.setpgid(0, 0)  # what environments start belongs to this group, which ends with the worker; see `end_group`
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()  # a server that workers are forked from has the variables of when it was started
     os.environ.update(setup.environ)
     use_one_thread()
@@ -67,15 +71,16 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
     answers, commands, number = arrays["answers"], arrays["commands"], setup.number
 
     def answer(kind: int, content: Any = None) -> None:
+        pickled = b"" if kind == DONE else _dumps(content)
         answers[number] = kind
         done.release()
         if kind != DONE:  # after the post, so that the parent reads: a pipe holds only so much
-            pickled = _dumps(content)
             with suppress(OSError):  # the parent is closing
                 pipe.send_bytes(pickled)
 
     group: EnvGroup | None = None
     try:
+        registrations.loads(setup.registered)
         group = _make_group(setup, arrays)
         group.make()
         answer(DONE)
@@ -95,6 +100,9 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
     except BaseException as error:  # an environment may also call sys.exit
         at_work = setup.first if group is None else group.at_work
         answer(FAILED, Failure.of(error, at_work))
+        if group is not None:
+            with suppress(Exception):
+                group.close()
 
 
 def try_for_a_while(semaphore: Any) -> bool:
@@ -124,6 +132,21 @@ def exit_with_parent() -> None:
     os._exit(1)
 
 
+def _end_with_parent() -> None:
+    """Likewise, with all that the environments have started."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    end_group(os.getpid())
+    os._exit(1)
+
+
+def end_group(pid: int) -> None:
+    """End a worker, if it is still there, and what its environments have started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def use_one_thread() -> None:
     """Numba, and what is still to be imported: workers are as many as there are cores."""
     os.environ["NUMBA_NUM_THREADS"] = "1"
@@ -135,4 +158,28 @@ def _dumps(content: Any) -> bytes:
     try:
         return pickle.dumps(content)
     except Exception:  # what the main script defines, which cannot be imported here
-        return cloudpickle.dumps(content)
+        try:
+            return cloudpickle.dumps(content)
+        except Exception as error:
+            raise _not_sent(content, error) from error
+
+
+def _not_sent(content: Any, error: Exception) -> APIUsageError:
+    """What is wrong with infos, or with the results of a call."""
+    what = "what it returned"
+    if isinstance(content, NumberedInfos):
+        items = [(number, item) for number, info in content.by_environment() for item in info.items()]
+        number, (key, _) = next((n, item) for n, item in items if not _can_be_sent(item))
+        what = f"environment {number}'s info[{key!r}]"
+    return APIUsageError(
+        f"{what} cannot be sent from a worker process: {type(error).__name__}: {error}; leave it out, or use "
+        "backend='serial'."
+    )
+
+
+def _can_be_sent(content: Any) -> bool:
+    try:
+        cloudpickle.dumps(content)
+    except Exception:
+        return False
+    return True

@@ -517,3 +517,36 @@ def test_gymnasiums_time_limit_is_read_where_it_keeps_it() -> None:
     while not isinstance(env, gymnasium.wrappers.TimeLimit):
         env = env.env  # type: ignore[attr-defined]
     assert env._max_episode_steps == 500
+
+
+class Reuses(Walk):
+    """Has one info for all steps and episodes, and one array in it, nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = {"path": {"visited": [np.zeros(2)]}, "total": 0.0}
+
+    def reset(self, **arguments: Any) -> Any:
+        observation, _ = super().reset(**arguments)
+        self.own["path"]["visited"][0][:] = 0  # type: ignore[index]
+        self.own["total"] = 0.0
+        return observation, self.own
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = super().step(action)
+        self.own["path"]["visited"][0] += 1  # type: ignore[index]
+        self.own["total"] += 1.0  # type: ignore[operator]
+        return observation, reward, terminated, truncated, self.own
+
+
+def test_the_last_info_of_an_episode_is_not_that_of_the_next_one() -> None:
+    env = GymnasiumPufferEnv(Reuses())
+    env.reset(seed=0)
+    infos: Any = []
+    while not (env.terminals[0] or env.truncations[0]):
+        infos = env.step(np.ones(env.actions.shape, env.actions.dtype))[4]
+    length = float(env.episode_lengths[0])  # type: ignore[index]
+    assert length > 1
+    assert infos[0]["total"] == length
+    assert infos[0]["path"]["visited"][0].tolist() == [length, length]
+    assert infos[0]["reset_info"]["total"] == 0.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -150,3 +153,41 @@ def make_counter(**kwargs: Any) -> Counter:
 
 
 not_callable = 3
+
+
+class Simulator(gymnasium.Env[Any, Any]):
+    """Runs a process of its own, on a port that nobody else may have: a file in ``folder``, named after the seed.
+
+    Closing it ends the process, frees the port and leaves a file ``closed-SEED``. At its third step it does what
+    ``fail`` says.
+    """
+
+    observation_space = Box(0, 1, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, folder: str, seed: int = 0, fail: str = "", fail_seed: int = -1) -> None:
+        self.folder, self.seed, self.fail = Path(folder), seed, fail if seed == fail_seed else ""
+        (self.folder / f"port-{seed}").touch(exist_ok=False)
+        self.program = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+        self.program.start()
+        (self.folder / f"pid-{seed}").write_text(str(self.program.pid))
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == 3 and self.fail == "raise":
+            raise ValueError("the wheel came off")
+        if self.steps == 3 and self.fail == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        info = {"speed": 1.0, "lock": threading.Lock()} if self.steps == 3 and self.fail == "info" else {}
+        return np.zeros(1, np.float32), 0.0, False, False, info
+
+    def close(self) -> None:
+        self.program.kill()
+        self.program.join()
+        (self.folder / f"port-{self.seed}").unlink()
+        (self.folder / f"closed-{self.seed}").touch()

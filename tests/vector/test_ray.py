@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -165,6 +166,13 @@ def test_creators_that_cannot_be_imported_elsewhere() -> None:
     with actors(lambda: Mine(length=7), num_envs=2, num_workers=1) as env:
         env.reset()
         assert env.step([1, 0])[1].tolist() == [3, 0]
+    gymnasium.register("OfThisScript-v0", entry_point=lambda: Mine(length=7), max_episode_steps=1)
+    try:
+        with actors(lambda: gymnasium.make("OfThisScript-v0"), num_envs=2, num_workers=1) as env:
+            env.reset()
+            assert env.step([1, 0])[3].tolist() == [True, True]
+    finally:
+        del gymnasium.registry["OfThisScript-v0"]
 
 
 @pytest.mark.parametrize(
