@@ -21,6 +21,7 @@ from gymnasium.vector.utils import batch_space
 from puffer_numba.emulation.as_gymnasium import AnyArray
 from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.emulation.views import (
+    ClosedError,
     call_each,
     check_one_agent_each,
     check_seeds,
@@ -30,6 +31,7 @@ from puffer_numba.emulation.views import (
     render_metadata,
     set_attributes,
     source_env,
+    split_reset_mask,
 )
 from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, PufferEnv
 from puffer_numba.jit import JitEnv
@@ -96,22 +98,22 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
       ``(num_envs, ...)``. With SAME_STEP autoreset, rows of an ended episode are already those of the next one.
     - In a step that ended an episode, ``final_obs`` (SAME_STEP only): objects, (num_envs,): the last observation
       of each ended episode, None elsewhere.
-    - Likewise ``final_info``, in every mode: what the infos of wrapped environments held at the end; and unless that
-      has one, ``episode``: ``{"r": return, "l": length, "t": seconds}``, each (num_envs,), 0 where no episode ended, as
-      `gymnasium.wrappers.vector.RecordEpisodeStatistics` makes it. That wrapper refuses infos that have ``episode``
-      already, hence the place; see ``episode_statistics``.
+    - Likewise ``final_info``: what the infos of wrapped environments held at the end (SAME_STEP only).
+    - In ``final_info`` of a JitEnv, in every mode, ``episode``: ``{"r": return, "l": length, "t": seconds}``, each
+      (num_envs,), 0 where no episode ended, as `gymnasium.wrappers.vector.RecordEpisodeStatistics` makes it. That
+      wrapper refuses infos that have ``episode`` already, hence the place; see ``episode_statistics``.
 
     Infos of other PufferEnvs do not say which environment they are from: they are in ``puffer_infos`` alone.
 
     Args:
-        env: a JitEnv in any of its three ``autoreset`` modes, or another PufferEnv: these reset themselves in the
-            same step. A vector backend must not be asynchronous.
+        env: a PufferEnv, in any of the three ``autoreset`` modes that it has. A vector backend must not be
+            asynchronous.
         render_mode: None, or "rgb_array" where the environment renders images. Wrapped environments keep their own.
         copy: whether ``reset`` and ``step`` return copies, as Gymnasium's own vector environments do. With False
             they return the arrays that the next step overwrites: faster, but code that keeps an observation while
             it steps (a replay buffer, most examples) must copy it.
-        episode_statistics: put ``episode`` and ``_episode`` at the top of the infos also, which makes that wrapper
-            superfluous.
+        episode_statistics: put ``episode`` and ``_episode`` at the top of the infos, of wrapped environments also,
+            which makes that wrapper superfluous.
         flat: keep the flat spaces of the PufferEnv.
 
     Raises:
@@ -163,8 +165,8 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
                 with ``seed + i``. A sequence of ``num_envs``: environment ``i`` runs as a single one does after
                 ``reset(seed=seed[i])``; None continues its stream. None: all continue; at first they start from the
                 seed the environment was made with.
-            options: for wrapped environments. For a JitEnv, ``{"reset_mask": mask}``, bool (num_envs,), restarts those
-                environments only.
+            options: for wrapped environments. ``{"reset_mask": mask}``, bool (num_envs,), restarts those environments
+                only.
 
         Returns:
             ``(observations, infos)``: ``(num_envs, *observation_shape)`` and a dict.
@@ -172,7 +174,8 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Raises:
             APIUsageError: seeds or mask of the wrong length or type, or not served by this PufferEnv.
         """
-        mask = (options or {}).get("reset_mask")
+        self._check_open()
+        mask, options = split_reset_mask(options, self.num_envs)
         if seed is None or isinstance(seed, int | np.integer):
             seed = None if seed is None else int(seed)
             super().reset(seed=seed)
@@ -198,13 +201,15 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
             assert not isinstance(seed, list)
             _, self.puffer_infos = env.reset(seed, mask)
             return
-        if mask is not None:
-            raise APIUsageError(f"options['reset_mask'] needs a JitEnv; {name} resets itself.")
         if isinstance(seed, list) and not is_backend(env.unwrapped):
             if not isinstance(self._source, EmulatedEnv):
                 raise APIUsageError(f"reset(seed=[...]) needs a JitEnv or wrapped environments; {name} takes one int.")
             (seed,) = seed
-        arguments = {"options": options} if options and isinstance(self._source, EmulatedEnv) else {}
+        arguments: dict[str, Any] = {"options": options} if options and isinstance(self._source, EmulatedEnv) else {}
+        if mask is not None:
+            if not isinstance(env.unwrapped, EmulatedEnv) and not is_backend(env.unwrapped):
+                raise APIUsageError(f"options['reset_mask'] needs a JitEnv or wrapped environments; {name} has none.")
+            arguments["mask"] = mask
         _, self.puffer_infos = env.reset(seed, **arguments)  # type: ignore[arg-type]
 
     def _start_streams(self, seeds: list[int | None], mask: AnyArray | None) -> None:
@@ -229,6 +234,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Raises:
             APIUsageError: bad actions, no reset yet, or, with autoreset disabled, an environment has ended.
         """
+        self._check_open()
         if self.autoreset_mode is AutoresetMode.DISABLED:
             self._check_none_ended()
         elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
@@ -244,6 +250,10 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         if len(rows):
             self._add_final(infos, final_info, rows)
         return self._observe(observations), rewards, terminals, truncations, infos
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClosedError(f"{type(self).__name__} is closed; make a new one.")
 
     def _check_none_ended(self) -> None:
         ended = np.flatnonzero(self._ended)
@@ -266,7 +276,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
             return infos
         numbers = getattr(self.puffer_infos, "numbers", [0])  # one environment says nothing of its number
         for number, info in zip(numbers, self.puffer_infos, strict=False):
-            if self._ended[number]:
+            if self._ended[number] and self.autoreset_mode is AutoresetMode.SAME_STEP:
                 last, info = info, info.get("reset_info", {})
                 self._add_info(final_info, {key: last[key] for key in last if key != "reset_info"}, number)
             self._add_info(infos, info, number)
@@ -280,12 +290,14 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
 
     def _add_final(self, infos: dict[str, Any], final_info: dict[str, Any], rows: AnyArray) -> None:
         """What is known of the episodes that ended in this step: those of ``rows``."""
-        if self.puffer_env.episode_returns is not None and "episode" not in final_info:
+        wanted = self.episode_statistics or not isinstance(self._source, EmulatedEnv)
+        if wanted and self.puffer_env.episode_returns is not None and not {"episode"} & {*infos, *final_info}:
             final_info.update({"episode": self._episodes(rows), "_episode": self._ended.copy()})
         if self.episode_statistics:
             infos.update({key: final_info[key] for key in ("episode", "_episode") if key in final_info})
-        infos["final_info"] = final_info
-        infos["_final_info"] = self._ended.copy()
+        if final_info or self.autoreset_mode is AutoresetMode.SAME_STEP:
+            infos["final_info"] = final_info
+            infos["_final_info"] = self._ended.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos["final_obs"] = self._final_observations(rows)
             infos["_final_obs"] = self._ended.copy()
@@ -303,7 +315,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         last = self.puffer_env.final_observations[rows]
         if self._layout is not None:
             for row, observation in zip(rows, last, strict=True):
-                final[row] = self._layout.unflatten(observation)
+                final[row] = deepcopy(self._layout.unflatten(observation))
         else:
             final[rows] = np.fromiter(last, object, len(rows))
         return final
@@ -313,6 +325,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
 
         Environments of a JitEnv are one object, which is asked once.
         """
+        self._check_open()
         return tuple(call_each(self.puffer_env, name, args, kwargs))
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
@@ -328,6 +341,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Raises:
             APIUsageError: they are not so many, or the environments are those of one JitEnv.
         """
+        self._check_open()
         set_attributes(self.puffer_env, name, values)
 
     def render(self) -> tuple[Any, ...] | None:
@@ -335,6 +349,7 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         if self.render_mode is None:
             gymnasium.logger.warn("render() shows nothing without a render mode; make the environment with one.")
             return None
+        self._check_open()
         return tuple(self.puffer_env.unwrapped.render_each(self.render_mode))
 
     def close_extras(self, **kwargs: Any) -> None:

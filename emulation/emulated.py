@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Emulated, Infos, PufferEnv, Slot, StepResult
+from puffer_numba.env import APIUsageError, Buffers, Emulated, Infos, PufferEnv, Slot, StepResult, autoreset_mode
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
 
@@ -42,8 +43,10 @@ class EmulatedEnv(PufferEnv):
         buf: Buf,
         seed: int | None,
         checked_steps: int | None,
+        autoreset: str | int | AutoresetMode,
     ) -> None:
         self.env = env
+        self.autoreset = autoreset_mode(type(self).__name__, autoreset)
         observation_space, action_space = spaces
         self._layout, self._action_layout = ObservationLayout(observation_space), ActionLayout(action_space)
         self.single_observation_space, self.single_action_space = (
@@ -73,6 +76,16 @@ class EmulatedEnv(PufferEnv):
         self._write_final = [self._layout.writer(self.final_observations[row : row + 1][0]) for row in rows]
         self._read_action = [self._action_layout.reader(self.actions[row : row + 1]) for row in rows]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the functions that write into this object's buffers, which a copy makes for its own."""
+        return {
+            key: value for key, value in vars(self).items() if key not in ("_write", "_write_final", "_read_action")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.use(Slot(self.buffers))
+
     def __getattr__(self, name: str) -> Any:
         env = self.__dict__.get("env")
         if env is None or name.startswith("_"):
@@ -87,6 +100,9 @@ class EmulatedEnv(PufferEnv):
             seed = self._seed
         self._seeded = True
         return seed
+
+    def _raise_ended(self) -> NoReturn:
+        raise APIUsageError(f"{self.env} has ended, and autoreset is disabled; call reset() before the next step.")
 
     def _take_actions(self, actions: ArrayLike) -> None:
         """Check actions, and copy them into the buffer."""

@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import gymnasium
+from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from numpy.typing import ArrayLike
 
 from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
-from puffer_numba.env import APIUsageError, Buffers, Infos, Slot
+from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
 
 _OUTER_WRAPPERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
@@ -29,9 +31,9 @@ _OUTER_WRAPPERS = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
 class GymnasiumPufferEnv(EmulatedEnv):
     """A `gymnasium.Env` as a `PufferEnv` of one row.
 
-    It resets itself in the step that ends an episode; the episode's last observation is then in
-    ``final_observations``. ``infos`` has the environment's own, where it is not empty; where the episode ended and the
-    next one's is not empty either, that is its ``"reset_info"``.
+    In the step that ends an episode, its last observation is in ``final_observations``. ``infos`` has the environment's
+    own, where it is not empty; where the next episode has started, too, and its info is not empty either, that is its
+    ``"reset_info"``.
 
     Args:
         env: the environment; one of the old gym is converted by shimmy; or
@@ -40,6 +42,8 @@ class GymnasiumPufferEnv(EmulatedEnv):
         seed: for the first reset, unless that has its own.
         checked_steps: how many observations to check for dtype, bounds, NaN and superfluous keys; None: all. Missing
             keys and wrong shapes are always found.
+        autoreset: when the next episode starts, as in `gymnasium.vector.AutoresetMode`: "same-step", in the step that
+            ends one; "next-step", in the one after it, which ignores its action; "disabled", by ``reset``.
 
     Raises:
         APIUsageError: no environment or two; not a Gymnasium one; spaces of no fixed size.
@@ -55,6 +59,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
         buf: Buf = None,
         seed: int | None = 0,
         checked_steps: int | None = CHECKED_STEPS,
+        autoreset: str | int | AutoresetMode = SAME_STEP,
     ) -> None:
         made = _make_object("GymnasiumPufferEnv", env, env_creator, env_args, env_kwargs)
         if is_legacy(made):
@@ -66,13 +71,13 @@ class GymnasiumPufferEnv(EmulatedEnv):
                 "those of PettingZoo are for PettingZooPufferEnv."
             )
         spaces = (made.observation_space, made.action_space)
-        super().__init__(made, spaces, 1, buf, seed, checked_steps)
+        super().__init__(made, spaces, 1, buf, seed, checked_steps, autoreset)
 
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
         super().use(slot)
         known = self.__dict__.get("_stepper")
-        self._stepper = _Stepper(self, self._checks_left) if known is None else known
+        self._stepper = _STEPPERS[self.autoreset](self, self._checks_left) if known is None else known
         self._stepper.bind(slot.buffers, self._write[0], self._write_final[0])
 
     def step_in_place(self) -> Infos:
@@ -84,12 +89,15 @@ class GymnasiumPufferEnv(EmulatedEnv):
         """A function that does `step` with an action of the wrapped environment's own, and returns the infos alone."""
         return self._stepper.step
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[AnyArray, Infos]:
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
+    ) -> tuple[AnyArray, Infos]:
         """Start an episode.
 
         Args:
             seed: for the wrapped environment; without one its random stream continues.
             options: for the wrapped environment.
+            mask: bool (1,): False leaves it as it is.
 
         Returns:
             ``(observations, infos)``: ``(1, *observation_shape)``; infos is empty where the environment's own is.
@@ -97,10 +105,29 @@ class GymnasiumPufferEnv(EmulatedEnv):
         Raises:
             APIUsageError: the observation is not in the environment's observation space.
         """
+        if not self._reset_mask(mask, is_first=not self._ready).all():
+            return self.observations, []
         info = self._stepper.restart(seed=self._first_seed(seed), options=options)
-        self._stepper.ended = False
         self._clear()
         return self.observations, [info] if info else []
+
+    def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
+        """An attribute of the wrapped environment, or of a wrapper around it."""
+        self._stepper.tell_limits()
+        return super().get_attr(name, numbers)
+
+    def set_attr(self, name: str, values: Any, numbers: Sequence[int] | None = None) -> None:
+        """Set an attribute of the wrapped environment, or of a wrapper around it that has it."""
+        self._stepper.tell_limits()
+        super().set_attr(name, values, numbers)
+        self._stepper.read_limits()
+
+    def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
+        """Call a method of the wrapped environment, or of a wrapper around it; what is no method is read."""
+        self._stepper.tell_limits()
+        results = super().call(name, *args, numbers=numbers, **kwargs)
+        self._stepper.read_limits()
+        return results
 
     def end_episode(self, episode_return: float, length: int) -> None:
         """Record an episode."""
@@ -109,7 +136,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
 
 
 class _Stepper:
-    """The part of a `GymnasiumPufferEnv` that runs at every step.
+    """The part of a `GymnasiumPufferEnv` that runs at every step. This one starts the next episode in the last step.
 
     A class of its own, as ``__getattr__`` makes every access to an attribute slower, and what is left out where
     nothing has changed, because this is most of what the library adds to the time of a step.
@@ -121,10 +148,13 @@ class _Stepper:
         "env",
         "layout",
         "length",
+        "limits",
+        "over",
         "owner",
         "return_",
         "rewards",
         "step_env",
+        "steps_before",
         "terminals",
         "time_limit",
         "truncations",
@@ -135,8 +165,10 @@ class _Stepper:
     def __init__(self, owner: GymnasiumPufferEnv, checks_left: float) -> None:
         self.owner, self.env, self.layout = owner, owner.env, owner._layout
         self.checks_left = checks_left
-        self.ended = False
+        self.ended = self.over = False
         self.step_env, self.time_limit = self.env.step, math.inf
+        self.limits: list[TimeLimit[Any, Any]] = []
+        self.return_, self.length, self.steps_before = 0.0, 0, 0
         if not checks_left:
             self.take_short_cut()
 
@@ -147,9 +179,21 @@ class _Stepper:
         env = self.env
         while type(env) in _OUTER_WRAPPERS:
             if isinstance(env, TimeLimit):
-                self.time_limit = min(self.time_limit, env._max_episode_steps)
+                self.limits.append(env)
             env = env.env
         self.step_env = env.step
+        self.read_limits()
+
+    def tell_limits(self) -> None:
+        """Let the wrappers that are left out know how far the episode is."""
+        for wrapper in self.limits:
+            wrapper._elapsed_steps = self.length + self.steps_before  # type: ignore[assignment]
+
+    def read_limits(self) -> None:
+        """Take over what those wrappers say, which somebody may have changed."""
+        if self.limits:
+            self.steps_before = (self.limits[0]._elapsed_steps or 0) - self.length
+            self.time_limit = min(wrapper._max_episode_steps for wrapper in self.limits) - self.steps_before
 
     def bind(self, buffers: Buffers, write: Write, write_last: Write) -> None:
         self.rewards, self.terminals, self.truncations = buffers.rewards, buffers.terminals, buffers.truncations
@@ -167,6 +211,8 @@ class _Stepper:
         observation, info = result
         self.write(self.checked(observation) if self.checks_left else observation)
         self.return_, self.length = 0.0, 0
+        self.ended = self.over = False
+        self.read_limits()
         return info
 
     def checked(self, observation: Any) -> Any:
@@ -205,6 +251,7 @@ class _Stepper:
         self.owner.end_episode(float(self.return_), self.length)
         info = kept(info)
         reset_info = self.restart()
+        self.ended = True  # the flags of this step are to be taken back
         return {**info, "reset_info": reset_info} if reset_info else info
 
     def raise_bad_result(self, result: Any) -> NoReturn:
@@ -214,6 +261,42 @@ class _Stepper:
             f"{self.env}.step() returned {_brief(result)}; expected (observation, reward, terminated, truncated, "
             "info). Environments of the old gym are converted by shimmy.GymV21CompatibilityV0."
         )
+
+
+class _WaitingStepper(_Stepper):
+    """One that shows the last observation of an episode, and waits for a reset."""
+
+    __slots__ = ()
+
+    def step(self, action: Any) -> Infos:
+        if self.over:
+            self.owner._raise_ended()
+        return super().step(action)
+
+    def write_ends(self, observation: Any, terminated: bool, truncated: bool, info: dict[str, Any]) -> dict[str, Any]:
+        self.terminals[0], self.truncations[0] = terminated, truncated
+        self.ended = self.over = bool(terminated or truncated)
+        self.write(observation)
+        if self.over:
+            self.write_last(observation)
+            self.owner.end_episode(float(self.return_), self.length)
+        return info
+
+
+class _NextStepStepper(_WaitingStepper):
+    """One that starts the next episode in the step after the last one, whose action it ignores."""
+
+    __slots__ = ()
+
+    def step(self, action: Any) -> Infos:
+        if not self.over:
+            return super().step(action)
+        info = self.restart()
+        self.rewards[0], self.terminals[0], self.truncations[0] = 0, False, False
+        return [info] if info else []
+
+
+_STEPPERS = {SAME_STEP: _Stepper, NEXT_STEP: _NextStepStepper, DISABLED: _WaitingStepper}
 
 
 def _brief(value: Any) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
 from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
-from puffer_numba.env import APIUsageError, Infos
+from puffer_numba.env import DISABLED, SAME_STEP, APIUsageError, Infos
 
 
 class PettingZooPufferEnv(EmulatedEnv):
@@ -18,7 +20,7 @@ class PettingZooPufferEnv(EmulatedEnv):
 
     An agent that is not there has ``masks`` False, reward 0 and zeros for an observation, and its action is ignored.
     An agent's last observation is in ``final_observations`` in the step in which it terminates, is truncated, or
-    leaves ``agents``. When the last one has gone, all rows start the next episode in the same step.
+    leaves ``agents``. When the last one has gone, all rows start the next episode: when is up to ``autoreset``.
     ``infos`` has the environment's own dict by agent, where one of them is not empty; in the step in which the next
     episode starts, also the first one of that.
 
@@ -29,7 +31,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         env: a `pettingzoo.ParallelEnv`; or an `AECEnv`, which PettingZoo converts: with ``aec_to_parallel`` where its
             metadata says ``is_parallelizable``, else with ``turn_based_aec_to_parallel``: only the action of the agent
             whose turn it is counts.
-        env_creator, env_args, env_kwargs, buf, seed, checked_steps: as in `GymnasiumPufferEnv`.
+        env_creator, env_args, env_kwargs, buf, seed, checked_steps, autoreset: as in `GymnasiumPufferEnv`.
 
     Raises:
         APIUsageError: no environment or two; not a PettingZoo one; no ``possible_agents``; agents whose spaces
@@ -45,6 +47,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         buf: Buf = None,
         seed: int | None = 0,
         checked_steps: int | None = CHECKED_STEPS,
+        autoreset: str | int | AutoresetMode = SAME_STEP,
     ) -> None:
         made = _as_parallel(_make_object("PettingZooPufferEnv", env, env_creator, env_args, env_kwargs))
         self.possible_agents = _possible_agents(made)
@@ -58,15 +61,17 @@ class PettingZooPufferEnv(EmulatedEnv):
             _shared_space(made.observation_space, self.possible_agents, "observation"),
             _shared_space(made.action_space, self.possible_agents, "action"),
         )
-        super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps)
+        super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps, autoreset)
 
     @property
     def num_envs(self) -> int:
         """1: all rows are one environment."""
         return 1
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[AnyArray, Infos]:
-        """Start an episode; arguments go to the wrapped environment.
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
+    ) -> tuple[AnyArray, Infos]:
+        """Start an episode; arguments go to the wrapped environment, but for the mask, as in `GymnasiumPufferEnv`.
 
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``.
@@ -74,6 +79,8 @@ class PettingZooPufferEnv(EmulatedEnv):
         Raises:
             APIUsageError: an observation is not in the environment's observation space.
         """
+        if not self._reset_mask(mask, is_first=not self._ready).all():
+            return self.observations, []
         infos = self._restart(seed=self._first_seed(seed), options=options)
         self.restarted = False
         self._clear()
@@ -110,6 +117,8 @@ class PettingZooPufferEnv(EmulatedEnv):
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
+        if not self._live:
+            return self._start_next()
         acted = self._live
         chosen = {agent: self._read_action[self._rows[agent]]() for agent in self.env.agents}
         observations, rewards, terminations, truncations, infos = self.env.step(chosen)
@@ -126,13 +135,23 @@ class PettingZooPufferEnv(EmulatedEnv):
             self._observe(agent, observations)
         self._update_masks()
         any_shown = any(infos.values())
-        self.restarted = not self._live
-        if self.restarted:
+        if not self._live:
             self._count_episode(float(self._returns[self._played].mean()), self._length)
+        self.restarted = not self._live and self.autoreset == SAME_STEP
+        if self.restarted:
             infos = kept(infos)
             first = self._restart()
             return [infos, *(first or [{}])] if any_shown or first else []
         return [infos] if any_shown else []
+
+    def _start_next(self) -> Infos:
+        """The step after the last one of an episode; its actions are ignored."""
+        if self.autoreset == DISABLED:
+            self._raise_ended()
+        self.restarted = True
+        for array in (self.rewards, self.terminals, self.truncations):
+            array[:] = 0
+        return self._restart()
 
     def _end_agents(self, agents: set[Any], observations: Mapping[Any, Any]) -> None:
         """Record the last step of agents that go."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,18 @@ from puffer_numba.jit import JitEnv
 from puffer_numba.registry import make, spec
 from puffer_numba.spaces.actions import ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
+
+
+class ClosedError(APIUsageError, gymnasium.error.ClosedEnvironmentError):
+    """A closed environment was used: also as Gymnasium's error."""
+
+
+class UsageTypeError(APIUsageError, TypeError):
+    """Wrong use where Gymnasium raises a TypeError."""
+
+
+class UsageValueError(APIUsageError, ValueError):
+    """Wrong use where Gymnasium raises a ValueError."""
 
 
 def source_env(env: PufferEnv) -> PufferEnv:
@@ -132,8 +145,28 @@ def check_seeds(seeds: Sequence[Any], count: int) -> list[int | None]:
     odd = [s for s in seeds if s is not None and not is_integer(s)]
     if odd or len(seeds) != count:
         got = f"{odd[0]!r} among them" if odd else f"{len(seeds)} of them"
-        raise APIUsageError(f"reset(seed=[...]) takes {count} seeds, each an int or None; got {got}.")
+        raise UsageValueError(f"reset(seed=[...]) takes {count} seeds, each an int or None; got {got}.")
     return [None if seed is None else int(seed) for seed in seeds]
+
+
+def split_reset_mask(
+    options: dict[str, Any] | None, count: int
+) -> tuple[NDArray[np.bool_] | None, dict[str, Any] | None]:
+    """``options["reset_mask"]``, and the options without it.
+
+    Raises:
+        APIUsageError: it is no bool array of shape (count,), or chooses none.
+    """
+    if options is None or "reset_mask" not in options:
+        return None, options
+    mask = options["reset_mask"]
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        got = f"an array of {mask.dtype}" if isinstance(mask, np.ndarray) else f"{type(mask).__name__} {mask!r}"
+        raise UsageTypeError(f"options['reset_mask'] is {got}; expected a NumPy array of bool, of shape ({count},).")
+    if mask.shape != (count,) or not mask.any():
+        got = f"has shape {mask.shape}" if mask.shape != (count,) else "chooses no environment"
+        raise UsageValueError(f"options['reset_mask'] {got}; expected shape ({count},), True for those to restart.")
+    return mask, {name: value for name, value in options.items() if name != "reset_mask"} or None
 
 
 def check_one_agent_each(env: PufferEnv, view: str) -> None:

@@ -30,6 +30,8 @@ SAME_STEP, NEXT_STEP, DISABLED = range(3)
 """When the next episode starts, as in `gymnasium.vector.AutoresetMode`: in the step that ended the last one, in the one
 after it, or on `reset`."""
 
+_AUTORESET = {"same-step": SAME_STEP, "next-step": NEXT_STEP, "disabled": DISABLED}
+
 Infos = list[dict[str, Any]]
 StepResult = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]
 RecvResult = tuple[
@@ -41,6 +43,21 @@ RecvResult = tuple[
     NDArray[np.int64],
     NDArray[np.bool_],
 ]
+
+
+def autoreset_mode(owner: str, value: Any) -> int:
+    """One of `SAME_STEP`, `NEXT_STEP` and `DISABLED`, from its name in any case, an `AutoresetMode` or itself.
+
+    Args:
+        owner: whose argument ``autoreset`` it is, for the message.
+    """
+    if value in _AUTORESET.values() and not isinstance(value, bool):
+        return int(value)
+    key = str(getattr(value, "value", value)).lower().replace("_", "").replace("-", "").replace(" ", "")
+    for name, mode in _AUTORESET.items():
+        if key == name.replace("-", ""):
+            return mode
+    raise APIUsageError(f"{owner}: autoreset is {value!r}; expected one of {', '.join(map(repr, _AUTORESET))}.")
 
 
 class NumberedInfos(list[dict[str, Any]]):
@@ -281,7 +298,22 @@ class PufferEnv:
                 f"{name}.single_action_space is {self.single_action_space!r}; "
                 "a PufferEnv has Discrete, MultiDiscrete or Box."
             )
+        self._check_action_numbers()
         integer(f"{name}.num_agents", self.num_agents, minimum=1)
+
+    def _check_action_numbers(self) -> None:
+        space = self.single_action_space
+        if isinstance(space, Box):
+            return
+        low = np.min(space.start)
+        high = np.max(space.start + (space.n if isinstance(space, Discrete) else space.nvec) - 1)
+        bounds = np.iinfo(np.int32)
+        if low < bounds.min or high > bounds.max:
+            raise APIUsageError(
+                f"{type(self).__name__}.single_action_space is {space!r}, with actions from {low} to {high}, which are "
+                "not int32; let them start at 0 and add the rest in step(), or wrap the environment with "
+                "gymnasium.wrappers.TransformAction."
+            )
 
     def bind(self, buffers: Buffers) -> None:
         """Write the next steps into ``buffers``; arrays must be as `make_buffers` would make them."""
@@ -338,6 +370,19 @@ class PufferEnv:
     def render_modes(self) -> list[str]:
         """What `render` can make: "rgb_array", "ansi", both or none."""
         return []
+
+    def _reset_mask(self, mask: ArrayLike | None, is_first: bool) -> NDArray[np.bool_]:
+        """The environments that a reset is for, bool (num_envs,): ``mask``, checked."""
+        if mask is None:
+            return np.ones(self.num_envs, np.bool_)
+        which = np.ascontiguousarray(mask)
+        if which.dtype != np.bool_ or which.shape != (self.num_envs,):
+            raise APIUsageError(
+                f"reset(mask=...) got {which.dtype} of shape {which.shape}; expected bool of shape ({self.num_envs},)."
+            )
+        if is_first and not which.all():
+            raise APIUsageError("the first reset must restart every environment; call reset() without a mask.")
+        return which
 
     def info_fields(self) -> dict[str, NDArray[Any]]:
         """The arrays that ``info`` names, ``(num_envs, ...)`` each, without a copy."""

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import (
     DISABLED,
-    NEXT_STEP,
     SAME_STEP,
     APIUsageError,
     Buffers,
@@ -25,6 +24,7 @@ from puffer_numba.env import (
     PufferEnv,
     Slot,
     StepResult,
+    autoreset_mode,
 )
 from puffer_numba.jit import fields
 from puffer_numba.jit.beside import Drawing, Preset
@@ -39,7 +39,6 @@ from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
 from puffer_numba.spaces import Emulated, ObservationLayout
 
-_AUTORESET = {"samestep": SAME_STEP, "nextstep": NEXT_STEP, "disabled": DISABLED}
 _NO_LIMIT = 2**31 - 1
 _CALIBRATION_STEPS = 40
 _LONGEST_PAUSE = 8192  # steps
@@ -184,7 +183,7 @@ class JitEnv(PufferEnv):
         fields.check_class(cls)
         self._num_envs = fields.positive_int(cls, "num_envs", num_envs)
         self.float_type = fields.float_type(cls, dtype)
-        self.autoreset = fields.choose(cls, "autoreset", autoreset, _AUTORESET)
+        self.autoreset = autoreset_mode(cls.__name__, autoreset)
         self.jit = jit
         self.debug = fields.debug_mode(cls, debug, jit)
         self.first_env = fields.integer(cls, "first_env", first_env)
@@ -378,7 +377,8 @@ class JitEnv(PufferEnv):
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``.
         """
-        which = self._reset_mask(mask)
+        self._check_open()
+        which = self._reset_mask(mask, is_first=not self._ready)
         if self.jit:
             interrupt.watch()
         if seed is None and not self._seeded:
@@ -401,19 +401,6 @@ class JitEnv(PufferEnv):
         self._ready = True
         self._pending = None
         return self.observations, self._infos
-
-    def _reset_mask(self, mask: ArrayLike | None) -> NDArray[np.bool_]:
-        self._check_open()
-        if mask is None:
-            return np.ones(self._num_envs, np.bool_)
-        which = np.ascontiguousarray(mask)
-        if which.dtype != np.bool_ or which.shape != (self._num_envs,):
-            raise APIUsageError(
-                f"reset(mask=...) got {which.dtype} of shape {which.shape}; expected bool of shape ({self._num_envs},)."
-            )
-        if not self._ready and not which.all():
-            raise APIUsageError("the first reset must restart every environment; call reset() without a mask.")
-        return which
 
     def step(self, actions: ArrayLike, out: Slot | None = None) -> StepResult:
         """Advance every environment by one step.

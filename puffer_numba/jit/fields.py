@@ -131,15 +131,6 @@ def float_type(cls: type, dtype: Any) -> type[np.floating[Any]]:
     raise APIUsageError(f"{cls.__name__}: dtype is {dtype!r}; expected 'float32' or 'float64'.")
 
 
-def choose(cls: type, name: str, value: Any, options: Mapping[str, int]) -> int:
-    """The option called ``value``, whatever its case and hyphens; an enum member counts by its value."""
-    key = str(getattr(value, "value", value)).lower().replace("-", "").replace("_", "").replace(" ", "")
-    if key not in options:
-        allowed = ", ".join(map(repr, options))
-        raise APIUsageError(f"{cls.__name__}: {name} is {value!r}; expected one of {allowed}.")
-    return options[key]
-
-
 def debug_mode(cls: type, debug: Any, jit: bool) -> bool:
     """Whether accesses are checked: as given; else in plain Python, and where an environment variable asks for it,
     ours or Numba's NUMBA_BOUNDSCHECK."""

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv, RecvResult, Slot, StepResult
+from puffer_numba.env import (
+    DISABLED,
+    APIUsageError,
+    Buffers,
+    Infos,
+    NumberedInfos,
+    PufferEnv,
+    RecvResult,
+    Slot,
+    StepResult,
+)
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvJob, EpisodeArrays, merge_logs
 from puffer_numba.vector.serial import Seed, VectorEnv
@@ -84,6 +94,11 @@ class Batched(VectorEnv):
         self._parts_per_batch = batch_size // size
         self.agents_per_batch = batch_size * agents
         self._is_sync = self._parts_per_batch == parts
+        if self.autoreset == DISABLED and not self._is_sync:
+            raise APIUsageError(
+                "autoreset='disabled' waits for reset(mask=...), which is of all environments together: leave "
+                "batch_size out, or choose 'next-step'."
+            )
         self._check_actions = ActionChecker(self.single_action_space, self.agents_per_batch)
         self._busy: set[int] = set()
         self._ready: list[int] = []  # in the order in which they became so; their results are still to be fetched
@@ -118,12 +133,15 @@ class Batched(VectorEnv):
 
     # ------------------------------------------------------------------ stepping
 
-    def reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], Infos]:
+    def reset(
+        self, seed: Seed = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
+    ) -> tuple[NDArray[Any], Infos]:
         """Start every environment anew; with a seed, also every random stream.
 
         Args:
             seed: of all, or a list with one for each environment; None: its stream continues.
             options: for environments of Gymnasium and PettingZoo.
+            mask: bool (num_envs,), the environments to restart; all by default.
 
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
@@ -133,19 +151,22 @@ class Batched(VectorEnv):
             WorkerError: a worker failed.
         """
         self._check_sync("reset", "async_reset(seed) and recv()")
-        self.async_reset(seed, options)
+        self.async_reset(seed, options, mask)
         observations, _, _, _, infos, _, _ = self.recv()
         return observations, infos
 
-    def async_reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> None:
+    def async_reset(
+        self, seed: Seed = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
+    ) -> None:
         """Like `reset`, without waiting for it; results come with `recv`, as those of a step do."""
         self._check_options(options)
+        which = self._which(mask)
         seed = self._first_seed(seed)
         self._settle()
         self._ready.clear()
         self._awaiting = []
         for number in range(len(self._rows)):
-            self._begin(number, "reset", seed, options)
+            self._begin(number, "reset", seed, options, which)
         self._was_reset = True
 
     def step(self, actions: ArrayLike) -> StepResult:
@@ -185,6 +206,7 @@ class Batched(VectorEnv):
             APIUsageError: no such batch has been received, or a bad action; nothing has changed then.
         """
         numbers = self._find_batch(env_ids)
+        self._check_none_ended()
         if self._is_sync:
             self.actions[...] = self._check_actions(actions)
         else:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
-from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.env import APIUsageError, PufferEnv, autoreset_mode
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.naming import FORMS, Creator, env_creator, is_jit
@@ -31,6 +32,7 @@ _OPTIONS = (
     "timeout",
     "context",
     "overlap",
+    "autoreset",
 )
 _OURS = ("num_envs", "seed", "buf", "first_env")  # arguments of a JitEnv that are make's to choose
 
@@ -48,6 +50,7 @@ def make(
     timeout: float | None = 60.0,
     context: str = "forkserver",
     overlap: bool = False,
+    autoreset: str | AutoresetMode | None = None,
     **unknown: Any,
 ) -> PufferEnv:
     """Many copies of an environment, or several environments of equal spaces, as one `PufferEnv`.
@@ -83,6 +86,9 @@ def make(
         context: "forkserver", or "spawn", which starts more slowly.
         overlap: for a JitEnv's class: two halves, one of which steps on a background thread while the caller computes
             actions for the other. Asynchronous, in batches of ``num_envs / 2``; see `Overlapped`.
+        autoreset: when the next episode starts, as in `gymnasium.vector.AutoresetMode`: "same-step", in the step that
+            ends one, as the trainer wants it; "next-step", in the one after it; "disabled", by ``reset(mask=...)``.
+            None: as the environments do by themselves, which is "same-step" unless they say otherwise.
 
     Raises:
         APIUsageError: a rule between these is broken, and no process has been started; or spaces that cannot be
@@ -105,7 +111,8 @@ def make(
     integer("batch_size", size, minimum=1)
     if size > num_envs:
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
-    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs)
+    mode = None if autoreset is None else autoreset_mode("vector.make", autoreset)
+    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs, mode)
     chosen = _backend(backend, jobs)
     seed = _seed(seed)
     if overlap:
@@ -145,14 +152,14 @@ def _seed(seed: Any) -> int:
     return integer("seed", seed)
 
 
-def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int) -> list[EnvJob]:
+def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int, autoreset: int | None) -> list[EnvJob]:
     if isinstance(creators, str) or callable(creators):
         creator = _creator(creators)
         if args is not None and (isinstance(args, str) or not isinstance(args, Sequence)):
             raise APIUsageError(f"env_args is {args!r}; expected a list of the creator's positional arguments.")
         if kwargs is not None and not isinstance(kwargs, Mapping):
             raise APIUsageError(f"env_kwargs is {kwargs!r}; expected a dict of the creator's keyword arguments.")
-        return [EnvJob(creator, tuple(args or ()), dict(kwargs or {}))] * num_envs
+        return [EnvJob(creator, tuple(args or ()), dict(kwargs or {}), autoreset)] * num_envs
     if not isinstance(creators, Sequence):
         raise APIUsageError(f"vector.make takes a name, a function or class, or a list of these; got {creators!r}.")
     each_args = [()] * num_envs if args is None else args
@@ -163,7 +170,7 @@ def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int) -> list[EnvJob]:
                 f"{name} is a list of {len(values)}, but num_envs is {num_envs}; expected one for each."
             )
     triples = zip(creators, each_args, each_kwargs, strict=True)
-    return [EnvJob(_creator(creator), tuple(args), dict(kwargs)) for creator, args, kwargs in triples]
+    return [EnvJob(_creator(creator), tuple(args), dict(kwargs), autoreset) for creator, args, kwargs in triples]
 
 
 def _creator(creator: Any) -> Creator:
@@ -190,7 +197,7 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:
     job = _jit_job(jobs, "backend 'native'", "for others there are 'multiprocessing' and 'serial'.")
-    return job.creator(**{"num_envs": num_envs, "seed": seed, **job.kwargs})
+    return job.creator(**{"num_envs": num_envs, "seed": seed, **job.options(), **job.kwargs})
 
 
 def _overlapped(jobs: list[EnvJob], num_envs: int, seed: int, batch_size: int | None, is_native: bool) -> Overlapped:
@@ -205,7 +212,7 @@ def _overlapped(jobs: list[EnvJob], num_envs: int, seed: int, batch_size: int | 
             f"batch_size is {batch_size}; overlap=True has batches of half of the {num_envs} environments: leave it "
             "out."
         )
-    return Overlapped([EnvJob(job.creator, (), {**job.kwargs, "num_envs": num_envs // 2})] * 2, seed)
+    return Overlapped([job._replace(kwargs={**job.kwargs, "num_envs": num_envs // 2})] * 2, seed)
 
 
 def _jit_job(jobs: list[EnvJob], what: str, instead: str) -> EnvJob:

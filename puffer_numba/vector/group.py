@@ -40,6 +40,12 @@ class EnvJob(NamedTuple):
     creator: Creator
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    autoreset: int | None = None
+    """The mode that it is to have; None: its own."""
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of ours that `JitEnv` and the emulation have."""
+        return {} if self.autoreset is None else {"autoreset": self.autoreset}
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,12 @@ class Signature:
     action_space: gymnasium.Space[Any]
     num_agents: int
     num_envs: int
+    autoreset: int
 
     @classmethod
     def of(cls, env: PufferEnv) -> Signature:
         """That of one environment."""
-        return cls(env.single_observation_space, env.single_action_space, env.num_agents, env.num_envs)
+        return cls(env.single_observation_space, env.single_action_space, env.num_agents, env.num_envs, env.autoreset)
 
 
 def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> PufferEnv:
@@ -74,6 +81,8 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
         extra["buf"] = buf
     accepted = _parameters(job.creator)
     given = {name: value for name, value in extra.items() if name in accepted and name not in job.kwargs}
+    if is_jit(job.creator):
+        given |= {name: value for name, value in job.options().items() if name not in job.kwargs}
     try:
         env = job.creator(*job.args, **{**given, **job.kwargs})
     except ModuleNotFoundError as error:
@@ -81,14 +90,19 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     except DependencyNotInstalled as error:
         raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
     if isinstance(env, gymnasium.Env) or is_legacy(env):
-        return GymnasiumPufferEnv(env, **extra)
+        return GymnasiumPufferEnv(env, **extra, **job.options())
     if isinstance(env, ParallelEnv | AECEnv):
-        return PettingZooPufferEnv(env, **extra)
+        return PettingZooPufferEnv(env, **extra, **job.options())
     if not isinstance(env, PufferEnv):
         raise APIUsageError(
             f"{job.creator} returned {type(env).__module__}.{type(env).__qualname__}; expected a gymnasium.Env, a "
             "PettingZoo environment, or a PufferEnv. Environments of the old gym are converted by "
             "shimmy.GymV21CompatibilityV0."
+        )
+    if job.autoreset not in (None, env.autoreset):
+        raise APIUsageError(
+            f"vector.make: {name_of(job.creator)} makes environments with another autoreset mode; leave autoreset out, "
+            "or make them with it."
         )
     if isinstance(env, JitEnv):
         env.first_env = index * env.num_envs  # so that it continues the streams of those before it
@@ -225,16 +239,33 @@ class EnvGroup:
         self._scalars[:] = self._buffers.actions
         return self._scalars
 
-    def reset(self, seed: int | Sequence[int | None] | None, options: dict[str, Any] | None = None) -> Infos:
-        """Start every episode anew; ``seed`` is that of all environments together, or has one for each of them."""
+    def reset(
+        self,
+        seed: int | Sequence[int | None] | None,
+        options: dict[str, Any] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> Infos:
+        """Start episodes anew.
+
+        Args:
+            seed: that of all environments together, or one for each of them.
+            options: for wrapped environments.
+            mask: bool, those to restart, of all environments together; all by default.
+        """
         infos = NumberedInfos()
         arguments = {} if options is None else {"options": options}
         for number, env in enumerate(self.envs, self.first):
+            if mask is not None:
+                part = mask[number * env.num_envs : (number + 1) * env.num_envs]
+                if not part.any():
+                    continue
+                arguments["mask"] = part  # type: ignore[assignment]
             self.at_work = number
             own = seed[number] if isinstance(seed, Sequence) else None if seed is None else _seed_of(env, seed, number)
             infos.add(number, env.reset(own, **arguments)[1])
-            for array in (env.rewards, env.terminals, env.truncations):
-                array[:] = 0
+            if mask is None:
+                for array in (env.rewards, env.terminals, env.truncations):
+                    array[:] = 0
         return infos
 
     def log(self) -> dict[str, float]:

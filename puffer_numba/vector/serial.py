@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.emulated import EmulatedEnv
-from puffer_numba.emulation.views import check_seeds
-from puffer_numba.env import APIUsageError, Buffers, Infos, PufferEnv, Slot, StepResult, make_buffers
+from puffer_numba.emulation.views import UsageValueError, check_seeds
+from puffer_numba.env import DISABLED, APIUsageError, Buffers, Infos, PufferEnv, Slot, StepResult, make_buffers
 from puffer_numba.errors import integer
+from puffer_numba.jit import JitEnv
 from puffer_numba.spaces.actions import ActionChecker
 from puffer_numba.vector.group import EnvGroup, EnvJob, EpisodeArrays, Signature, create
 from puffer_numba.wrappers.base import Wrapper
@@ -49,6 +50,7 @@ class VectorEnv(PufferEnv):
         self.single_action_space = driver_env.single_action_space
         self.num_agents = len(jobs) * driver_env.num_agents
         self.emulated, self.info, self.render_fps = driver_env.emulated, driver_env.info, driver_env.render_fps
+        self.autoreset = driver_env.autoreset
         self._num_jobs = len(jobs)
         self._num_envs = len(jobs) * driver_env.num_envs
         self._seed: Seed = seed
@@ -106,7 +108,7 @@ class VectorEnv(PufferEnv):
         chosen = range(self._num_jobs) if numbers is None else numbers
         each = values if isinstance(values, list | tuple) else [values] * len(chosen)
         if len(each) != len(chosen):
-            raise APIUsageError(f"set_attr({name!r}) got {len(each)} values for {len(chosen)} environments.")
+            raise UsageValueError(f"set_attr({name!r}) got {len(each)} values for {len(chosen)} environments.")
         self._each(chosen, "set_attr", name, dict(zip(chosen, each, strict=True)))
 
     def call(self, name: str, *args: Any, numbers: Sequence[int] | None = None, **kwargs: Any) -> list[Any]:
@@ -142,6 +144,33 @@ class VectorEnv(PufferEnv):
                 "has none: leave them out."
             )
 
+    def _which(self, mask: ArrayLike | None) -> NDArray[np.bool_] | None:
+        """The environments that a reset is for; None: all.
+
+        Raises:
+            APIUsageError: the mask does not fit, or there has been no reset yet, or environments cannot take one.
+        """
+        if mask is None:
+            return None
+        if not isinstance(self.driver_env, EmulatedEnv | JitEnv):
+            raise APIUsageError(
+                f"reset: {type(self.driver_env).__name__} starts all of its episodes anew; leave mask out."
+            )
+        return self._reset_mask(mask, is_first=self._seed is not None)
+
+    def _check_none_ended(self) -> None:
+        """Raise where automatic resets are off and an episode has ended."""
+        if self.autoreset != DISABLED:
+            return
+        one_agent_each = self._num_envs == self.num_agents
+        flags = self.terminals | self.truncations
+        numbers = np.flatnonzero(flags if one_agent_each else ~self.masks.reshape(self._num_envs, -1).any(1))
+        if len(numbers):
+            raise APIUsageError(
+                f"environment {numbers[0]} has ended (and {len(numbers) - 1} more), and autoreset is disabled; call "
+                "reset(mask=env.terminals | env.truncations) before the next step."
+            )
+
     def _raise_closed(self) -> None:
         raise APIUsageError(f"{type(self).__name__} is closed; make a new one.")
 
@@ -175,18 +204,22 @@ class Serial(VectorEnv):
             self._group.bind(slot.buffers)
         super().use(slot)
 
-    def reset(self, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], Infos]:
+    def reset(
+        self, seed: Seed = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
+    ) -> tuple[NDArray[Any], Infos]:
         """Start every environment anew; with a seed, also every random stream.
 
         Args:
             seed: of all, or a list with one for each environment; None: its stream continues.
             options: for environments of Gymnasium and PettingZoo.
+            mask: bool (num_envs,), the environments to restart; all by default.
 
         Returns:
             ``(observations, infos)``: ``(num_agents, *observation_shape)``, and all environments' infos in one list.
         """
         self._check_options(options)
-        infos = self._group.reset(self._first_seed(seed), options)
+        which = self._which(mask)
+        infos = self._group.reset(self._first_seed(seed), options, which)
         self._ready = True
         self._pending = None
         return self.observations, infos
@@ -204,6 +237,7 @@ class Serial(VectorEnv):
             if self.closed:
                 self._raise_closed()
             raise APIUsageError("step() was called before reset(); call env.reset(seed=...) once first.")
+        self._check_none_ended()
         self.actions[...] = self._check_actions(actions)
         infos = self._group.step()
         return self.observations, self.rewards, self.terminals, self.truncations, infos

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ClosedEnvironmentError
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -35,6 +36,7 @@ from puffer_numba.emulation import (
     PufferVectorEnv,
 )
 from puffer_numba.emulation import as_gymnasium as emulation
+from puffer_numba.env import NEXT_STEP
 from tests.helpers.gym_envs import Nested, Parts
 from tests.helpers.jit_envs import Drawn, Paint, Team, Walk
 from tests.helpers.vector_envs import Plain
@@ -453,7 +455,7 @@ def test_bad_seeds(seed, message):
 def test_bad_mask():
     envs = PufferVectorEnv(Walk(3, jit=False))
     envs.reset(seed=0)
-    with pytest.raises(APIUsageError, match=r"expected bool of shape \(3,\)"):
+    with pytest.raises(APIUsageError, match=r"expected shape \(3,\), True for those to restart"):
         envs.reset(options={"reset_mask": np.array([True, False])})
 
 
@@ -476,7 +478,7 @@ def test_plain_puffer_env(test_envs):
     assert (observations == 0).all()
     assert [row.tolist() for row in infos["final_obs"]] == [[3], [3]]
     assert infos["final_info"] == {}
-    with pytest.raises(APIUsageError, match=r"reset_mask'.* needs a JitEnv; Plain resets itself"):
+    with pytest.raises(APIUsageError, match=r"reset_mask'.* needs a JitEnv or wrapped environments; Plain"):
         envs.reset(options={"reset_mask": np.array([True, False])})
     with pytest.raises(APIUsageError, match="needs a JitEnv or wrapped environments; Plain takes one int"):
         envs.reset(seed=[1, 2])
@@ -519,9 +521,9 @@ def assert_equal(ours: Any, theirs: Any, where: str = "") -> None:
         np.testing.assert_array_equal(ours, theirs, where, strict=isinstance(theirs, np.ndarray))
 
 
-BACKENDS: dict[str, Callable[[Any, int], PufferEnv]] = {
-    "serial": lambda creator, n: vector.make(creator, num_envs=n, backend="serial"),
-    "multiprocessing": lambda creator, n: vector.make(creator, num_envs=n, backend="multiprocessing", num_workers=2),
+BACKENDS: dict[str, Callable[..., PufferEnv]] = {
+    "serial": partial(vector.make, backend="serial"),
+    "multiprocessing": partial(vector.make, backend="multiprocessing", num_workers=2),
 }
 CREATORS = {
     "CartPole-v1": partial(gymnasium.make, "CartPole-v1", max_episode_steps=12),
@@ -534,14 +536,23 @@ CREATORS = {
 }
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", CREATORS)
-def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend):
+MODES = list(AutoresetMode)
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "mode"),
+    [
+        *((name, "serial", mode) for name in CREATORS for mode in MODES),
+        *((name, "multiprocessing", mode) for name, mode in zip(CREATORS, MODES * 2, strict=False)),
+        *(("nested", "multiprocessing", mode) for mode in MODES),
+    ],
+)
+def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend, mode):
     if name == "LunarLander-v3":
         pytest.importorskip("Box2D")
     n, creator = 4, CREATORS[name]
-    theirs = SyncVectorEnv([creator] * n, autoreset_mode=AutoresetMode.SAME_STEP)
-    with BACKENDS[backend](creator, n) as puffer_env:
+    theirs = SyncVectorEnv([creator] * n, autoreset_mode=mode)
+    with BACKENDS[backend](creator, num_envs=n, autoreset=mode) as puffer_env:
         ours = PufferVectorEnv(puffer_env)
         assert ours.single_observation_space == theirs.single_observation_space
         assert ours.single_action_space == theirs.single_action_space
@@ -560,14 +571,96 @@ def test_same_as_gymnasiums_vector_environment_of_wrapped_ones(name, backend):
             actions = ours.action_space.sample()
             observations, rewards, terminations, truncations, infos = ours.step(actions)
             expected = theirs.step(actions)
-            if "final_info" in infos:
-                ended += infos["_final_info"].sum()
-                episode = infos["final_info"].pop("episode")
-                assert (episode["l"][infos["final_info"].pop("_episode")] > 0).all()
             assert_equal((observations, terminations, truncations, infos), (expected[0], *expected[2:]))
             np.testing.assert_array_equal(rewards, expected[1].astype(np.float32))
+            over = terminations | truncations
+            ended += over.sum()
+            if mode is AutoresetMode.DISABLED and over.any():
+                if ended < 5:
+                    with pytest.raises(APIUsageError, match=r"has ended .* reset\(options={'reset_mask'"):
+                        ours.step(actions)
+                which, seeds = over.copy(), [int(ended), *range(1, n)]
+                found = ours.reset(seed=seeds, options={"reset_mask": which, "level": 2})
+                assert_equal(found, theirs.reset(seed=seeds, options={"reset_mask": which, "level": 2}))
         assert ended > 5
         assert observations in ours.observation_space or name == "Pendulum-v1"  # whose bounds are a little too narrow
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind", "message"),
+    [
+        ([True, False], TypeError, r"is list \[True, False\]; expected a NumPy array of bool, of shape \(2,\)"),
+        (np.array([1, 0]), TypeError, "is an array of int64; expected a NumPy array of bool"),
+        (np.array([True]), ValueError, r"has shape \(1,\); expected shape \(2,\)"),
+        (np.array([False, False]), ValueError, r"chooses no environment; expected"),
+    ],
+)
+def test_masks_that_gymnasium_refuses(mask, kind, message):
+    envs = PufferVectorEnv(vector.make(Nested, num_envs=2, backend="serial", autoreset="disabled"))
+    with pytest.raises(APIUsageError, match="the first reset must restart every environment"):
+        envs.reset(options={"reset_mask": np.array([True, False])})
+    envs.reset()
+    with pytest.raises(kind, match=message):
+        envs.reset(options={"reset_mask": mask})
+
+
+def test_a_closed_environment_says_so():
+    envs = PufferVectorEnv(vector.make(Nested, num_envs=2, backend="serial"))
+    envs.reset()
+    envs.close()
+    actions = envs.action_space.sample()
+    for call in (
+        envs.reset,
+        partial(envs.step, actions),
+        partial(envs.call, "rename"),
+        partial(envs.get_attr, "speed"),
+    ):
+        with pytest.raises(ClosedEnvironmentError, match="PufferVectorEnv is closed; make a new one"):
+            call()
+
+
+@pytest.mark.parametrize("mode", ["next-step", "disabled"])
+def test_modes_that_backends_cannot_have(mode):
+    with pytest.raises(APIUsageError, match="makes environments with another autoreset mode; leave autoreset out"):
+        vector.make(Plain, num_envs=2, backend="serial", autoreset=mode)
+    options = {"num_envs": 4, "batch_size": 2, "num_workers": 2, "autoreset": mode}
+    if mode == "next-step":
+        with vector.make(Nested, **options) as env:
+            assert env.autoreset == NEXT_STEP
+    else:
+        with pytest.raises(APIUsageError, match=r"waits for reset\(mask=...\), which is of all environments together"):
+            vector.make(Nested, **options)
+
+
+def test_agents_that_wait_for_the_next_step_or_for_a_reset():
+    """PettingZoo has no such modes: what is to be expected follows from one that resets itself in the same step."""
+    same, later, never = (
+        vector.make("pettingzoo:classic.rps.rps", env_kwargs={"max_cycles": 3}, backend="serial", autoreset=mode)
+        for mode in ("same-step", "next-step", "disabled")
+    )
+    first = [env.reset(seed=1)[0].copy() for env in (same, later, never)]
+    for step in range(12):
+        actions = np.array([step % 3, 1])
+        results = [env.step(actions) for env in (same, later, never)]
+        for found in results[1:]:
+            for array, expected in zip(found[1:4], results[0][1:4], strict=True):
+                np.testing.assert_array_equal(array, expected)
+        if same.truncations.any():
+            np.testing.assert_array_equal(later.final_observations, same.final_observations)
+            assert not later.masks.any()
+            with pytest.raises(
+                APIUsageError, match=r"environment 0 has ended \(and 0 more\), and autoreset is disabled"
+            ):
+                never.step(actions)
+            later.step(actions)
+            assert (later.rewards == 0).all()
+            never.reset(mask=np.array([True]))
+        np.testing.assert_array_equal(later.observations, same.observations)
+        np.testing.assert_array_equal(never.observations, same.observations)
+        assert later.masks.all()
+        assert never.masks.all()
+    assert same.log() == later.log() == never.log()
+    np.testing.assert_array_equal(first[0], first[1])
 
 
 def test_one_wrapped_environment():
@@ -576,10 +669,7 @@ def test_one_wrapped_environment():
     assert_equal(ours.reset(seed=[5], options={"a": 1}), theirs.reset(seed=5, options={"a": 1}))
     for _ in range(20):
         action = ours.action_space.sample()
-        infos, expected = ours.step(action)[-1], theirs.step(action)[-1]
-        for key in ("episode", "_episode"):
-            infos.get("final_info", {}).pop(key, None)
-        assert_equal(infos, expected)
+        assert_equal(ours.step(action)[-1], theirs.step(action)[-1])
 
 
 def test_flat():
@@ -607,7 +697,7 @@ def test_views_without_copies():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_attributes_and_methods_of_each(backend):
-    with BACKENDS[backend](partial(Nested, render_mode="rgb_array"), 4) as puffer_env:
+    with BACKENDS[backend](partial(Nested, render_mode="rgb_array"), num_envs=4) as puffer_env:
         ours = PufferVectorEnv(puffer_env)
         infos = ours.reset(seed=1)[1]
         assert ours.get_attr("length") == tuple(infos["length"])
@@ -645,13 +735,22 @@ def test_state_fields_over_several_objects():
 
 @SINCE_1_4
 def test_gymnasiums_wrappers_on_top():
-    envs = PufferVectorEnv(vector.make(CREATORS["CartPole-v1"], num_envs=4, backend="serial"))
-    wrapped = NormalizeReward(ClipReward(RecordEpisodeStatistics(envs), -5.0, 5.0))
+    both = [
+        PufferVectorEnv(
+            vector.make(CREATORS["CartPole-v1"], num_envs=4, backend="serial"), episode_statistics=statistics
+        )
+        for statistics in (False, True)
+    ]
+    for envs in both:
+        envs.action_space.seed(1)
+    wrapped = NormalizeReward(ClipReward(RecordEpisodeStatistics(both[0]), -5.0, 5.0))
     wrapped.reset(seed=0)
+    both[1].reset(seed=0)
     for _ in range(50):
         infos = wrapped.step(wrapped.action_space.sample())[-1]
+        ours = both[1].step(both[1].action_space.sample())[-1]
         if "episode" in infos:
-            np.testing.assert_array_equal(infos["episode"]["r"], infos["final_info"]["episode"]["r"])
+            np.testing.assert_array_equal(infos["episode"]["r"], ours["episode"]["r"])
     assert wrapped.env.env.episode_count > 8
 
 
@@ -735,7 +834,7 @@ def test_actions_of_whole_and_real_numbers():
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_know_their_environments_by_number(backend):
-    with BACKENDS[backend](Nested, 4) as env:
+    with BACKENDS[backend](Nested, num_envs=4) as env:
         env.reset(seed=[7, None, 7, 8])
         lengths = env.get_attr("length")
         assert env.get_attr("length", [3, 0]) == [lengths[3], lengths[0]]
@@ -758,7 +857,7 @@ def test_backends_know_their_environments_by_number(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_options_for_environments_that_have_none(backend):
     with (
-        BACKENDS[backend](partial(Walk, jit=False), 2) as env,
+        BACKENDS[backend](partial(Walk, jit=False), num_envs=2) as env,
         pytest.raises(APIUsageError, match="options are for environments of Gymnasium and PettingZoo; Walk has none"),
     ):
         env.reset(options={"a": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from pettingzoo.classic.tictactoe import tictactoe
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, make_buffers
+from tests.helpers.gym_envs import Parts
 
 
 class Walk(gymnasium.Env[Any, Any]):
@@ -550,3 +552,60 @@ def test_the_last_info_of_an_episode_is_not_that_of_the_next_one() -> None:
     assert infos[0]["total"] == length
     assert infos[0]["path"]["visited"][0].tolist() == [length, length]
     assert infos[0]["reset_info"]["total"] == 0.0
+
+
+@pytest.mark.parametrize("checked_steps", [0, 3, None])
+def test_a_time_limit_that_changes_holds_at_once(checked_steps: int | None) -> None:
+    """Whether Gymnasium's wrapper still runs or its work is done here, which nobody outside can tell."""
+    env = GymnasiumPufferEnv(gymnasium.make("Pendulum-v1", max_episode_steps=50), checked_steps=checked_steps)
+
+    def length() -> int:
+        env.step(np.zeros((1, 1), np.float32))
+        steps = 1
+        while not env.truncations[0]:
+            env.step(np.zeros((1, 1), np.float32))
+            steps += 1
+        return steps
+
+    env.reset(seed=0)
+    assert length() == 50
+    env.set_attr("_max_episode_steps", 20)
+    assert [length(), length()] == [20, 20]
+    for _ in range(5):
+        env.step(np.zeros((1, 1), np.float32))
+    assert env.get_attr("_elapsed_steps") == [5]
+    env.set_attr("_max_episode_steps", 9)  # in the middle of an episode
+    assert [length(), length()] == [4, 9]
+    env.set_attr("_elapsed_steps", 7)
+    assert [length(), length()] == [2, 9]
+    env.env.set_wrapper_attr("_max_episode_steps", 6)  # behind our back: from the next episode on
+    length()
+    assert length() == 6
+
+
+@pytest.mark.parametrize("checked_steps", [0, 16])
+def test_a_copy_is_an_environment_of_its_own(checked_steps: int) -> None:
+    env = GymnasiumPufferEnv(gymnasium.make("CartPole-v1", max_episode_steps=20), checked_steps=checked_steps)
+    team = PettingZooPufferEnv(Team())
+    for original, first in ((env, 1), (team, 0)):
+        original.reset(seed=0)
+        actions = np.full(original.actions.shape, first, original.actions.dtype)
+        original.step(actions)
+        copied = copy.deepcopy(original)
+        before = original.observations.copy()
+        copied.step(actions)
+        np.testing.assert_array_equal(original.observations, before)
+        original.step(actions)
+        np.testing.assert_array_equal(original.observations, copied.observations)
+        assert not np.shares_memory(original.observations, copied.observations)
+
+
+def test_actions_that_are_not_int32() -> None:
+    with pytest.raises(
+        APIUsageError, match="actions from 8589934592 to 8589934595, which are not int32; let them start"
+    ):
+        GymnasiumPufferEnv(Parts(Discrete(4), Discrete(4, start=2**33)))
+    with pytest.raises(APIUsageError, match="which are not int32"):
+        GymnasiumPufferEnv(Parts(Discrete(4), Tuple([Discrete(2), Discrete(4, start=-(2**32))])))
+    env = GymnasiumPufferEnv(Parts(Discrete(4, start=2**33), Discrete(4)))
+    assert env.reset(seed=0)[0][0, 0] >= 2**33
