@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -12,13 +11,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
+from puffer_numba.emulation.checking import ObservationChecks
 from puffer_numba.env import APIUsageError, Buffers, Emulated, Infos, PufferEnv, Slot, StepResult, autoreset_mode
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
 
 AnyArray = NDArray[Any]
 Buf = Mapping[str, AnyArray] | Buffers | None
-CHECKED_STEPS = 16
 
 
 class EmulatedEnv(PufferEnv):
@@ -43,12 +42,16 @@ class EmulatedEnv(PufferEnv):
         buf: Buf,
         seed: int | None,
         checked_steps: int | None,
+        strict: bool,
+        text_length: int | None,
         autoreset: str | int | AutoresetMode,
     ) -> None:
         self.env = env
         self.autoreset = autoreset_mode(type(self).__name__, autoreset)
         observation_space, action_space = spaces
-        self._layout, self._action_layout = ObservationLayout(observation_space), ActionLayout(action_space)
+        self._layout = ObservationLayout(observation_space, text_length=text_length)
+        self._action_layout = ActionLayout(action_space)
+        self._checks = ObservationChecks(self._layout, env, checked_steps, strict)
         self.single_observation_space, self.single_action_space = (
             self._layout.flat_space,
             self._action_layout.flat_space,
@@ -59,7 +62,6 @@ class EmulatedEnv(PufferEnv):
         self.is_atn_emulated = self.single_action_space is not action_space
         self.emulated = self._layout.emulated(action_space)
         self._seed = seed
-        self._checks_left = math.inf if checked_steps is None else checked_steps
         self._ready = self._seeded = False
         self._check_actions = ActionChecker(self.single_action_space, num_agents)
         self.episode_returns = np.zeros(num_agents, np.float32)
@@ -141,13 +143,6 @@ class EmulatedEnv(PufferEnv):
         self.truncations[:] = False
         self._ready = True
         self._pending = None
-
-    def _checked(self, observation: Any) -> Any:
-        """On the first steps: the observation with its values checked."""
-        if self._checks_left > 0:
-            self._checks_left -= 1
-            return self._layout.check(observation)
-        return observation
 
     def _count_episode(self, episode_return: float, length: int) -> None:
         self._log["episodes"] += 1

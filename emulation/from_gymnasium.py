@@ -20,7 +20,8 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike
 
-from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
+from puffer_numba.emulation.checking import CHECKED_STEPS
+from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, kept
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
 from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
@@ -40,8 +41,12 @@ class GymnasiumPufferEnv(EmulatedEnv):
         env_creator, env_args, env_kwargs: what makes it.
         buf: None, or arrays to write into, as for `PufferEnv`.
         seed: for the first reset, unless that has its own.
-        checked_steps: how many observations to check for dtype, bounds, NaN and superfluous keys; None: all. Missing
-            keys and wrong shapes are always found.
+        checked_steps: how many observations to compare with their space at first: bounds, NaN, casts that change
+            values, superfluous keys; and some of those after them. 0: none; None: all. Missing keys and wrong shapes
+            are found at each step.
+        strict: raise an error where one is outside of its space, and not a warning.
+        text_length: give each text and mission so many letters, any printable ones of ASCII; None: as its space says,
+            and `TEXT_LENGTH` where that accepts anything.
         autoreset: when the next episode starts, as in `gymnasium.vector.AutoresetMode`: "same-step", in the step that
             ends one; "next-step", in the one after it, which ignores its action; "disabled", by ``reset``.
 
@@ -59,6 +64,8 @@ class GymnasiumPufferEnv(EmulatedEnv):
         buf: Buf = None,
         seed: int | None = 0,
         checked_steps: int | None = CHECKED_STEPS,
+        strict: bool = False,
+        text_length: int | None = None,
         autoreset: str | int | AutoresetMode = SAME_STEP,
     ) -> None:
         made = _make_object("GymnasiumPufferEnv", env, env_creator, env_args, env_kwargs)
@@ -71,13 +78,13 @@ class GymnasiumPufferEnv(EmulatedEnv):
                 "those of PettingZoo are for PettingZooPufferEnv."
             )
         spaces = (made.observation_space, made.action_space)
-        super().__init__(made, spaces, 1, buf, seed, checked_steps, autoreset)
+        super().__init__(made, spaces, 1, buf, seed, checked_steps, strict, text_length, autoreset)
 
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
         super().use(slot)
         known = self.__dict__.get("_stepper")
-        self._stepper = _STEPPERS[self.autoreset](self, self._checks_left) if known is None else known
+        self._stepper = _STEPPERS[self.autoreset](self) if known is None else known
         self._stepper.bind(slot.buffers, self._write[0], self._write_final[0])
 
     def step_in_place(self) -> Infos:
@@ -143,10 +150,10 @@ class _Stepper:
     """
 
     __slots__ = (
-        "checks_left",
+        "check_at",
+        "checks",
         "ended",
         "env",
-        "layout",
         "length",
         "limits",
         "over",
@@ -155,6 +162,7 @@ class _Stepper:
         "rewards",
         "step_env",
         "steps_before",
+        "stop_at",
         "terminals",
         "time_limit",
         "truncations",
@@ -162,14 +170,14 @@ class _Stepper:
         "write_last",
     )
 
-    def __init__(self, owner: GymnasiumPufferEnv, checks_left: float) -> None:
-        self.owner, self.env, self.layout = owner, owner.env, owner._layout
-        self.checks_left = checks_left
+    def __init__(self, owner: GymnasiumPufferEnv) -> None:
+        self.owner, self.env, self.checks = owner, owner.env, owner._checks
+        self.check_at = self.stop_at = 1.0 if self.checks.left > 0 else math.inf  # steps of an episode
         self.ended = self.over = False
         self.step_env, self.time_limit = self.env.step, math.inf
         self.limits: list[TimeLimit[Any, Any]] = []
         self.return_, self.length, self.steps_before = 0.0, 0, 0
-        if not checks_left:
+        if self.checks.left <= 0:
             self.take_short_cut()
 
     def take_short_cut(self) -> None:
@@ -194,6 +202,7 @@ class _Stepper:
         if self.limits:
             self.steps_before = (self.limits[0]._elapsed_steps or 0) - self.length
             self.time_limit = min(wrapper._max_episode_steps for wrapper in self.limits) - self.steps_before
+        self.stop_at = min(self.time_limit, self.check_at)
 
     def bind(self, buffers: Buffers, write: Write, write_last: Write) -> None:
         self.rewards, self.terminals, self.truncations = buffers.rewards, buffers.terminals, buffers.truncations
@@ -209,17 +218,30 @@ class _Stepper:
                 "gym are converted by shimmy.GymV21CompatibilityV0."
             )
         observation, info = result
-        self.write(self.checked(observation) if self.checks_left else observation)
+        self.check_at = max(1.0, self.check_at - self.length)
         self.return_, self.length = 0.0, 0
+        self.write(self.checked(observation) if self.checks.left > 0 else observation)
         self.ended = self.over = False
         self.read_limits()
         return info
 
     def checked(self, observation: Any) -> Any:
-        self.checks_left -= 1
-        if not self.checks_left:
-            self.take_short_cut()
-        return self.layout.check(observation)
+        observation = self.checks.check(observation)
+        if self.checks.left > 0:
+            self.check_at = self.length + 1
+        else:
+            if self.checks.left == 0:
+                self.take_short_cut()
+            self.check_at = self.length + self.checks.every
+        return observation
+
+    def stop(self, observation: Any, truncated: bool) -> tuple[Any, bool]:
+        """What is not to be done at every step: check an observation, and end at the time limit."""
+        truncated = truncated or self.length >= self.time_limit
+        if self.length >= self.check_at:
+            observation = self.checked(observation)
+        self.stop_at = min(self.time_limit, self.check_at)
+        return observation, truncated
 
     def step(self, action: Any) -> Infos:
         result = self.step_env(action)
@@ -230,10 +252,8 @@ class _Stepper:
         except (TypeError, ValueError):
             self.raise_bad_result(result)
         self.length = length = self.length + 1
-        if length >= self.time_limit:
-            truncated = True
-        if self.checks_left:
-            observation = self.checked(observation)
+        if length >= self.stop_at:
+            observation, truncated = self.stop(observation, truncated)
         if terminated or truncated or self.ended:
             info = self.write_ends(observation, terminated, truncated, info)
         else:

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
-from puffer_numba.emulation.emulated import CHECKED_STEPS, AnyArray, Buf, EmulatedEnv, _make_object, kept
+from puffer_numba.emulation.checking import CHECKED_STEPS
+from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, kept
 from puffer_numba.env import DISABLED, SAME_STEP, APIUsageError, Infos
 
 
@@ -31,7 +32,8 @@ class PettingZooPufferEnv(EmulatedEnv):
         env: a `pettingzoo.ParallelEnv`; or an `AECEnv`, which PettingZoo converts: with ``aec_to_parallel`` where its
             metadata says ``is_parallelizable``, else with ``turn_based_aec_to_parallel``: only the action of the agent
             whose turn it is counts.
-        env_creator, env_args, env_kwargs, buf, seed, checked_steps, autoreset: as in `GymnasiumPufferEnv`.
+        env_creator, env_args, env_kwargs, buf, seed, checked_steps, strict, text_length, autoreset: as in
+            `GymnasiumPufferEnv`.
 
     Raises:
         APIUsageError: no environment or two; not a PettingZoo one; no ``possible_agents``; agents whose spaces
@@ -47,6 +49,8 @@ class PettingZooPufferEnv(EmulatedEnv):
         buf: Buf = None,
         seed: int | None = 0,
         checked_steps: int | None = CHECKED_STEPS,
+        strict: bool = False,
+        text_length: int | None = None,
         autoreset: str | int | AutoresetMode = SAME_STEP,
     ) -> None:
         made = _as_parallel(_make_object("PettingZooPufferEnv", env, env_creator, env_args, env_kwargs))
@@ -61,7 +65,7 @@ class PettingZooPufferEnv(EmulatedEnv):
             _shared_space(made.observation_space, self.possible_agents, "observation"),
             _shared_space(made.action_space, self.possible_agents, "action"),
         )
-        super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps, autoreset)
+        super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps, strict, text_length, autoreset)
 
     @property
     def num_envs(self) -> int:
@@ -108,7 +112,7 @@ class PettingZooPufferEnv(EmulatedEnv):
             )
         if agent not in observations:
             raise APIUsageError(f"{self.env} returned no observation for {agent!r}, which is in its agents.")
-        self._write[row](self._checked(observations[agent]))
+        self._write[row](self._checks.sampled(observations[agent]))
         self._live.add(agent)
         self._played[row] = True
 
@@ -158,7 +162,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         for agent in agents:
             row = self._rows[agent]
             if agent in observations:
-                self._write_final[row](self._checked(observations[agent]))
+                self._write_final[row](self._checks.sampled(observations[agent]))
             else:
                 self.final_observations[row] = self.observations[row]
             if not self.terminals[row]:

@@ -159,6 +159,12 @@ class VecConfig:
     """Environments that the policy acts for at a time while the others step; None: all."""
     overlap: bool = False
     """Step one half of compiled environments while the policy acts for the other."""
+    checked_steps: int | None = 16
+    """Observations of a wrapped environment to compare with its space at first, and some later; 0: none; None: all."""
+    strict: bool = False
+    """Stop where an observation of a wrapped environment is outside of its space, instead of a warning."""
+    text_length: int | None = None
+    """Letters for each text in observations; None: as its space says, 256 where that accepts anything."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -166,6 +172,8 @@ class VecConfig:
         _check(self, "vec", "num_threads", "at least 1, or None", lambda v: v is None or v >= 1)
         _check(self, "vec", "num_workers", "at least 1, or None", lambda v: v is None or v >= 1)
         _check(self, "vec", "batch_size", "at least 1, or None", lambda v: v is None or v >= 1)
+        _check(self, "vec", "checked_steps", "at least 0, or None", lambda v: v is None or v >= 0)
+        _check(self, "vec", "text_length", "at least 1, or None", lambda v: v is None or v >= 1)
 
 
 @dataclass

@@ -78,7 +78,7 @@ class _Trial:
     def make(self) -> PufferEnv:
         """A new one whose every observation is compared with its space."""
         if issubclass(self.kind, GymnasiumPufferEnv | PettingZooPufferEnv):
-            return self.kind(self.make_raw(), checked_steps=None)
+            return self.kind(self.make_raw(), checked_steps=None, strict=True)
         return create(self.job, 0, 0)
 
     def run(self, steps: int, seed: int = 1) -> list[_Row]:

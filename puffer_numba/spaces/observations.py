@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import string
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from operator import index
@@ -30,6 +31,33 @@ Write = Callable[[Any], None]
 # What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
 _MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
 _MAX_MISSIONS = 10_000
+_ROUNDING = 1e-6
+"""How far a number may be outside of its bounds, relative to them, and count as rounded."""
+
+TEXT_LENGTH = 256
+"""Letters that a text is given whose space accepts any."""
+
+Report = Callable[[str, str], None]
+"""Is told of a leaf whose value is outside of its space but can be written: its path, and a sentence."""
+
+
+class AnyText(Text):
+    """A Text for any string: printable ASCII letters, ``?`` for others, and as many as fit.
+
+    Args:
+        max_length: the most letters.
+    """
+
+    def __init__(self, max_length: int = TEXT_LENGTH) -> None:
+        super().__init__(max_length, min_length=0, charset=string.printable)
+
+    def contains(self, x: Any) -> bool:
+        """Whether it is a string."""
+        return isinstance(x, str)
+
+    def fitted(self, text: str) -> str:
+        """What is kept of ``text``."""
+        return text[: self.max_length].encode("ascii", "replace").decode()
 
 
 class ObservationLayout:
@@ -37,20 +65,25 @@ class ObservationLayout:
 
     Attributes:
         space: the structured space: any nesting of Box, Discrete, MultiDiscrete, MultiBinary, Text, Dict, Tuple and
-            OneOf. A MiniGrid MissionSpace becomes the smallest Text that holds all of its missions.
+            OneOf. A MiniGrid MissionSpace becomes the smallest Text that holds all of its missions; or, where it
+            accepts anything, as those of BabyAI, an `AnyText`.
         dtype: for a lone array its own dtype, else a structured dtype with aligned fields, named after the keys of a
             Dict, ``f0, f1, ...`` in a Tuple, and ``index, f0, f1, ...`` in a OneOf.
         flat_space: Box. A lone array keeps its shape, except that a scalar gets the shape ``(1,)``. Leaves of one
             dtype: ``(elements,)`` of that dtype, with the leaves' bounds. Others: ``(bytes,)`` uint8.
         leaves: all arrays, in their order in memory.
 
+    Args:
+        space, name: of the observations, for messages.
+        text_length: take each Text and mission for an `AnyText` of so many letters; None: as the space has it.
+
     Raises:
         APIUsageError: a leaf has no fixed size, no elements, or a name that cannot be a field's. The message has its
             path.
     """
 
-    def __init__(self, space: Space[Any], name: str = "observation") -> None:
-        self.space, self.name = _without_missions(space, name), name
+    def __init__(self, space: Space[Any], name: str = "observation", text_length: int | None = None) -> None:
+        self.space, self.name = _with_own_texts(space, name, text_length), name
         self.dtype = _space_dtype(self.space, name)
         self.is_structured = self.dtype.fields is not None
         self.leaves = list(_leaves(self.space, self.dtype, name, 0))
@@ -100,27 +133,29 @@ class ObservationLayout:
                     raise ValueError
                 target[...] = value
             except _MISFIT:
-                target[...] = self.check(value, values=False)
+                target[...] = self.check(value)
 
         def write(observation: Any) -> None:
             try:
                 write_fast(observation)
             except _MISFIT:
-                write_fast(self.check(observation, values=False))
+                write_fast(self.check(observation))
 
         return write_array if isinstance(self.space, Box) else write
 
-    def check(self, observation: Any, values: bool = True) -> Any:
+    def check(self, observation: Any, report: Report | None = None) -> Any:
         """The observation with every leaf as an array of its own dtype.
 
         Args:
-            values: whether dtypes, bounds, NaNs and superfluous keys matter, or keys and shapes alone.
+            report: is told of leaves whose values are outside of their space: bounds, NaN, numbers that the dtype
+                does not hold, superfluous keys. Rounding, and casts that lose nothing, are none. None: it does not
+                matter.
 
         Raises:
-            APIUsageError: it does not fit the space; the message has the leaf's path, what was expected, and what
-                was found.
+            APIUsageError: it cannot be written: a key is missing, or a shape is wrong. The message has the leaf's path,
+                what was expected, and what was found.
         """
-        return _check(self.space, observation, self.name, values)
+        return _check(self.space, observation, self.name, report)
 
     def unflatten(self, row: AnyArray) -> Any:
         """One flat observation as the space's own kind of object; arrays are views of ``row``."""
@@ -152,23 +187,28 @@ def is_container(space: Any) -> bool:
     return isinstance(space, Dict | Tuple | OneOf)
 
 
-def _without_missions(space: Any, path: str) -> Any:
-    """The space with the smallest Text in place of each MissionSpace, which is known by its attributes."""
+def _with_own_texts(space: Any, path: str, text_length: int | None) -> Any:
+    """The space with a Text that can hold them in place of each MissionSpace, which is known by its attributes."""
     if is_container(space):
-        parts = [(key, sub, _without_missions(sub, sub_path)) for key, _, sub, sub_path in children(space, path)]
+        parts = [
+            (key, sub, _with_own_texts(sub, sub_path, text_length)) for key, _, sub, sub_path in children(space, path)
+        ]
         if all(new is old for _, old, new in parts):
             return space
         return (
             Dict({key: new for key, _, new in parts}) if isinstance(space, Dict) else type(space)([p[2] for p in parts])
         )
-    if not (hasattr(space, "mission_func") and hasattr(space, "ordered_placeholders")):
-        return space
+    is_mission = hasattr(space, "mission_func") and hasattr(space, "ordered_placeholders")
+    if text_length is not None and (is_mission or isinstance(space, Text)):
+        return AnyText(text_length)
+    return _text_of_missions(space) if is_mission else space
+
+
+def _text_of_missions(space: Any) -> Text:
     choices = space.ordered_placeholders or []
-    if math.prod(map(len, choices)) > _MAX_MISSIONS:
-        raise APIUsageError(
-            f"{path} has more than {_MAX_MISSIONS} missions, too many to look for the longest. Turn it into a Text "
-            "with gymnasium.wrappers.TransformObservation, or leave it out with FilterObservation."
-        )
+    accepts_anything = space.contains("\0")  # it says nothing of what the missions are
+    if accepts_anything or math.prod(map(len, choices)) > _MAX_MISSIONS:
+        return AnyText()
     missions = [space.mission_func(*words) for words in itertools.product(*choices)]
     letters = frozenset().union(*missions)
     return Text(max(1, *map(len, missions)), min_length=0, charset=letters)
@@ -317,10 +357,12 @@ def _one_of_writer(space: OneOf, record: Any) -> Write:
 def _text_writer(space: Text, target: AnyArray) -> Write:
     numbers = {letter: k for k, letter in enumerate(space.character_list)}
     end = len(numbers)
+    fitted = space.fitted if isinstance(space, AnyText) else str
 
     def write(text: Any) -> None:
-        length = len(text)
-        target[:length] = [numbers[letter] for letter in text]
+        kept = fitted(text)
+        length = len(kept)
+        target[:length] = [numbers[letter] for letter in kept]
         target[length:] = end
 
     return write
@@ -329,37 +371,40 @@ def _text_writer(space: Text, target: AnyArray) -> Write:
 # ---------------------------------------------------------------------- checking
 
 
-def _check(space: Any, value: Any, path: str, values: bool) -> Any:
+def _check(space: Any, value: Any, path: str, report: Report | None) -> Any:
     if isinstance(space, Dict):
-        return _check_dict(space, value, path, values)
+        return _check_dict(space, value, path, report)
     if isinstance(space, Tuple):
         if not isinstance(value, tuple | list) or len(value) != len(space.spaces):
             got = f"{len(value)} of them" if isinstance(value, tuple | list) else type(value).__name__
             raise _misfit(path, f"a tuple of {len(space.spaces)} parts", got)
-        return tuple(_check(sub, value[k], sub_path, values) for k, _, sub, sub_path in children(space, path))
+        return tuple(_check(sub, value[k], sub_path, report) for k, _, sub, sub_path in children(space, path))
     if isinstance(space, OneOf):
-        return _check_one_of(space, value, path, values)
+        return _check_one_of(space, value, path, report)
     if isinstance(space, Text):
-        return _check_text(space, value, path)
-    array = _as_array(space, value, path, values)
-    if values:
-        _check_values(space, array, path)
-    return array.astype(space.dtype, copy=False)
+        return _check_text(space, value, path, report)
+    array = _as_array(space, value, path)
+    if report is not None:
+        problem = _problem(space, array)
+        if problem:
+            report(path, str(_misfit(path, *problem)))
+    with np.errstate(invalid="ignore", over="ignore"):  # it has been reported
+        return array.astype(space.dtype, copy=False)
 
 
-def _check_dict(space: Dict, value: Any, path: str, values: bool) -> dict[Any, Any]:
+def _check_dict(space: Dict, value: Any, path: str, report: Report | None) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise _misfit(path, f"a dict with the keys {list(space.spaces)}", type(value).__name__)
     missing = [key for key in space.spaces if key not in value]
     if missing:
         raise _misfit(f"{path}[{missing[0]!r}]", repr(space.spaces[missing[0]]), f"only the keys {list(value)}")
     extra = [key for key in value if key not in space.spaces]
-    if values and extra:
-        raise _bad_value(path, f"the keys {list(space.spaces)}", f"also {extra[0]!r}")
-    return {key: _check(sub, value[key], sub_path, values) for key, _, sub, sub_path in children(space, path)}
+    if report is not None and extra:
+        report(path, str(_misfit(path, f"the keys {list(space.spaces)}", f"also {extra[0]!r}")))
+    return {key: _check(sub, value[key], sub_path, report) for key, _, sub, sub_path in children(space, path)}
 
 
-def _check_one_of(space: OneOf, value: Any, path: str, values: bool) -> tuple[int, Any]:
+def _check_one_of(space: OneOf, value: Any, path: str, report: Report | None) -> tuple[int, Any]:
     options = len(space.spaces)
     try:
         chosen, part = value
@@ -368,22 +413,34 @@ def _check_one_of(space: OneOf, value: Any, path: str, values: bool) -> tuple[in
         raise _misfit(path, f"(index below {options}, value)", repr(value)) from None
     if not 0 <= chosen < options:
         raise _misfit(path, f"an index below {options}", str(chosen))
-    return chosen, _check(space.spaces[chosen], part, f"{path}[{chosen}]", values)
+    return chosen, _check(space.spaces[chosen], part, f"{path}[{chosen}]", report)
 
 
-def _check_text(space: Text, value: Any, path: str) -> str:
+def _check_text(space: Text, value: Any, path: str, report: Report | None) -> str:
     if not isinstance(value, str):
         raise _misfit(path, f"a string of at most {space.max_length} letters", type(value).__name__)
-    if len(value) > space.max_length:
-        raise _no_such_text(path, f"at most {space.max_length} letters", f"{len(value)}: {value[:60]!r}")
-    odd = sorted(set(value) - space.character_set)
-    if odd:
-        raise _no_such_text(path, f"letters of {space.characters!r}", repr(odd[0]))
+    problem = _text_problem(space, value)
+    if isinstance(space, AnyText):
+        if problem and report is not None:
+            report(path, f"{_misfit(path, *problem)} It is cut, or written with '?'; text_length sets how much fits.")
+        return space.fitted(value)
+    if problem:
+        raise APIUsageError(
+            f"{_misfit(path, *problem)} text_length={TEXT_LENGTH} takes any text of so many letters; or declare a Text "
+            "that holds it with gymnasium.wrappers.TransformObservation, or leave it out with FilterObservation."
+        )
     return value
 
 
-def _as_array(space: Any, value: Any, path: str, values: bool) -> AnyArray:
-    """The leaf as an array of the space's shape, and with ``values`` of a dtype that fits the space's."""
+def _text_problem(space: Text, text: str) -> tuple[str, str] | None:
+    if len(text) > space.max_length:
+        return f"at most {space.max_length} letters", f"{len(text)}: {text[:60]!r}"
+    odd = sorted(set(text) - space.character_set)
+    return (f"letters of {space.characters!r}", repr(odd[0])) if odd else None
+
+
+def _as_array(space: Any, value: Any, path: str) -> AnyArray:
+    """The leaf as an array of the space's shape, of numbers."""
     given = isinstance(value, np.ndarray | np.generic)
     try:
         if value is None:  # which NumPy takes for NaN
@@ -395,22 +452,39 @@ def _as_array(space: Any, value: Any, path: str, values: bool) -> AnyArray:
         raise _misfit(path, f"shape {space.shape}: {space!r}", f"shape {array.shape}")
     if array.dtype.kind not in ("iub" if isinstance(space, Discrete) else "iubf"):
         raise _misfit(path, repr(space), f"dtype {array.dtype}")
-    discrete = isinstance(space, Discrete | MultiDiscrete | MultiBinary)
-    fits = array.dtype.kind in "iub" if discrete else np.can_cast(array.dtype, space.dtype)
-    if values and not fits:
-        raise _bad_value(path, f"dtype {np.dtype(space.dtype)}", f"{array.dtype}")
     return array
 
 
-def _check_values(space: Any, array: AnyArray, path: str) -> None:
+def _problem(space: Any, array: AnyArray) -> tuple[str, str] | None:
+    """What was expected and what was found, where values are outside of the space."""
     if array.dtype.kind == "f" and np.isnan(array).any():
-        raise _bad_value(path, "numbers", f"NaN at index {_first(np.isnan(array))}")
+        return "numbers", f"NaN at index {_first(np.isnan(array))}"
     low, high = leaf_bounds(space)
     outside = (array < low) | (array > high)
+    if outside.any() and "f" in (array.dtype.kind, space.dtype.kind):
+        lower, upper = (np.asarray(bound, np.float64) for bound in (low, high))
+        slack = [_ROUNDING * np.maximum(1, np.abs(bound)) for bound in (lower, upper)]
+        outside = (array < lower - slack[0]) | (array > upper + slack[1])
     if outside.any():
         at = _first(outside)
         bounds = f"values from {np.broadcast_to(low, array.shape)[at]} to {np.broadcast_to(high, array.shape)[at]}"
-        raise _bad_value(path, bounds, f"{array[at]}" + (f" at index {at}" if at else ""))
+        return bounds, f"{array[at]}" + (f" at index {at}" if at else "")
+    lost = _lost(array, np.dtype(space.dtype))
+    if lost.any():
+        at = _first(lost)
+        return f"what {space.dtype} holds", f"{array[at]}" + (f" at index {at}" if at else "")
+    return None
+
+
+def _lost(array: AnyArray, dtype: np.dtype[Any]) -> NDArray[np.bool_]:
+    """Which values a cast changes beyond rounding."""
+    if np.can_cast(array.dtype, dtype):
+        return np.zeros(array.shape, np.bool_)
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+        if dtype.kind == "f":
+            return np.asarray(np.isfinite(array) & ~np.isfinite(cast))
+        return np.asarray(cast != array)
 
 
 def _first(where: AnyArray) -> tuple[int, ...]:
@@ -421,19 +495,6 @@ def _misfit(path: str, expected: str, got: str) -> APIUsageError:
     return APIUsageError(
         f"{path}: the environment's observation is not in its observation_space: expected {expected}, got {got}."
     )
-
-
-def _no_such_text(path: str, expected: str, got: str) -> APIUsageError:
-    return APIUsageError(
-        f"{_misfit(path, expected, got)} Declare a Text that holds it with gymnasium.wrappers.TransformObservation, or "
-        "leave it out with FilterObservation."
-    )
-
-
-def _bad_value(path: str, expected: str, got: str) -> APIUsageError:
-    """What could be written all the same."""
-    fix = "Fix the environment or its space; checked_steps=0 turns such checks off."
-    return APIUsageError(f"{_misfit(path, expected, got)} {fix}")
 
 
 # ---------------------------------------------------------------------- reading

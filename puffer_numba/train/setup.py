@@ -8,7 +8,7 @@ from typing import Any
 import numba
 
 from puffer_numba import presets, registry, vector
-from puffer_numba.config import Config
+from puffer_numba.config import Config, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS
 from puffer_numba.naming import full_name, load_spec
@@ -71,11 +71,18 @@ def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:
     vec = config.vec
     if num_envs is not None:  # not the number that the settings were chosen for
         workers = vec.num_workers and max(w for w in range(1, min(vec.num_workers, num_envs) + 1) if num_envs % w == 0)
-        return {"backend": "serial"} if vec.backend == "serial" else {"num_workers": workers} if workers else {}
+        chosen = {"backend": "serial"} if vec.backend == "serial" else {"num_workers": workers} if workers else {}
+        return {**chosen, **_emulation_options(vec)}
     given = {
         "backend": None if vec.backend == "auto" else vec.backend,
         "num_workers": vec.num_workers,
         "batch_size": vec.batch_size,
         "overlap": vec.overlap or None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {**{name: value for name, value in given.items() if value is not None}, **_emulation_options(vec)}
+
+
+def _emulation_options(vec: VecConfig) -> dict[str, Any]:
+    """Those that are not the defaults."""
+    names = ("checked_steps", "strict", "text_length")
+    return {name: getattr(vec, name) for name in names if getattr(vec, name) != getattr(VecConfig, name)}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from puffer_numba.emulation.checking import CHECKED_STEPS
 from puffer_numba.env import APIUsageError, PufferEnv, autoreset_mode
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
@@ -33,6 +34,9 @@ _OPTIONS = (
     "context",
     "overlap",
     "autoreset",
+    "checked_steps",
+    "strict",
+    "text_length",
 )
 _OURS = ("num_envs", "seed", "buf", "first_env")  # arguments of a JitEnv that are make's to choose
 
@@ -51,6 +55,9 @@ def make(
     context: str = "forkserver",
     overlap: bool = False,
     autoreset: str | AutoresetMode | None = None,
+    checked_steps: int | None = CHECKED_STEPS,
+    strict: bool = False,
+    text_length: int | None = None,
     **unknown: Any,
 ) -> PufferEnv:
     """Many copies of an environment, or several environments of equal spaces, as one `PufferEnv`.
@@ -89,6 +96,8 @@ def make(
         autoreset: when the next episode starts, as in `gymnasium.vector.AutoresetMode`: "same-step", in the step that
             ends one, as the trainer wants it; "next-step", in the one after it; "disabled", by ``reset(mask=...)``.
             None: as the environments do by themselves, which is "same-step" unless they say otherwise.
+        checked_steps, strict, text_length: for environments of Gymnasium and PettingZoo, how their observations are
+            compared with their space, and how long texts are; see `GymnasiumPufferEnv`.
 
     Raises:
         APIUsageError: a rule between these is broken, and no process has been started; or spaces that cannot be
@@ -112,7 +121,8 @@ def make(
     if size > num_envs:
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
     mode = None if autoreset is None else autoreset_mode("vector.make", autoreset)
-    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs, mode)
+    emulation = {"checked_steps": checked_steps, "strict": strict, "text_length": text_length}
+    jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs, mode, emulation)
     chosen = _backend(backend, jobs)
     seed = _seed(seed)
     if overlap:
@@ -152,14 +162,15 @@ def _seed(seed: Any) -> int:
     return integer("seed", seed)
 
 
-def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int, autoreset: int | None) -> list[EnvJob]:
+def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int, *options: Any) -> list[EnvJob]:
+    """One for each environment, the same one where they are alike; ``options`` are the last fields of each."""
     if isinstance(creators, str) or callable(creators):
         creator = _creator(creators)
         if args is not None and (isinstance(args, str) or not isinstance(args, Sequence)):
             raise APIUsageError(f"env_args is {args!r}; expected a list of the creator's positional arguments.")
         if kwargs is not None and not isinstance(kwargs, Mapping):
             raise APIUsageError(f"env_kwargs is {kwargs!r}; expected a dict of the creator's keyword arguments.")
-        return [EnvJob(creator, tuple(args or ()), dict(kwargs or {}), autoreset)] * num_envs
+        return [EnvJob(creator, tuple(args or ()), dict(kwargs or {}), *options)] * num_envs
     if not isinstance(creators, Sequence):
         raise APIUsageError(f"vector.make takes a name, a function or class, or a list of these; got {creators!r}.")
     each_args = [()] * num_envs if args is None else args
@@ -170,7 +181,7 @@ def _jobs(creators: Any, args: Any, kwargs: Any, num_envs: int, autoreset: int |
                 f"{name} is a list of {len(values)}, but num_envs is {num_envs}; expected one for each."
             )
     triples = zip(creators, each_args, each_kwargs, strict=True)
-    return [EnvJob(_creator(creator), tuple(args), dict(kwargs), autoreset) for creator, args, kwargs in triples]
+    return [EnvJob(_creator(creator), tuple(args), dict(kwargs), *options) for creator, args, kwargs in triples]
 
 
 def _creator(creator: Any) -> Creator:
@@ -197,7 +208,7 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:
     job = _jit_job(jobs, "backend 'native'", "for others there are 'multiprocessing' and 'serial'.")
-    return job.creator(**{"num_envs": num_envs, "seed": seed, **job.options(), **job.kwargs})
+    return job.creator(**{"num_envs": num_envs, "seed": seed, **job.mode(), **job.kwargs})
 
 
 def _overlapped(jobs: list[EnvJob], num_envs: int, seed: int, batch_size: int | None, is_native: bool) -> Overlapped:

@@ -42,9 +42,11 @@ class EnvJob(NamedTuple):
     kwargs: dict[str, Any]
     autoreset: int | None = None
     """The mode that it is to have; None: its own."""
+    emulation: Mapping[str, Any] | None = None
+    """Options of `GymnasiumPufferEnv` and `PettingZooPufferEnv`."""
 
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments of ours that `JitEnv` and the emulation have."""
+    def mode(self) -> dict[str, Any]:
+        """The mode as a keyword argument of a `JitEnv` and of the emulation."""
         return {} if self.autoreset is None else {"autoreset": self.autoreset}
 
 
@@ -82,7 +84,7 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     accepted = _parameters(job.creator)
     given = {name: value for name, value in extra.items() if name in accepted and name not in job.kwargs}
     if is_jit(job.creator):
-        given |= {name: value for name, value in job.options().items() if name not in job.kwargs}
+        given |= {name: value for name, value in job.mode().items() if name not in job.kwargs}
     try:
         env = job.creator(*job.args, **{**given, **job.kwargs})
     except ModuleNotFoundError as error:
@@ -90,9 +92,9 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     except DependencyNotInstalled as error:
         raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
     if isinstance(env, gymnasium.Env) or is_legacy(env):
-        return GymnasiumPufferEnv(env, **extra, **job.options())
+        return GymnasiumPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}))
     if isinstance(env, ParallelEnv | AECEnv):
-        return PettingZooPufferEnv(env, **extra, **job.options())
+        return PettingZooPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}))
     if not isinstance(env, PufferEnv):
         raise APIUsageError(
             f"{job.creator} returned {type(env).__module__}.{type(env).__qualname__}; expected a gymnasium.Env, a "

@@ -17,6 +17,7 @@ pytest.importorskip("pygame")
 from pettingzoo.classic.rps import rps
 from pettingzoo.classic.tictactoe import tictactoe
 
+from puffer_numba.emulation import checking
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, make_buffers
@@ -258,48 +259,135 @@ class Broken(Walk):
         return {**super().observe(), **(self.changes if self.time == self.at else {})}
 
 
+def steps(wrapped: Any, count: int = 60, **options: Any) -> Any:
+    env = GymnasiumPufferEnv(wrapped, **options)
+    env.reset()
+    for _ in range(count):
+        env.step(action(0, 0, 0))
+    return env
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"position": np.zeros(3, np.float32)}, "observation['position']: .*expected shape (2,).*got shape (3,)"),
-        ({"position": np.zeros(2)}, "observation['position']: .*expected dtype float32, got float64"),
-        ({"position": np.full(2, np.nan, np.float32)}, "observation['position']: .*got NaN at index (0,)"),
+        (
+            {"position": np.full(2, np.nan)},
+            "observation['position']: .*expected numbers, got NaN at index (0,)",
+        ),
+        (
+            {"position": np.full(2, 99.1)},
+            "observation['position']: .*values from -99.0 to 99.0, got 99.1 at index",
+        ),
         ({"step": 100}, "observation['step']: .*expected values from 0 to 99, got 100"),
+        ({"more": 1}, "observation: .*expected the keys ['position', 'step'], got also 'more'"),
     ],
+    ids=["NaN", "bounds", "number", "key"],
 )
-def test_wrong_observations(change: Any, message: str) -> None:
-    env = GymnasiumPufferEnv(Broken(**change))
-    env.reset()
+def test_values_outside_of_the_space_are_told_once_or_raised(change: Any, message: str) -> None:
     pattern = ".*".join(map(re.escape, message.split(".*")))
-    with pytest.raises(APIUsageError, match=pattern):
-        env.step(action(0, 0, 0))
+    with pytest.raises(APIUsageError, match=f"Broken.*{pattern}.*strict=False warns instead, and checked_steps=0"):
+        steps(Broken(**change), 2, strict=True)
+    checking._told.clear()
+    with pytest.warns(UserWarning, match=f"Broken.*{pattern}.*strict=True makes this an error") as told:
+        env = steps(Broken(**change), 50)
+    assert len(told) == 1
+    steps(Broken(**change), 50)  # a warning would be an error
+    assert env.observations.shape == (1, env.single_observation_space.shape[0])
 
 
 @pytest.mark.parametrize(
-    ("checked_steps", "at", "caught"), [(3, 2, True), (3, 3, False), (0, 0, False), (None, 50, True)]
+    "change",
+    [
+        {"position": np.full(2, 99.00000000000001)},  # rounded, for a float32 Box up to 99
+        {"position": np.array([1.1, 2.2])},
+        {"position": [3, 4]},
+        {"position": np.array([3, 4])},
+        {"step": np.int32(7)},
+        {"step": np.uint8(7)},
+    ],
+    ids=str,
 )
-def test_how_long_values_are_checked(checked_steps: int | None, at: int, caught: bool) -> None:
-    wrapped = Broken(step=100)
-    wrapped.at = at
-    env = GymnasiumPufferEnv(wrapped, checked_steps=checked_steps)
+def test_rounding_and_casts_that_lose_nothing_are_no_mistakes(change: Any) -> None:
+    env = steps(Broken(**change), 1, strict=True)
+    expected = {"position": [1.0, -1.0], "step": 1} | change
+    found = env.unflatten(env.observations[0])
+    np.testing.assert_array_equal(found["position"], np.float32(expected["position"]))
+    assert found["step"] == expected["step"]
 
-    def run() -> None:
+
+@pytest.mark.parametrize(
+    ("space", "value", "message"),
+    [
+        (Box(0, 255, (2,), np.uint8), np.array([7, 255]), None),
+        (Box(0, 255, (2,), np.uint8), np.array([7.0, 8.0]), None),
+        (Box(0, 255, (2,), np.uint8), np.array([7.5, 8.0]), "expected what uint8 holds, got 7.5 at index (0,)"),
+        (Box(0, 255, (2,), np.uint8), np.array([7, 256]), "expected values from 0 to 255, got 256 at index (1,)"),
+        (Box(-np.inf, np.inf, (1,), np.float32), np.array([np.inf]), None),
+        (Box(-np.inf, np.inf, (1,), np.float32), np.array([1e300]), "expected what float32 holds, got 1e+300 at"),
+        (MultiBinary(2), np.array([True, False]), None),
+        (MultiDiscrete([3, 3]), np.array([1, 2], np.uint8), None),
+        (MultiDiscrete([3, 3]), np.array([1, 3], np.int32), "expected values from 0 to 2, got 3 at index (1,)"),
+    ],
+    ids=str,
+)
+def test_casts(space: Any, value: Any, message: str | None) -> None:
+    env = GymnasiumPufferEnv(Old(None, reset=(value, {}), space=space), strict=True)
+    if message is None:
         env.reset()
-        for _ in range(60):
-            env.step(action(0, 0, 0))
+        np.testing.assert_array_equal(env.observations[0], value)
+        return
+    with pytest.raises(APIUsageError, match=re.escape(message)):
+        env.reset()
+
+
+def test_what_cannot_be_written_is_an_error_at_any_step() -> None:
+    for at in (1, 50):
+        wrapped = Broken(position=np.zeros(3, np.float32))
+        wrapped.at = at
+        with pytest.raises(APIUsageError, match=r"observation\['position'\]: .*expected shape \(2,\)"):
+            steps(wrapped)
+
+
+@pytest.mark.parametrize(
+    ("checked_steps", "at", "caught"),
+    [
+        (3, {2}, True),
+        (3, {3}, False),
+        (0, {0, 1, 2}, False),
+        (None, {50}, True),
+        (16, {40}, False),
+        (16, range(40, 200), True),
+    ],
+    ids=str,
+)
+def test_when_values_are_checked(checked_steps: int | None, at: Any, caught: bool) -> None:
+    """What begins later is found too, as some of the later observations are checked."""
+
+    class Sometimes(Walk):
+        def observe(self) -> Any:
+            return {"position": np.zeros(2, np.float32), "step": 100 if self.time in at else 1}
 
     if not caught:
-        run()
+        steps(Sometimes(length=1000), 90, checked_steps=checked_steps, strict=True)
         return
     with pytest.raises(APIUsageError, match=r"observation\['step'\]: .*checked_steps=0 turns such checks off"):
-        run()
+        steps(Sometimes(length=1000), 120, checked_steps=checked_steps, strict=True)
+
+
+def test_options_of_the_checks() -> None:
+    with pytest.raises(APIUsageError, match="checked_steps is -1"):
+        GymnasiumPufferEnv(Walk(), checked_steps=-1)
+    with pytest.raises(APIUsageError, match="strict is 'yes'; expected True or False"):
+        GymnasiumPufferEnv(Walk(), strict="yes")  # type: ignore[arg-type]
 
 
 class Old(gymnasium.Env[Any, Any]):
-    observation_space, action_space = Box(0, 1, (1,)), Discrete(2)
+    observation_space: Any = Box(0, 1, (1,))
+    action_space: Any = Discrete(2)
 
-    def __init__(self, result: Any, reset: Any = None) -> None:
+    def __init__(self, result: Any, reset: Any = None, space: Any = None) -> None:
         self.result = result
+        self.observation_space = space or self.observation_space
         self.first = (np.zeros(1, np.float32), {}) if reset is None else reset
 
     def reset(self, **_: Any) -> Any:

@@ -27,9 +27,10 @@ from gymnasium.spaces import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.env import APIUsageError
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout
-from puffer_numba.spaces.observations import ObservationLayout
+from puffer_numba.spaces.observations import AnyText, ObservationLayout
 from tests.helpers.spaces import action_boxes, action_leaves, action_nestings, spaces
 
 
@@ -179,13 +180,47 @@ def test_missions_become_texts() -> None:
         layout.writer(row)(observation)
         assert layout.unflatten(row) == observation
     with pytest.raises(
-        APIUsageError, match=r"observation\['mission'\]: .*at most 15 letters.*Declare a Text that holds it"
+        APIUsageError,
+        match=r"observation\['mission'\]: .*at most 15 letters.*text_length=256 takes any text",
     ):
         layout.writer(row)({"mission": "go to the green key", "rest": ("",)})
     many = MissionSpace(lambda *words: "".join(words), None)
     many.ordered_placeholders = [[str(k) for k in range(101)]] * 2
-    with pytest.raises(APIUsageError, match=r"observation\[0\] has more than 10000 missions"):
-        ObservationLayout(Tuple([many]))
+    assert ObservationLayout(Tuple([many])).space == Tuple([AnyText(256)])  # more than can be looked at
+
+
+def test_texts_that_can_be_anything() -> None:
+    """Those of BabyAI, whose space says "go" and accepts all; and any other, where a length is given."""
+    pytest.importorskip("minigrid")
+    from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
+
+    space = Dict(mission=BabyAIMissionSpace(), said=Text(2, charset="ab"))
+    layout = ObservationLayout(space)
+    assert layout.space == Dict(mission=AnyText(256), said=Text(2, charset="ab"))
+    row = np.zeros(layout.flat_space.shape, layout.flat_space.dtype)
+    mission = "put the blue ball next to a door, then Go! (100%)"
+    layout.writer(row)({"mission": mission, "said": "a"})
+    assert layout.unflatten(row) == {"mission": mission, "said": "a"}
+
+    short = ObservationLayout(space, text_length=8)
+    assert short.space == Dict(mission=AnyText(8), said=AnyText(8))
+    assert short.flat_space.shape == (16,)
+    row = np.zeros(16, np.uint8)
+    short.writer(row)({"mission": "né à Brest", "said": ""})
+    assert short.unflatten(row) == {"mission": "n? ? Bre", "said": ""}
+    reports: list[tuple[str, str]] = []
+    short.check({"mission": "né à Brest", "said": "né"}, lambda *told: reports.append(told))
+    assert [path for path, _ in reports] == ["observation['mission']", "observation['said']"]
+    assert "expected at most 8 letters, got 10: 'né à Brest'. It is cut, or written with '?'" in reports[0][1]
+
+
+@pytest.mark.parametrize("level", ["BabyAI-GoToRedBall-v0", "BabyAI-BossLevel-v0", "BabyAI-SynthSeq-v0"])
+def test_babyai(level: str) -> None:
+    pytest.importorskip("minigrid")
+    env = GymnasiumPufferEnv(gymnasium.make(level), strict=True)
+    for seed in range(3):
+        env.reset(seed=seed)
+        assert env.unflatten(env.observations[0])["mission"] == env.get_attr("mission")[0]
 
 
 # ---------------------------------------------------------------------- wrong observations
@@ -216,12 +251,12 @@ ALWAYS = [
     ({"d": (1, np.zeros(3))}, "observation['d'][1]", "expected shape (2,)", "got shape (3,)"),
 ]
 FIRST = [
-    ({"a": np.zeros(2)}, "observation['a']", "expected dtype float32", "got float64. Fix the environment"),
+    ({"a": np.array([0, 2])}, "observation['a']", "values from 0.0 to 1.0", "got 2 at index (1,)"),
     ({"a": np.array([0, 2], np.float32)}, "observation['a']", "values from 0.0 to 1.0", "got 2.0 at index (1,)"),
     ({"a": np.array([np.nan, 0], np.float32)}, "observation['a']", "expected numbers", "got NaN at index (0,)"),
     ({"b": (0, np.zeros(2, np.int64))}, "observation['b'][0]", "values from 1 to 3", "got 0"),
     ({"b": (1, np.array([0, 4]))}, "observation['b'][1]", "values from 0 to 3", "got 4 at index (1,)"),
-    ({"b": (1, np.zeros(2))}, "observation['b'][1]", "expected dtype int64", "got float64"),
+    ({"b": (1, np.full(2, 0.5))}, "observation['b'][1]", "expected what int64 holds", "got 0.5 at index (0,)"),
     ({"z": 1}, "observation", "the keys ['a', 'b', 'c', 'd']", "got also 'z'"),
 ]
 
@@ -240,8 +275,13 @@ def test_values_are_checked_on_request(change: Any, path: str, expected: str, go
     layout = ObservationLayout(SPACE)
     write = layout.writer(np.zeros(layout.flat_space.shape, layout.flat_space.dtype))
     write({**GOOD, **change})
-    with pytest.raises(APIUsageError, match=re.escape(path) + ".*" + re.escape(expected) + ".*" + re.escape(got)):
-        layout.check({**GOOD, **change})
+    layout.check({**GOOD, **change})
+    reports: list[tuple[str, str]] = []
+    layout.check({**GOOD, **change}, lambda *told: reports.append(told))
+    ((at, problem),) = reports
+    assert at == path
+    assert problem.startswith(path)
+    assert re.search(re.escape(expected) + ".*" + re.escape(got), problem)
 
 
 def test_missing_keys_and_no_dict() -> None:
