@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.emulation.checking import ObservationChecks
 from puffer_numba.env import APIUsageError, Buffers, Emulated, Infos, PufferEnv, Slot, StepResult, autoreset_mode
+from puffer_numba.errors import integer
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout
 from puffer_numba.spaces.observations import ObservationLayout
 
@@ -101,7 +102,7 @@ class EmulatedEnv(PufferEnv):
         if seed is None and not self._seeded:
             seed = self._seed
         self._seeded = True
-        return seed
+        return None if seed is None else integer("reset: seed", seed)
 
     def _raise_ended(self) -> NoReturn:
         raise APIUsageError(f"{self.env} has ended, and autoreset is disabled; call reset() before the next step.")

@@ -77,6 +77,9 @@ class GymnasiumPufferEnv(EmulatedEnv):
                 "Environments of the old gym are converted by shimmy.GymV21CompatibilityV0 or GymV26CompatibilityV0; "
                 "those of PettingZoo are for PettingZooPufferEnv."
             )
+        missing = [name for name in ("observation_space", "action_space") if getattr(made, name, None) is None]
+        if missing:
+            raise APIUsageError(f"{type(made).__qualname__} has no {missing[0]}; set it, in the class or in __init__.")
         spaces = (made.observation_space, made.action_space)
         super().__init__(made, spaces, 1, buf, seed, checked_steps, strict, text_length, autoreset)
 
@@ -272,7 +275,7 @@ class _Stepper:
         info = kept(info)
         reset_info = self.restart()
         self.ended = True  # the flags of this step are to be taken back
-        return {**info, "reset_info": reset_info} if reset_info else info
+        return {**(info or {}), "reset_info": reset_info} if reset_info else info
 
     def raise_bad_result(self, result: Any) -> NoReturn:
         if isinstance(result, tuple) and len(result) == 5:

@@ -61,6 +61,8 @@ def env_creator(name: str) -> Creator:
     if not callable(found):
         module = import_module(kind)
         close = did_you_mean(rest, [n for n in dir(module) if callable(getattr(module, n))])
+        if rest in gymnasium.registry:
+            close = f" Gymnasium's environment is gym:{rest}."
         raise APIUsageError(f"{name}: module {kind} has no function or class {rest!r}.{close}")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -241,7 +242,16 @@ def _jit_job(jobs: list[EnvJob], what: str, instead: str) -> EnvJob:
 
 def _workers(num_workers: Any, num_envs: int, batch_size: int, maximum: int) -> int:
     if num_workers is None or num_workers == "auto":
-        return max(w for w in range(1, min(maximum, num_envs) + 1) if _divides(w, num_envs, batch_size))
+        possible = min(maximum, num_envs)
+        workers = max(w for w in range(1, possible + 1) if _divides(w, num_envs, batch_size))
+        if workers <= possible // 2:
+            warnings.warn(
+                f"vector.make: {num_envs} environments, in batches of {batch_size}, are shared evenly by {workers} of "
+                f"{possible} possible workers; another num_envs, {num_envs // possible * possible} say, is faster.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return workers
     if num_workers > num_envs:
         raise APIUsageError(
             f"num_workers is {num_workers}, more than the {num_envs} environments; expected at most that."

@@ -89,8 +89,10 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
         env = job.creator(*job.args, **{**given, **job.kwargs})
     except ModuleNotFoundError as error:
         raise not_installed(name_of(job.creator), "the environment", error) from error
-    except DependencyNotInstalled as error:
-        raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
+    except Exception as error:
+        if isinstance(error, DependencyNotInstalled | ImportError) or isinstance(error.__cause__, ImportError):
+            raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
+        raise
     if isinstance(env, gymnasium.Env) or is_legacy(env):
         return GymnasiumPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}))
     if isinstance(env, ParallelEnv | AECEnv):

@@ -86,7 +86,7 @@ class VectorEnv(PufferEnv):
         elif isinstance(seed, Sequence) and not isinstance(seed, str):
             seed = check_seeds(seed, self._num_jobs)
         else:
-            integer("reset: seed", seed)
+            seed = integer("reset: seed", seed)
         self._seed = None
         return seed
 

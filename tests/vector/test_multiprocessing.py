@@ -129,9 +129,14 @@ def test_environment_variables_of_the_moment(monkeypatch: pytest.MonkeyPatch) ->
         assert env.terminals.all()
 
 
-def test_number_of_workers() -> None:
+def test_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("puffer_numba.vector.factory.cores", lambda: 2)
+    with pytest.warns(UserWarning, match="7 environments, .* by 1 of 2 possible workers; another num_envs, 6 say, is"):
+        env = processes(num_envs=7, num_workers="auto")
+    assert env.num_workers == 1
+    env.close()
     cores = len(os.sched_getaffinity(0))
-    for num_envs, batch_size in ((7, None), (4, 2), (6, None)):
+    for num_envs, batch_size in ((4, 2), (6, None)):
         with processes(num_envs=num_envs, num_workers="auto", batch_size=batch_size, zero_copy=False) as env:
             assert env.num_workers <= cores
             assert num_envs % env.num_workers == 0
