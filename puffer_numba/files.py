@@ -28,6 +28,7 @@ from puffer_numba.errors import did_you_mean
 
 _NAME = re.compile(r"(.*\.py)(?::(.*))?")
 _imported: dict[str, tuple[Path, int, int]] = {}  # by the name of the module: its file, when it was changed, its size
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{k}" for kind in ("com", "lpt") for k in range(1, 10))}  # of Windows
 _BASES = (PufferEnv, gymnasium.Env, ParallelEnv, AECEnv)
 
 
@@ -92,15 +93,23 @@ def environments(module: ModuleType) -> list[str]:
 
 
 def run_folder(name: str) -> str:
-    """What the folder of an environment's runs is called: its name; that of one in a file without slashes and colons.
+    """What the folder of an environment's runs is called: its name, in which every file system takes what it holds.
 
-    ``my_walk.MyWalk`` for ``my_walk.py:MyWalk``, ``games.my_walk.MyWalk`` for ``games/my_walk.py:MyWalk``.
+    ``my_walk.MyWalk`` for ``my_walk.py:MyWalk``, ``games.my_walk.MyWalk`` for ``games/my_walk.py:MyWalk``,
+    ``gym.LunarLander-v3`` for ``gym:LunarLander-v3``.
     """
-    if not is_file_name(name):
-        return name
-    path, attribute = _NAME.fullmatch(name).groups()  # type: ignore[union-attr]
-    parts = [part for part in re.split(r"[/\\]", path.removesuffix(".py")) if part not in ("", ".", "..")]
-    return re.sub(r"[^\w.-]", "_", ".".join(filter(None, [*parts, attribute])))
+    match = _NAME.fullmatch(name)
+    path, attribute = match.groups() if match else (name, None)
+    parts = [part for part in re.split(r"[/\\:]", path.removesuffix(".py")) if part not in ("", ".", "..")]
+    folder = re.sub(r"[^\w.-]", "_", ".".join(filter(None, [*parts, attribute]))).rstrip(".")
+    return f"_{folder}" if folder.partition(".")[0].lower() in _DEVICES else folder
+
+
+def run_folders(data_dir: str | Path, name: str) -> list[Path]:
+    """Where an environment's runs are: the folder for new ones, and the one that versions up to 0.1 gave it."""
+    folders = [Path(data_dir) / run_folder(name)]
+    before = Path(data_dir) / name
+    return folders if is_file_name(name) or before == folders[0] else [*folders, before]
 
 
 def is_same(name: str, other: str) -> bool:

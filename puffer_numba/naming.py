@@ -32,7 +32,7 @@ FORMS = (
 def env_creator(name: str) -> Creator:
     """What makes the environment called ``name``: a function that takes the environment's own keyword arguments.
 
-    - ``cartpole``: the environment registered under that name.
+    - ``cartpole``: the environment registered under that name, which PufferLib calls ``puffer_cartpole``.
     - ``gym:LunarLander-v3``: Gymnasium's; ``gym:ale_py:ALE/Pong-v5`` imports the module ``ale_py`` first.
     - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
       ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
@@ -66,12 +66,13 @@ def env_creator(name: str) -> Creator:
 
 
 def full_name(name: str) -> str:
-    """The name that all names of an environment stand for: of one in a file, the file seen from here and its class.
+    """The name that all names of an environment stand for: of one in a file, the file seen from here and its class; of
+    PufferLib's ``puffer_breakout``, ``breakout``.
 
     Raises:
         APIUsageError: a file that does not have it.
     """
-    return files.load(name).name if files.is_file_name(name) else name
+    return files.load(name).name if files.is_file_name(name) else registry.known_as(name)
 
 
 def _registered(name: str) -> registry.EnvSpec:
