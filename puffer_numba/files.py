@@ -113,11 +113,16 @@ def run_folders(data_dir: str | Path, name: str) -> list[Path]:
 
 
 def is_same(name: str, other: str) -> bool:
-    """Whether two names are those of one environment, as far as they can tell: a file may have moved."""
-    if not (is_file_name(name) and is_file_name(other)):
+    """Whether two names are those of one environment, as far as they can tell: a file may have moved, or be a module."""
+    if not (is_file_name(name) or is_file_name(other)):
         return name == other
-    (path, attribute), (other_path, other_attribute) = _split(name), _split(other)
-    return (path.name, attribute) == (other_path.name, other_attribute)
+    return _file_and_attribute(name) == _file_and_attribute(other)
+
+
+def _file_and_attribute(name: str) -> tuple[str, str]:
+    """Of ``games/my_walk.py:MyWalk``, and of the module ``games.my_walk:MyWalk`` that it may be: my_walk and MyWalk."""
+    path, _, attribute = name.rpartition(":")
+    return re.split(r"[/\\.]", path.removesuffix(".py"))[-1], attribute
 
 
 def import_failure(name: str, error: BaseException, files: tuple[str, ...]) -> APIUsageError:
