@@ -26,8 +26,8 @@ class PettingZooPufferEnv(EmulatedEnv):
     episode starts, also the first one of that.
 
     **By agent**, as in PufferLib and PettingZoo: `step` also takes a dict of the actions of ``agents``, and then
-    returns dicts, in which an agent that is not there has zeros, reward 0 and True for terminated. It then starts no new
-    episode, so that ``while env.agents:`` ends. ``env.action_space(agent)`` is ``single_action_space``,
+    returns dicts, in which an agent that is not there has zeros, reward 0 and True for terminated. It then starts no
+    new episode, so that ``while env.agents:`` ends. ``env.action_space(agent)`` is ``single_action_space``,
     ``env.observation_space(agent)`` the other one. `reset`, which cannot know how `step` will be called, returns an
     array of which ``observations[agent]`` and ``observations.items()`` can be asked.
 

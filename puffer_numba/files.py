@@ -113,7 +113,7 @@ def run_folders(data_dir: str | Path, name: str) -> list[Path]:
 
 
 def is_same(name: str, other: str) -> bool:
-    """Whether two names are those of one environment, as far as they can tell: a file may have moved, or be a module."""
+    """Whether two names are one environment's, as far as they can tell: a file may have moved, or be a module."""
     if not (is_file_name(name) or is_file_name(other)):
         return name == other
     return _file_and_attribute(name) == _file_and_attribute(other)

@@ -186,7 +186,7 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
     found = PufferEnv if name == "pufferenv" else _BACKENDS.get(name, backend)  # as PufferLib calls the native one
     if found not in _BACKENDS.values():
         raise APIUsageError(f"backend is {backend!r}; expected {', '.join(map(repr, _BACKENDS))}, or a class of these.")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:
