@@ -41,8 +41,9 @@ def test_every_command_runs(text, tmp_path, monkeypatch):
         _, command, *args = shlex.split(line)
         is_short = any(word in line for word in ("timesteps", "resume", "load-model-path"))
         assert main([command, *args, *([] if is_short else SHORT.get(command, []))]) == 0, line
-    for logged in (tmp_path / "runs/squared/sweep").rglob("*.wandb"):
-        assert b"sweep/score" in logged.read_bytes()
+    if "sweep" in text:
+        logged = (tmp_path / "runs/squared/sweep").rglob("*.wandb")
+        assert any(b"sweep/score" in file.read_bytes() for file in logged)
 
 
 @pytest.mark.slow
