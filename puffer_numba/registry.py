@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import Parameter
 from typing import Any, TypeVar, overload
 
 import gymnasium
@@ -88,6 +89,8 @@ class EnvSpec:
     gym_id: str = ""
     """Its name in Gymnasium's registry: ``puffer_numba/CartPole-v1``, after the class; or after ``name`` where another
     environment has that id; "" of several agents, which ``gymnasium.make`` has no place for."""
+    arguments: dict[str, Parameter] = field(default_factory=dict)
+    """What else makes it takes, by name: a function, or another library's class."""
 
 
 _registered: dict[str, EnvSpec] = {}

@@ -24,7 +24,7 @@ from puffer_numba.errors import APIUsageError, close_matches
 from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv
 from puffer_numba.naming import FORMS, load_spec
-from puffer_numba.options import chosen_params, with_params
+from puffer_numba.options import KWARGS, chosen_params, with_params
 
 Parsed = TypeVar("Parsed")
 
@@ -83,6 +83,8 @@ def _unrecognized(tokens: Sequence[str], cls: type) -> str:
     known = list(options_of(cls))
     close = [match for token in tokens if token.startswith("--") for match in close_matches(token, known, 0.8)]
     suggestion = f"; did you mean {' or '.join(close[:3])}?" if close else "."
+    if f"--env.{KWARGS}" in known and any(token.startswith("--env.") for token in tokens):
+        suggestion += f" Other arguments of the environment go into --env.{KWARGS}, as JSON."
     return f"Unrecognized options: {', '.join(tokens)}{suggestion}"
 
 
