@@ -195,11 +195,14 @@ def _identity(cls: type) -> tuple[str, str]:
 
 
 def _is_single(env_class: type[PufferEnv], defaults: dict[str, Any]) -> bool:
-    """Whether its environments have one agent each, unless parameters say otherwise; so with what is no JitEnv."""
-    if not issubclass(env_class, JitEnv) or env_class.agents is None:
+    """Whether its environments have one agent each, with these parameters. Of what is no JitEnv, that is assumed."""
+    if not issubclass(env_class, JitEnv) or env_class.agents in (None, 1):
         return True
     given = {name: value for name, value in defaults.items() if name in env_class.Params._fields}
-    return fields.count_agents(env_class, fields.make_params(env_class, given, np.float32)) == 1
+    try:
+        return fields.count_agents(env_class, fields.make_params(env_class, given, np.float32)) == 1
+    except (APIUsageError, ValueError):  # it needs parameters
+        return False
 
 
 def _register_in_gymnasium(name: str, class_name: str, max_episode_steps: int | None) -> str:
