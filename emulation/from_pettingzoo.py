@@ -150,9 +150,9 @@ class PettingZooPufferEnv(EmulatedEnv):
             APIUsageError: no reset yet, or none after the end of an episode by dicts; a bad action, none for an agent,
                 or one for no agent, and then nothing has changed; an observation outside the environment's space.
         """
-        if self._ready and self.done:
+        if self._ready and not self._live:
             raise APIUsageError("step() was called after the end of the episode; call env.reset() first.")
-        if not isinstance(actions, Mapping):
+        if not isinstance(actions, dict):
             return super().step(actions)
         self._take_actions(self._batch(actions))
         acted = set(self._live)
