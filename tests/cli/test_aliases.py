@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import defaultdict
 from importlib import import_module
 
 import pytest
 
-from puffer_numba.cli import main
+from puffer_numba.cli import COMMANDS, main
 from puffer_numba.cli.aliases import REFUSED, SAME, VALUES, translate
 from puffer_numba.cli.arguments import options_of
 from puffer_numba.cli.commands.eval import Eval
@@ -73,13 +75,28 @@ def test_one_option_under_two_names_is_refused():
         translate(["--timesteps", "1", "--train.total-timesteps", "2"], TRAIN)
 
 
-COMMANDS_WITH_OPTIONS = {"eval": "Eval", "export": "Export", "push": "Push", "play": "Play", "plot": "Plot"}
+def known_options():
+    """Every option of any command; those of profile are train's and its own."""
+    known = {"--env.num-envs", "--trace"}
+    for command in COMMANDS:
+        module = import_module(f"puffer_numba.cli.commands.{command}")
+        for value in vars(module).values():
+            if isinstance(value, type) and dataclasses.is_dataclass(value) and value.__module__ == module.__name__:
+                known |= options_of(value).keys()
+    return known
+
+
+def test_what_has_one_name_in_two_commands_has_it_in_both():
+    groups = {name: names for names in SAME for name in names}
+    named = defaultdict(set)
+    for option in known_options():
+        named[option.rpartition(".")[2].removeprefix("--")].add(option)
+    apart = {name: options for name, options in named.items() if len({groups.get(o, (o,)) for o in options}) > 1}
+    assert apart == {}
 
 
 def test_every_name_in_the_table_is_an_option_somewhere_and_no_option_is_refused():
-    known = TRAIN | options_of(GenericSweep)
-    for command, name in COMMANDS_WITH_OPTIONS.items():
-        known |= options_of(getattr(import_module(f"puffer_numba.cli.commands.{command}"), name))
+    known = known_options()
     for names in SAME:
         assert any(name in known for name in names), names
     assert len({name for names in SAME for name in names}) == sum(map(len, SAME))

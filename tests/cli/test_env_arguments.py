@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from puffer_numba.cli.commands.play import Play
 from puffer_numba.config import EnvConfig
 from puffer_numba.naming import load_spec, render_modes
 from puffer_numba.options import chosen_params, env_params, option_words
-from tests.helpers.command_line import fails
+from tests.helpers.command_line import at_work_in, fails
 
 LAKE = "gym:FrozenLake-v1"
 SHORT = ["--timesteps", "64", "--num-envs", "2", "--train.horizon", "16", "--train.num-minibatches", "2"]
@@ -109,6 +110,33 @@ def test_training_with_arguments_and_watching(tmp_path, monkeypatch, capsys):
     assert main(["eval", LAKE, "--gif", "lake.gif", "--render-mode", "human", "--fps", "1000"]) == 0
     with Image.open("lake.gif") as image:
         assert image.n_frames > 1
+
+
+SHOWS_ITSELF = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Shown(CartPoleEnv):
+    metadata = {"render_modes": ["human"]}
+    frames = 0
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        Shown.frames += self.render_mode == "human"
+"""
+
+
+def test_an_environment_with_a_window_of_its_own(tmp_path, capsys):
+    with at_work_in(tmp_path):
+        Path("shows_itself.py").write_text(SHOWS_ITSELF)
+        assert main(["train", "shows_itself.py", *SHORT]) == 0
+        assert main(["eval", "shows_itself.py", "--render-mode", "human"]) == 0
+        assert sys.modules["shows_itself"].Shown.frames > 5
+        capsys.readouterr()
+        assert "renders no images" in fails(capsys, "eval", "shows_itself.py", "--gif", "x.gif").splitlines()[-1]
 
 
 @pytest.mark.filterwarnings("ignore:the environments' state was not saved")
