@@ -18,11 +18,11 @@ from puffer_numba.errors import APIUsageError
 from puffer_numba.jit import JitEnv
 from puffer_numba.registry import EnvSpec
 
-_RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env", "dtype", "render_mode"}
-_SIMPLE = (bool, int, float, str)
-_EXAMPLE = """'{"map_name": "8x8"}'."""
 KWARGS = "kwargs"
 """The option for arguments that have none of their own."""
+_RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env", "dtype", "render_mode", KWARGS}
+_SIMPLE = (bool, int, float, str)
+_EXAMPLE = """'{"map_name": "8x8"}'."""
 
 
 def env_params(spec: EnvSpec) -> dict[str, Any]:
@@ -86,9 +86,8 @@ _KWARGS_HELP = f"Other arguments, as JSON: {_EXAMPLE}"
 
 def _about(spec: EnvSpec, name: str) -> str:
     default = spec.arguments[name].default
-    return f"Parameter of {spec.name}" + (
-        "." if default in (None, inspect.Parameter.empty) else f"; {default} by itself."
-    )
+    has_none = default is None or default is inspect.Parameter.empty
+    return f"Parameter of {spec.name}" + ("." if has_none else f"; by default {default}.")
 
 
 def _kind(spec: EnvSpec, name: str, value: Any) -> Any:
@@ -153,6 +152,7 @@ def _other_params(spec: EnvSpec, options: Any) -> dict[str, Any]:
 
 
 def _literal(text: str) -> Any:
+    """What ``text`` is in JSON or Python; of neither, the text."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)

@@ -39,8 +39,8 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
 
-NAME is a name from the list, or my_walk.py:MyWalk, gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3,
-my_package.my_module:make_env.
+NAME is a name from the list, which may begin with puffer_, or my_walk.py:MyWalk, gym:LunarLander-v3,
+pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env. Arguments of the environment are options: --env.gravity 1.6.
 For all options: puffer COMMAND --help, puffer train NAME --help. For example:
 
   puffer new my_walk
@@ -49,7 +49,7 @@ For all options: puffer COMMAND --help, puffer train NAME --help. For example:
   puffer eval cartpole --episodes 20 --gif cartpole.gif
   puffer autotune gym:LunarLander-v3
 
-An option has the same name in every command, and some have others, which also PufferLib's users know:
+An option has the same names in every command. These have several, PufferLib's among them:
 
 """
 
