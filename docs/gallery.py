@@ -95,6 +95,10 @@ HEADER = """# The suite
 Policies trained by `puffer train NAME` with no options. [What they reach](learning.md), and [how fast the environments
 are](speed.md). `puffer play NAME` puts you in their place.
 
+`puffer_numba.make(NAME, num_envs=64)` makes any of them; `from puffer_numba.envs import CartPole` imports a class.
+Those of one agent are also Gymnasium's: `gymnasium.make("puffer_numba/CartPole-v1")`, after the class. Those of several
+agents are PettingZoo's: `puffer_numba.emulation.make_parallel_env(NAME)`.
+
 `python docs/gallery.py` makes this page and its animations.
 
 """

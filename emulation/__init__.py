@@ -13,6 +13,7 @@ Ours as theirs:
 - `make_vector_env`, `PufferVectorEnv`: any PufferEnv or vector backend as a `gymnasium.vector.VectorEnv`
 - `make_parallel_env`, `JitParallelEnv`, `PufferParallelEnv`: one environment of several agents as a PettingZoo
   `ParallelEnv`
+- `TradingEnv`, `VecTradingEnv`: the market of the suite with the calls of a trading gym
 - `puffer_numba.emulation.as_sb3.SB3VecEnv`: any PufferEnv or vector backend as a Stable-Baselines3 `VecEnv`
 """
 
@@ -22,6 +23,7 @@ from puffer_numba.emulation.as_pettingzoo import JitParallelEnv, PufferParallelE
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.emulation.masks import ActionMaskFromInfo
+from puffer_numba.emulation.trading import TradingEnv, VecTradingEnv
 from puffer_numba.spaces.actions import HybridSpace
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "PettingZooPufferEnv",
     "PufferParallelEnv",
     "PufferVectorEnv",
+    "TradingEnv",
+    "VecTradingEnv",
     "make_env",
     "make_parallel_env",
     "make_vector_env",

@@ -214,6 +214,30 @@ def kept(value: Any) -> Any:
     return value
 
 
+def brief(value: Any) -> str:
+    """What an environment returned, for a message."""
+    return f"{len(value)} values" if isinstance(value, tuple) else f"{type(value).__name__} {str(value)[:60]}"
+
+
+def is_number(reward: Any) -> bool:
+    """Whether it is one number."""
+    try:
+        float(reward)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def several(reward: Any) -> str:
+    """How to make one number of a reward that has several, as the end of a message; nothing for others."""
+    if np.ndim(reward) == 0:
+        return ""
+    return (
+        ": weigh its parts with mo_gymnasium.wrappers.LinearReward, or in the environment, or with "
+        "gymnasium.wrappers.TransformReward"
+    )
+
+
 def _make_object(
     view: str, env: Any, creator: Callable[..., Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any] | None
 ) -> Any:

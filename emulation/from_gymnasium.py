@@ -21,7 +21,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import ArrayLike
 
 from puffer_numba.emulation.checking import CHECKED_STEPS
-from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, kept
+from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, brief, kept, several
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
 from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
@@ -217,7 +217,7 @@ class _Stepper:
         result = self.env.reset(**arguments)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise APIUsageError(
-                f"{self.env}.reset() returned {_brief(result)}; expected (observation, info). Environments of the old "
+                f"{self.env}.reset() returned {brief(result)}; expected (observation, info). Environments of the old "
                 "gym are converted by shimmy.GymV21CompatibilityV0."
             )
         observation, info = result
@@ -279,9 +279,12 @@ class _Stepper:
 
     def raise_bad_result(self, result: Any) -> NoReturn:
         if isinstance(result, tuple) and len(result) == 5:
-            raise APIUsageError(f"{self.env}.step() returned the reward {_brief(result[1])}; expected a number.")
+            reward = result[1]
+            raise APIUsageError(
+                f"{self.env}.step() returned the reward {brief(reward)}; expected a number{several(reward)}."
+            )
         raise APIUsageError(
-            f"{self.env}.step() returned {_brief(result)}; expected (observation, reward, terminated, truncated, "
+            f"{self.env}.step() returned {brief(result)}; expected (observation, reward, terminated, truncated, "
             "info). Environments of the old gym are converted by shimmy.GymV21CompatibilityV0."
         )
 
@@ -320,7 +323,3 @@ class _NextStepStepper(_WaitingStepper):
 
 
 _STEPPERS = {SAME_STEP: _Stepper, NEXT_STEP: _NextStepStepper, DISABLED: _WaitingStepper}
-
-
-def _brief(value: Any) -> str:
-    return f"{len(value)} values" if isinstance(value, tuple) else f"{type(value).__name__} {str(value)[:60]}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -11,8 +12,10 @@ from numpy.typing import ArrayLike
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
+from puffer_numba.emulation.by_agent import InfosByAgent, RowsByAgent, with_agents
 from puffer_numba.emulation.checking import CHECKED_STEPS
-from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, kept
+from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, brief, is_number, kept, several
+from puffer_numba.emulation.views import bounded_zeros
 from puffer_numba.env import DISABLED, SAME_STEP, APIUsageError, Infos
 
 
@@ -24,6 +27,12 @@ class PettingZooPufferEnv(EmulatedEnv):
     leaves ``agents``. When the last one has gone, all rows start the next episode: when is up to ``autoreset``.
     ``infos`` has the environment's own dict by agent, where one of them is not empty; in the step in which the next
     episode starts, also the first one of that.
+
+    **By agent**, as in PufferLib and PettingZoo: `step` also takes a dict of the actions of ``agents``, and then
+    returns dicts, in which an agent that is not there has zeros, reward 0 and True for terminated. It then starts no
+    new episode, so that ``while env.agents:`` ends. ``env.action_space(agent)`` is ``single_action_space``,
+    ``env.observation_space(agent)`` the other one. `reset`, which cannot know how `step` will be called, returns an
+    array of which ``observations[agent]`` and ``observations.items()`` can be asked.
 
     Attributes:
         restarted: whether the last step ended an episode and started the next one.
@@ -58,6 +67,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         self._rows = {agent: row for row, agent in enumerate(self.possible_agents)}
         self._live: set[Any] = set()
         self.restarted = False
+        self._is_ours = buf is None
         self._returns = np.zeros(len(self._rows))
         self._played = np.zeros(len(self._rows), np.bool_)
         self._length = 0
@@ -71,6 +81,21 @@ class PettingZooPufferEnv(EmulatedEnv):
     def num_envs(self) -> int:
         """1: all rows are one environment."""
         return 1
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no agent to act: before the first `reset`, and after the end of an episode by dicts."""
+        return not self._live
+
+    @cached_property
+    def observation_space(self) -> Any:
+        """The space of all rows together; called with an agent, its own, flat."""
+        return with_agents(super().observation_space, partial(_own_space, self.single_observation_space, self._rows))
+
+    @cached_property
+    def action_space(self) -> Any:
+        """The space of all rows together; called with an agent, its own, flat."""
+        return with_agents(super().action_space, partial(_own_space, self.single_action_space, self._rows))
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
@@ -88,10 +113,17 @@ class PettingZooPufferEnv(EmulatedEnv):
         infos = self._restart(seed=self._first_seed(seed), options=options)
         self.restarted = False
         self._clear()
-        return self.observations, infos
+        if not self._is_ours:  # somebody else's memory, for a vector backend
+            return self.observations, infos
+        return RowsByAgent.of(self.observations, self._rows), InfosByAgent(infos)
 
     def _restart(self, **arguments: Any) -> Infos:
-        observations, infos = self.env.reset(**arguments)
+        result = self.env.reset(**arguments)
+        if not (isinstance(result, tuple) and len(result) == 2 and all(isinstance(part, Mapping) for part in result)):
+            raise APIUsageError(
+                f"{self.env}.reset() returned {brief(result)}; expected (observations, infos), two dicts by agent."
+            )
+        observations, infos = result
         self.observations[:] = 0
         self._live = set()
         self._returns[:] = 0
@@ -119,15 +151,93 @@ class PettingZooPufferEnv(EmulatedEnv):
     def _update_masks(self) -> None:
         self.masks[:] = [agent in self._live for agent in self.possible_agents]
 
+    def step(self, actions: Any) -> Any:
+        """One step, by arrays or by dicts.
+
+        Args:
+            actions: ``(num_agents, *action_shape)``, of the flat action space, as `EmulatedEnv.step` takes them; or a
+                dict with an action of that space for each of ``agents``.
+
+        Returns:
+            ``(observations, rewards, terminals, truncations, infos)``: the buffers, which the next step overwrites; or
+            dicts, of copies, by agent.
+
+        Raises:
+            APIUsageError: no reset yet, or none after the end of an episode by dicts; a bad action, none for an agent,
+                or one for no agent, and then nothing has changed; an observation outside the environment's space.
+        """
+        by_dicts = isinstance(actions, dict)
+        if self._ready and not self._live and (by_dicts or self.autoreset == SAME_STEP):
+            raise APIUsageError("step() was called after the end of the episode; call env.reset() first.")
+        if not by_dicts:
+            return super().step(actions)
+        self._take_actions(self._batch(actions))
+        acted = set(self._live)
+        infos = self._advance()
+        self.restarted = False
+        return *self._by_agent(acted), infos
+
+    def _batch(self, actions: Mapping[Any, Any]) -> AnyArray:
+        """Actions of all rows; the environment does not see those of agents that are not there."""
+        for agent in actions:
+            _check_agent(agent, self._rows)
+        missing = [agent for agent in self._rows if agent in self._live and agent not in actions]
+        if missing:
+            raise APIUsageError(f"step() got no action for {missing[0]!r}; expected one for each of {self.env.agents}.")
+        idle = bounded_zeros(self.single_action_space)
+        rows = [actions[agent] if agent in self._live else idle for agent in self._rows]
+        shapes = {agent: np.shape(row) for agent, row in zip(self._rows, rows, strict=True)}
+        for agent, shape in shapes.items():
+            if shape != idle.shape:
+                raise APIUsageError(f"the action of {agent!r} has shape {shape}; expected {self.single_action_space}.")
+        return np.array(rows)
+
+    def _by_agent(self, acted: set[Any]) -> tuple[dict[Any, Any], ...]:
+        """Observations, rewards, terminals and truncations of the last step; of who has gone, the last observation."""
+        gone = acted - self._live
+        rows = self._rows.items()
+        return (
+            {a: (self.final_observations if a in gone else self.observations)[row].copy() for a, row in rows},
+            {a: float(self.rewards[row]) for a, row in rows},
+            {a: bool(self.terminals[row]) or a not in acted | self._live for a, row in rows},
+            {a: bool(self.truncations[row]) for a, row in rows},
+        )
+
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
         if not self._live:
             return self._start_next()
+        infos = self._advance()
+        shown = any(infos.values())
+        self.restarted = not self._live and self.autoreset == SAME_STEP
+        if not self.restarted:
+            return [infos] if shown else []
+        infos = kept(infos)
+        first = self._restart()
+        return [infos, *(first or [{}])] if shown or first else []
+
+    def _start_next(self) -> Infos:
+        """The step after the last one of an episode; its actions are ignored."""
+        if self.autoreset == DISABLED:
+            self._raise_ended()
+        self.restarted = True
+        for array in (self.rewards, self.terminals, self.truncations):
+            array[:] = 0
+        return self._restart()
+
+    def _advance(self) -> Any:
+        """One step without what comes after an episode's end; the environment's infos."""
         acted = self._live
         chosen = {agent: self._read_action[self._rows[agent]]() for agent in self.env.agents}
-        observations, rewards, terminations, truncations, infos = self.env.step(chosen)
+        result = self.env.step(chosen)
+        try:
+            observations, rewards, terminations, truncations, infos = result
+            self.rewards[:] = [float(rewards.get(agent, 0)) if agent in acted else 0.0 for agent in self._rows]
+        except (AttributeError, TypeError, ValueError):
+            self._raise_bad_result(result)
+        if not (isinstance(terminations, Mapping) and isinstance(truncations, Mapping) and isinstance(infos, Mapping)):
+            self._raise_bad_result(result)
         self._length += 1
-        self.rewards[:] = [rewards.get(agent, 0) if agent in acted else 0 for agent in self._rows]
         self._returns += self.rewards
         self.terminals[:] = [agent in acted and bool(terminations.get(agent)) for agent in self._rows]
         self.truncations[:] = [agent in acted and bool(truncations.get(agent)) for agent in self._rows]
@@ -138,24 +248,23 @@ class PettingZooPufferEnv(EmulatedEnv):
         for agent in staying:
             self._observe(agent, observations)
         self._update_masks()
-        any_shown = any(infos.values())
         if not self._live:
             self._count_episode(float(self._returns[self._played].mean()), self._length)
-        self.restarted = not self._live and self.autoreset == SAME_STEP
-        if self.restarted:
-            infos = kept(infos)
-            first = self._restart()
-            return [infos, *(first or [{}])] if any_shown or first else []
-        return [infos] if any_shown else []
+        return infos
 
-    def _start_next(self) -> Infos:
-        """The step after the last one of an episode; its actions are ignored."""
-        if self.autoreset == DISABLED:
-            self._raise_ended()
-        self.restarted = True
-        for array in (self.rewards, self.terminals, self.truncations):
-            array[:] = 0
-        return self._restart()
+    def _raise_bad_result(self, result: Any) -> NoReturn:
+        names = ("observations", "rewards", "terminations", "truncations", "infos")
+        if not (isinstance(result, tuple) and len(result) == len(names)):
+            raise APIUsageError(
+                f"{self.env}.step() returned {brief(result)}; expected ({', '.join(names)}), five dicts by agent."
+            )
+        for name, part in zip(names, result, strict=True):
+            if not isinstance(part, Mapping):
+                raise APIUsageError(f"{self.env}.step() returned {brief(part)} for {name}; expected a dict by agent.")
+        agent, reward = next((a, r) for a, r in result[1].items() if not is_number(r))
+        raise APIUsageError(
+            f"{self.env}.step() returned the reward {brief(reward)} for {agent!r}; expected a number{several(reward)}."
+        )
 
     def _end_agents(self, agents: set[Any], observations: Mapping[Any, Any]) -> None:
         """Record the last step of agents that go."""
@@ -169,6 +278,16 @@ class PettingZooPufferEnv(EmulatedEnv):
                 self.truncations[row] = True  # also of one that left ``agents`` without a word
             self.observations[row] = 0
             self.episode_returns[row], self.episode_lengths[row] = self._returns[row], self._length  # type: ignore[index]
+
+
+def _check_agent(agent: Any, rows: Mapping[Any, int]) -> None:
+    if agent not in rows:
+        raise APIUsageError(f"{agent!r} is no agent; there are {', '.join(map(str, rows))}.")
+
+
+def _own_space(space: Any, rows: Mapping[Any, int], agent: Any) -> Any:
+    _check_agent(agent, rows)
+    return space
 
 
 def _as_parallel(env: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
 from gymnasium.spaces import Box, Discrete
 
+from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv, kernel
 from puffer_numba.jit.random import integer
 
@@ -41,6 +42,14 @@ class GridWalk(JitEnv):
     class Params(NamedTuple):
         size: Annotated[int, Ge(2), Le(10_000)] = 10  # cells along a side
         step_cost: float = 0.01  # of each step that does not end at the goal
+
+    def __init__(self, num_envs: int = 1, *, grid_size: int | None = None, **arguments: Any) -> None:
+        """As `JitEnv`; ``grid_size`` is Operant's name of ``size``."""
+        if grid_size is not None:
+            if "size" in arguments:
+                raise APIUsageError("GridWalk: grid_size and size are one parameter; give one of them.")
+            arguments["size"] = grid_size
+        super().__init__(num_envs, **arguments)
 
     @kernel
     def reset_env(s, p, i, rng):

@@ -19,7 +19,7 @@ Optimizer = Literal["adam", "muon"]
 Advantage = Literal["gae", "vtrace"]
 Activation = Literal["relu", "tanh", "gelu"]
 NonFinite = Literal["stop", "skip"]
-Backend = Literal["auto", "serial", "multiprocessing", "ray"]
+Backend = Literal["auto", "native", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
@@ -149,8 +149,8 @@ class VecConfig:
     """How the environments are stepped."""
 
     backend: Backend = "auto"
-    """Where environments run: serial (in this process), multiprocessing (on this machine) or ray (in a cluster); auto:
-    multiprocessing, and threads for compiled environments."""
+    """Where environments run: native (threads; for compiled environments), serial (in this process), multiprocessing
+    (on this machine) or ray (in a cluster); auto: native for compiled environments, else multiprocessing."""
     num_threads: int | None = None
     """Threads that step the environments; None: as many as Numba is set to use."""
     num_workers: int | None = None

@@ -443,6 +443,12 @@ class PufferEnv:
         """Statistics of the episodes that ended since the last call; empty where none are kept."""
         return {}
 
+    def get_logs(self) -> dict[str, float]:
+        """`log` under Operant's names, ``episode_count``, ``mean_reward`` and ``mean_length``: 0 where none ended."""
+        names = {"episodes": "episode_count", "episode_return": "mean_reward", "episode_length": "mean_length"}
+        log = dict.fromkeys(names, 0.0) | self.log()
+        return {names.get(name, name): value for name, value in log.items()}
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         """What `set_state` takes to continue from here, plain arrays; empty where the environment cannot be saved."""
         return {}

@@ -28,6 +28,7 @@ from puffer_numba.errors import did_you_mean
 
 _NAME = re.compile(r"(.*\.py)(?::(.*))?")
 _imported: dict[str, tuple[Path, int, int]] = {}  # by the name of the module: its file, when it was changed, its size
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{k}" for kind in ("com", "lpt") for k in range(1, 10))}  # of Windows
 _BASES = (PufferEnv, gymnasium.Env, ParallelEnv, AECEnv)
 
 
@@ -92,23 +93,36 @@ def environments(module: ModuleType) -> list[str]:
 
 
 def run_folder(name: str) -> str:
-    """What the folder of an environment's runs is called: its name; that of one in a file without slashes and colons.
+    """What the folder of an environment's runs is called: its name, in which every file system takes what it holds.
 
-    ``my_walk.MyWalk`` for ``my_walk.py:MyWalk``, ``games.my_walk.MyWalk`` for ``games/my_walk.py:MyWalk``.
+    ``my_walk.MyWalk`` for ``my_walk.py:MyWalk``, ``games.my_walk.MyWalk`` for ``games/my_walk.py:MyWalk``,
+    ``gym.LunarLander-v3`` for ``gym:LunarLander-v3``.
     """
-    if not is_file_name(name):
-        return name
-    path, attribute = _NAME.fullmatch(name).groups()  # type: ignore[union-attr]
-    parts = [part for part in re.split(r"[/\\]", path.removesuffix(".py")) if part not in ("", ".", "..")]
-    return re.sub(r"[^\w.-]", "_", ".".join(filter(None, [*parts, attribute])))
+    match = _NAME.fullmatch(name)
+    path, attribute = match.groups() if match else (name, None)
+    parts = [part for part in re.split(r"[/\\:]", path.removesuffix(".py")) if part not in ("", ".", "..")]
+    folder = re.sub(r"[^\w.-]", "_", ".".join(filter(None, [*parts, attribute]))).rstrip(".")
+    return f"_{folder}" if folder.partition(".")[0].lower() in _DEVICES else folder
+
+
+def run_folders(data_dir: str | Path, name: str) -> list[Path]:
+    """Where an environment's runs are: the folder for new ones, and the one that versions up to 0.1 gave it."""
+    folders = [Path(data_dir) / run_folder(name)]
+    before = Path(data_dir) / name
+    return folders if is_file_name(name) or before == folders[0] else [*folders, before]
 
 
 def is_same(name: str, other: str) -> bool:
-    """Whether two names are those of one environment, as far as they can tell: a file may have moved."""
-    if not (is_file_name(name) and is_file_name(other)):
+    """Whether two names are one environment's, as far as they can tell: a file may have moved, or be a module."""
+    if not (is_file_name(name) or is_file_name(other)):
         return name == other
-    (path, attribute), (other_path, other_attribute) = _split(name), _split(other)
-    return (path.name, attribute) == (other_path.name, other_attribute)
+    return _file_and_attribute(name) == _file_and_attribute(other)
+
+
+def _file_and_attribute(name: str) -> tuple[str, str]:
+    """Of ``games/my_walk.py:MyWalk``, and of the module ``games.my_walk:MyWalk`` that it may be: my_walk and MyWalk."""
+    path, _, attribute = name.rpartition(":")
+    return re.split(r"[/\\.]", path.removesuffix(".py"))[-1], attribute
 
 
 def import_failure(name: str, error: BaseException, files: tuple[str, ...]) -> APIUsageError:

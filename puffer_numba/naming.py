@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 import gymnasium
 import pettingzoo
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import Error as GymnasiumError
 
 from puffer_numba import files, registry
@@ -32,7 +34,7 @@ FORMS = (
 def env_creator(name: str) -> Creator:
     """What makes the environment called ``name``: a function that takes the environment's own keyword arguments.
 
-    - ``cartpole``: the environment registered under that name.
+    - ``cartpole``: the environment registered under that name, which PufferLib calls ``puffer_cartpole``.
     - ``gym:LunarLander-v3``: Gymnasium's; ``gym:ale_py:ALE/Pong-v5`` imports the module ``ale_py`` first.
     - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
       ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
@@ -68,12 +70,13 @@ def env_creator(name: str) -> Creator:
 
 
 def full_name(name: str) -> str:
-    """The name that all names of an environment stand for: of one in a file, the file seen from here and its class.
+    """The name that all names of an environment stand for: of one in a file, the file seen from here and its class; of
+    PufferLib's ``puffer_breakout``, ``breakout``.
 
     Raises:
         APIUsageError: a file that does not have it.
     """
-    return files.load(name).name if files.is_file_name(name) else name
+    return files.load(name).name if files.is_file_name(name) else registry.known_as(name)
 
 
 def _registered(name: str) -> registry.EnvSpec:
@@ -165,7 +168,54 @@ def load_spec(env_name: str) -> registry.EnvSpec:
     if ":" not in env_name:
         return _registered(env_name)
     creator = env_creator(env_name)
-    return registry.EnvSpec(env_name, creator if isinstance(creator, type) and is_jit(creator) else PufferEnv)
+    if isinstance(creator, type) and is_jit(creator):
+        return registry.EnvSpec(env_name, creator)
+    return registry.EnvSpec(env_name, PufferEnv, arguments=arguments_of(creator))
+
+
+def arguments_of(creator: Creator) -> dict[str, inspect.Parameter]:
+    """What can be passed to ``creator`` by name, with the defaults; nothing where that cannot be told."""
+    maker, given = _maker(creator)
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {
+        name: parameter.replace(default=given.get(name, parameter.default))
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def render_modes(name: str) -> tuple[str, ...]:
+    """The render modes that the environment called ``name`` can be made with; a JitEnv needs none."""
+    creator = env_creator(name)
+    if is_jit(creator) or "render_mode" not in arguments_of(creator):
+        return ()
+    metadata = getattr(_maker(creator)[0], "metadata", None) or {}
+    return tuple(metadata.get("render_modes", ("rgb_array",)))
+
+
+def _maker(creator: Creator) -> tuple[Any, dict[str, Any]]:
+    """The class or function that ``creator`` passes its arguments on to, and those that it adds."""
+    maker: Any = creator
+    given: dict[str, Any] = {}
+    if isinstance(creator, partial) and creator.func in (gymnasium.make, getattr(pettingzoo, "make", None)):
+        spec = creator.args[-1] if creator.func is not gymnasium.make else gymnasium.spec(creator.args[0])
+        maker, given = spec.entry_point, dict(spec.kwargs)
+        if isinstance(maker, str):
+            try:
+                maker = load_env_creator(maker)
+            except (ImportError, AttributeError, GymnasiumError):  # making it will say so
+                return None, {}
+    while inspect.isfunction(maker):  # PettingZoo's pass theirs on
+        variables = inspect.getclosurevars(maker)
+        known = {**variables.globals, **variables.nonlocals}
+        inner = known.get("raw_env", known.get("env_fn"))
+        if inner is None:
+            break
+        maker = inner
+    return maker, given
 
 
 _EXTRAS = {

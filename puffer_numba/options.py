@@ -1,4 +1,4 @@
-"""Command-line options of a training run: its settings, and the environment's parameters from its class."""
+"""Command-line options of a training run: its settings, and the parameters of the environment from what makes it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import json
 import textwrap
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,14 +14,23 @@ from typing import Annotated, Any
 import tyro
 
 from puffer_numba.config import SECTIONS, Config, EnvConfig
+from puffer_numba.errors import APIUsageError
 from puffer_numba.jit import JitEnv
 from puffer_numba.registry import EnvSpec
 
-_RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env", "dtype"}
+KWARGS = "kwargs"
+"""The option for arguments that have none of their own."""
+_RESERVED = {"self", "num_envs", "seed", "buf", "jit", "autoreset", "first_env", "dtype", "render_mode", KWARGS}
+_SIMPLE = (bool, int, float, str)
+_EXAMPLE = """'{"map_name": "8x8"}'."""
 
 
 def env_params(spec: EnvSpec) -> dict[str, Any]:
     """Parameters that can be typed on a command line, with their defaults: numbers, booleans and strings."""
+    if spec.arguments:
+        return {
+            n: p.default for n, p in spec.arguments.items() if n not in _RESERVED and isinstance(p.default, _SIMPLE)
+        }
     params: dict[str, Any] = dict(getattr(getattr(spec.env_class, "Params", None), "_field_defaults", {}))
     for name, parameter in inspect.signature(spec.env_class.__init__).parameters.items():
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -28,11 +38,12 @@ def env_params(spec: EnvSpec) -> dict[str, Any]:
     if issubclass(spec.env_class, JitEnv):
         params["max_episode_steps"] = spec.env_class.max_episode_steps
     params.update(spec.defaults)
-    return {
-        name: value
-        for name, value in params.items()
-        if name not in _RESERVED and isinstance(value, bool | int | float | str)
-    }
+    return {name: value for name, value in params.items() if name not in _RESERVED and isinstance(value, _SIMPLE)}
+
+
+def _written_params(spec: EnvSpec) -> list[str]:
+    """Arguments of other libraries' environments whose type is not known, to be written as in Python or JSON."""
+    return [n for n, p in spec.arguments.items() if n not in _RESERVED and not isinstance(p.default, _SIMPLE)]
 
 
 def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> type[Any]:
@@ -51,17 +62,38 @@ def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> 
         number = "Copies of the environment, stepped together."
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
-        kind: Any = type(value)
+        kind: Any = _kind(spec, name, value)
         text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."))
         if config is None:
             fields.append((name, Annotated[kind | None, text], None))
         else:
             fields.append((name, Annotated[kind, text], config.params.get(name, value)))
+    if not issubclass(spec.env_class, JitEnv):
+        fields += [
+            (name, Annotated[str | None, tyro.conf.arg(help=_about(spec, name))], None)
+            for name in _written_params(spec)
+        ]
+        fields.append((KWARGS, Annotated[str | None, tyro.conf.arg(help=_KWARGS_HELP)], None))
     cls = dataclasses.make_dataclass(
         "EnvOptions", [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
     )
     cls.__doc__ = f"Parameters of {spec.name}."
     return cls
+
+
+_KWARGS_HELP = f"Other arguments, as JSON: {_EXAMPLE}"
+
+
+def _about(spec: EnvSpec, name: str) -> str:
+    default = spec.arguments[name].default
+    has_none = default is None or default is inspect.Parameter.empty
+    return f"Parameter of {spec.name}" + ("." if has_none else f"; by default {default}.")
+
+
+def _kind(spec: EnvSpec, name: str, value: Any) -> Any:
+    """The type of a parameter: of another library's integer perhaps a real number."""
+    annotation = spec.arguments[name].annotation if name in spec.arguments else int
+    return int | float if type(value) is int and annotation not in (int, "int") else type(value)
 
 
 def with_params(cls: type[Any], spec: EnvSpec, config: EnvConfig | None) -> type[Any]:
@@ -77,8 +109,13 @@ def with_params(cls: type[Any], spec: EnvSpec, config: EnvConfig | None) -> type
 def option_words(settings: Mapping[str, Any]) -> list[str]:
     """Settings by dotted name, ``{"env.gravity": 1.6}``, as words of a command line."""
     words: list[str] = []
+    others = {name: value for name, value in settings.items() if isinstance(value, list | tuple | dict)}
+    if others:
+        words += [f"--env.{KWARGS}", json.dumps({name.removeprefix("env."): value for name, value in others.items()})]
     for name, value in settings.items():
         section, key = name.replace("_", "-").split(".", 1)
+        if name in others:
+            continue
         if isinstance(value, bool):
             words.append(f"--{section}.{'' if value else 'no-'}{key}")
         else:
@@ -92,10 +129,36 @@ def chosen_params(spec: EnvSpec, options: Any, config: EnvConfig | None) -> dict
     Parameters of ``config`` that no option can express, such as arrays, are kept.
     """
     values = {name: getattr(options, name) for name in env_params(spec)}
+    others = _other_params(spec, options)
     if config is None:
-        return {name: value for name, value in values.items() if value is not None}
+        return others | {name: value for name, value in values.items() if value is not None}
     kept = {name: value for name, value in config.params.items() if name not in values}
-    return kept | {name: value for name, value in values.items() if value != env_params(spec)[name]}
+    return kept | others | {name: value for name, value in values.items() if value != env_params(spec)[name]}
+
+
+def _other_params(spec: EnvSpec, options: Any) -> dict[str, Any]:
+    """Arguments that were written as Python or JSON, and those of ``--env.kwargs``."""
+    text = getattr(options, KWARGS, None)
+    try:
+        given = {} if text is None else json.loads(text)
+    except ValueError as error:
+        raise APIUsageError(
+            f"--env.{KWARGS} is {text!r}, which is no JSON: {error}. For example: {_EXAMPLE}"
+        ) from error
+    if not isinstance(given, dict):
+        raise APIUsageError(f"--env.{KWARGS} is {text!r}; expected a JSON object, such as {_EXAMPLE}")
+    written = {name: getattr(options, name) for name in _written_params(spec)}
+    return given | {name: _literal(value) for name, value in written.items() if value is not None}
+
+
+def _literal(text: str) -> Any:
+    """What ``text`` is in JSON or Python; of neither, the text."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text
 
 
 def run_options(spec: EnvSpec, config: Config, doc: str, *others: tuple[str, Any, Any]) -> type[Any]:

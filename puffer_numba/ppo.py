@@ -9,16 +9,21 @@
     model.save("cartpole_model")
     model = PPO.load("cartpole_model")
 
+Their calls work as they are: ``PPO("MlpPolicy", env, learning_rate=3e-4)``, and
+``PPO(env, config=PPOConfig(lr=3e-4, checkpoint_dir="checkpoints"))``.
+
 It is `puffer_numba.pufferl.PuffeRL` that trains; nothing is implemented twice.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -31,6 +36,7 @@ from puffer_numba.config import Config
 from puffer_numba.distributions.actions import seed_stream
 from puffer_numba.emulation import GymnasiumPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
+from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.models.actor import Actor
 from puffer_numba.models.load import load_policy
 from puffer_numba.pufferl import PuffeRL
@@ -55,13 +61,44 @@ SETTINGS = {
     "target_kl": "train.target_kl",
     "seed": "train.seed",
     "device": "train.device",
+    "normalize_observations": "train.normalize_observations",
+    "normalize_rewards": "train.normalize_returns",
 }
 """Settings of `puffer_numba.config.Config`, by the names that they have in `PPOConfig`."""
+_SB3_POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 
 
+Settings = TypeVar("Settings", bound=type)
+
+
+def _refuses_unknown(cls: Settings) -> Settings:
+    """A dataclass that says of a setting it does not have which ones are like it."""
+    made: Any = cls
+    init = made.__init__
+    known = list(inspect.signature(init).parameters)[1:]
+
+    @wraps(init)
+    def checked(self: Any, *args: Any, **settings: Any) -> None:
+        for name in settings:
+            if name not in known:
+                raise APIUsageError(
+                    f"{cls.__name__} has no setting {name!r}.{did_you_mean(name, known)} It has {', '.join(known)}; "
+                    "all others go by their own names into overrides: {'policy.hidden_size': 128}."
+                )
+        init(self, *args, **settings)
+
+    made.__init__ = checked
+    return cls
+
+
+@_refuses_unknown
 @dataclass
 class PPOConfig:
-    """Stable-Baselines3's arguments of PPO. None: what ``puffer train`` has for the environment."""
+    """Stable-Baselines3's arguments of PPO, and Operant's. None: what ``puffer train`` has for the environment.
+
+    Raises:
+        APIUsageError: a setting that there is not, or one that is given under two names.
+    """
 
     learning_rate: float | None = None
     n_steps: int | None = None
@@ -74,6 +111,9 @@ class PPOConfig:
     clip_range: float | None = None
     clip_range_vf: float | None = None
     normalize_advantage: bool | None = None
+    normalize_observations: bool | None = None
+    normalize_rewards: bool | None = None
+    """Divide rewards by the running standard deviation of the discounted return."""
     ent_coef: float | None = None
     vf_coef: float | None = None
     max_grad_norm: float | None = None
@@ -82,11 +122,35 @@ class PPOConfig:
     """Copies of an environment that is given by name or as a function."""
     seed: int | None = None
     device: str | None = None
+    """"auto": a GPU where there is one."""
+    verbose: int = 0
+    """1: show the dashboard in `PPO.learn`."""
+    checkpoint_dir: str | Path | None = None
+    """Where `PPO.learn` saves checkpoints: at its end, and at the interval. None: nowhere."""
+    checkpoint_interval: int | None = None
+    """Updates between two checkpoints."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Any other settings, by their dotted names: ``{"policy.lstm": True, "env.gravity": 1.6}``."""
+    lr: InitVar[float | None] = None
+    """Operant's name of ``learning_rate``."""
+    clip_eps: InitVar[float | None] = None
+    """Operant's name of ``clip_range``."""
+
+    def __post_init__(self, lr: float | None, clip_eps: float | None) -> None:
+        for theirs, value, ours in (("lr", lr, "learning_rate"), ("clip_eps", clip_eps, "clip_range")):
+            if value is not None:
+                if getattr(self, ours) is not None:
+                    raise APIUsageError(f"PPOConfig: {theirs} and {ours} are one setting; give one of them.")
+                setattr(self, ours, value)
+        if self.checkpoint_interval is not None:
+            integer("PPOConfig: checkpoint_interval", self.checkpoint_interval, minimum=1)
+            if self.checkpoint_dir is None:
+                raise APIUsageError("PPOConfig: checkpoint_interval needs checkpoint_dir, the folder to save into.")
+        if self.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def to_overrides(self) -> dict[str, Any]:
-        """The settings that are not None, as `load_config` takes them; ``batch_size`` is left out."""
+        """The settings that are not None, as `load_config` takes them; without ``batch_size`` and checkpoints."""
         given = {SETTINGS[name]: value for name, value in vars(self).items() if name in SETTINGS and value is not None}
         if self.clip_range_vf is not None:
             given["train.clip_vloss"] = True
@@ -98,9 +162,12 @@ class PPO:
 
     Args:
         env: a name, as for ``puffer train``; a `PufferEnv`; a function that makes a `gymnasium.Env`, a PettingZoo
-            environment or a `PufferEnv`, which is called ``n_envs`` times; or one `gymnasium.Env`.
+            environment or a `PufferEnv`, which is called ``n_envs`` times; or one `gymnasium.Env`. Where it is
+            "MlpPolicy", "CnnPolicy" or "MultiInputPolicy", as in Stable-Baselines3, the environment is the second
+            argument; the network follows from its observations.
         config: a `PPOConfig`, or the trainer's own `Config`.
         policy: a torch module, as `puffer_numba.models` describes; by default what the settings say.
+        **settings: of a `PPOConfig`, in place of ``config``.
 
     Attributes:
         env: the environments, as one `PufferEnv`.
@@ -115,20 +182,38 @@ class PPO:
     def __init__(
         self,
         env: str | PufferEnv | gymnasium.Env[Any, Any] | Callable[..., Any],
-        config: PPOConfig | Config | None = None,
+        config: Any = None,
         policy: nn.Module | None = None,
+        **settings: Any,
     ) -> None:
-        config = PPOConfig() if config is None else config
+        if isinstance(env, str) and env in _SB3_POLICIES:
+            env, config = settings.pop("env", config), None
+        if settings and config is not None:
+            raise APIUsageError(f"PPO() got config and {next(iter(settings))}, which belongs into the config.")
+        config = PPOConfig(**settings) if config is None else config
+        if not isinstance(config, PPOConfig | Config):
+            raise APIUsageError(f"PPO() got {config!r} for config; expected a PPOConfig.")
         self.config = config if isinstance(config, Config) else _whole_config(env, config)
         self.env = _environments(env, self.config)
-        if isinstance(config, PPOConfig) and config.batch_size is not None:
-            rows = self.config.train.horizon * self.env.num_agents
-            if config.batch_size < 1 or rows % config.batch_size:
-                raise APIUsageError(f"batch_size is {config.batch_size}; expected a divisor of the {rows} rows.")
-            self.config.train.num_minibatches = rows // config.batch_size
+        self._shows, self._saves = False, False
+        if isinstance(config, PPOConfig):
+            self._shows, self._saves = config.verbose > 0, config.checkpoint_dir is not None
+            self._split(config)
         self.trainer = PuffeRL(self.config, self.env, policy or load_policy(self.config, self.env))
+        if isinstance(config, PPOConfig) and config.checkpoint_dir is not None:
+            self.trainer.run_dir = Path(config.checkpoint_dir)
         self.policy = self.trainer.policy
         self._stream = seed_stream(self.config.train.seed)
+
+    def _split(self, config: PPOConfig) -> None:
+        """Settings that depend on how many rows a rollout has."""
+        train, rows = self.config.train, self.config.train.horizon * self.env.num_agents
+        if config.batch_size is not None:
+            if config.batch_size < 1 or rows % config.batch_size:
+                raise APIUsageError(f"batch_size is {config.batch_size}; expected a divisor of the {rows} rows.")
+            train.num_minibatches = rows // config.batch_size
+        if config.checkpoint_interval is not None:
+            train.checkpoint_interval = config.checkpoint_interval * rows
 
     @property
     def num_timesteps(self) -> int:
@@ -138,6 +223,8 @@ class PPO:
     def learn(self, total_timesteps: int, progress_bar: bool = False) -> PPO:
         """Train for ``total_timesteps`` more steps, summed over the rows, and return self.
 
+        Checkpoints go where ``PPOConfig.checkpoint_dir`` says.
+
         The learning rate falls to zero towards their end, where ``train.anneal_lr`` is on.
 
         Args:
@@ -145,12 +232,14 @@ class PPO:
             progress_bar: show the dashboard.
         """
         trainer = self.trainer
-        trainer.dashboard = make_dashboard() if progress_bar else None
+        trainer.dashboard = make_dashboard() if progress_bar or self._shows else None
         try:
             trainer.learn(trainer.global_step + total_timesteps)
         finally:
             if trainer.dashboard is not None:
                 trainer.dashboard.close()
+        if self._saves:
+            trainer.save_checkpoint()
         return self
 
     @torch.inference_mode()
@@ -251,7 +340,8 @@ class PPO:
 
 def _whole_config(env: Any, config: PPOConfig) -> Config:
     """The settings for ``env``, where ``config`` does not say otherwise."""
-    overrides = {"train.target_return": None} | config.to_overrides()  # learn() trains for the steps that it is told
+    # learn() trains for the steps that it is told, and saves where it is told
+    overrides = {"train.target_return": None, "train.checkpoint_interval": 0} | config.to_overrides()
     if isinstance(env, str):
         return load_config(env, overrides)
     recommended = getattr(env, "train_config", {})

@@ -37,6 +37,7 @@ from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
 from puffer_numba.runs.evaluation import evaluate as eval
 from puffer_numba.runs.loggers import Logger, make_logger
+from puffer_numba.sweep import sweep
 from puffer_numba.train import distributed
 from puffer_numba.train.distributed import ALONE, World
 from puffer_numba.train.learner import NonFiniteError
@@ -44,7 +45,7 @@ from puffer_numba.train.phases import ACTING, COPY, ENVIRONMENT, LOGGING, SAMPLI
 from puffer_numba.train.setup import load_config, load_env
 from puffer_numba.train.trainer import Trainer
 
-__all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "train"]
+__all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "sweep", "train"]
 
 
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})

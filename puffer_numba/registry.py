@@ -6,7 +6,8 @@ A third-party package registers its environments by an entry point::
     anything = "their_package.envs"     # importing this module calls register(...)
 
 They are loaded when a name is looked up here. For ``gymnasium.make``, name the package:
-``their_package:puffer_numba/TheirEnv-v1``.
+``their_package:puffer_numba/TheirEnv-v1``. Environments of several agents are PettingZoo's instead:
+`puffer_numba.emulation.make_parallel_env`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import Parameter
 from typing import Any, TypeVar, overload
 
 import gymnasium
+import numpy as np
 
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import did_you_mean
+from puffer_numba.jit import JitEnv, fields
 
 ENTRY_POINT_GROUP = "puffer_numba.envs"
 _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them before anything is imported
@@ -68,6 +72,9 @@ _BUILT_IN = {  # module, class and time limit, so that Gymnasium knows them befo
     "trading": ("puffer_numba.envs.trading", "Trading", None),
 }
 
+_OF_SEVERAL_AGENTS = {"connect_four", "multiagent", "rware", "simple_spread", "simple_tag", "snake", "tic_tac_toe"}
+_PUFFERLIB = {"connect4": "connect_four", "g2048": "game_2048", "pysquared": "squared"}  # where ours differ
+
 EnvClass = TypeVar("EnvClass", bound=type[PufferEnv])
 
 
@@ -81,7 +88,9 @@ class EnvSpec:
     """Keyword arguments that `make` passes unless told otherwise."""
     gym_id: str = ""
     """Its name in Gymnasium's registry: ``puffer_numba/CartPole-v1``, after the class; or after ``name`` where another
-    environment has that id."""
+    environment has that id; "" of several agents, which ``gymnasium.make`` has no place for."""
+    arguments: dict[str, Parameter] = field(default_factory=dict)
+    """What else makes it takes, by name: a function, or another library's class."""
 
 
 _registered: dict[str, EnvSpec] = {}
@@ -123,7 +132,7 @@ def register(name: str, env_class: Any = None, **defaults: Any) -> Any:
             f"register({name!r}): the name is taken by {'.'.join(_identity(known.env_class))}; choose another."
         )
     limit = defaults.get("max_episode_steps", getattr(env_class, "max_episode_steps", None))
-    gym_id = _register_in_gymnasium(name, env_class.__name__, limit)
+    gym_id = _register_in_gymnasium(name, env_class.__name__, limit) if _is_single(env_class, defaults) else ""
     _registered[name] = EnvSpec(name, env_class, defaults, gym_id)
     return env_class
 
@@ -144,6 +153,7 @@ def spec(name: str) -> EnvSpec:
     Raises:
         APIUsageError: nothing is; the message has close matches and the list.
     """
+    name = known_as(name)
     if name not in _registered and name in _BUILT_IN:
         module, class_name, _ = _BUILT_IN[name]
         register(name, getattr(import_module(module), class_name))
@@ -156,6 +166,14 @@ def spec(name: str) -> EnvSpec:
             hint = f" For Gymnasium's, write 'gym:{name}'."
         raise APIUsageError(f"no environment is called {name!r}.{hint} There are: {', '.join(names)}.")
     return _registered[name]
+
+
+def known_as(name: str) -> str:
+    """The name here of what PufferLib calls ``name``, ``puffer_breakout``; other names stay as they are."""
+    theirs = name.removeprefix("puffer_")
+    ours = _PUFFERLIB.get(theirs, theirs)
+    is_theirs = theirs != name and name not in _registered and (ours in _BUILT_IN or ours in _registered)
+    return ours if is_theirs else name
 
 
 def list_envs() -> list[str]:
@@ -183,6 +201,17 @@ def _identity(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
+def _is_single(env_class: type[PufferEnv], defaults: dict[str, Any]) -> bool:
+    """Whether its environments have one agent each, with these parameters. Of what is no JitEnv, that is assumed."""
+    if not issubclass(env_class, JitEnv) or env_class.agents in (None, 1):
+        return True
+    given = {name: value for name, value in defaults.items() if name in env_class.Params._fields}
+    try:
+        return fields.count_agents(env_class, fields.make_params(env_class, given, np.float32)) == 1
+    except (APIUsageError, ValueError):  # it needs parameters
+        return False
+
+
 def _register_in_gymnasium(name: str, class_name: str, max_episode_steps: int | None) -> str:
     """Make ``gymnasium.make`` and ``gymnasium.make_vec`` give this environment; under which id."""
     gym_id = f"puffer_numba/{class_name}-v1"
@@ -201,4 +230,5 @@ def _register_in_gymnasium(name: str, class_name: str, max_episode_steps: int | 
 
 
 for _name, (_, _class_name, _limit) in _BUILT_IN.items():
-    _register_in_gymnasium(_name, _class_name, _limit)
+    if _name not in _OF_SEVERAL_AGENTS:
+        _register_in_gymnasium(_name, _class_name, _limit)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text
 
-from puffer_numba import APIUsageError, Buffers, PufferEnv
+import puffer_numba
+from puffer_numba import APIUsageError, Buffers, PufferEnv, vector
 from puffer_numba.env import buffer_specs, make_buffers
+from tests.helpers.corridor import Corridor
 
 OBSERVATION, ACTION = Box(-10, 10, (2,), np.float32), Discrete(2)
 
@@ -31,6 +33,36 @@ class Count(PufferEnv):
         self.observations[self.terminals] = 0
         self.rewards[:] = actions
         return self.observations, self.rewards, self.terminals, self.truncations, [{"sum": int(np.sum(actions))}]
+
+
+def test_an_environment_in_pufferlibs_form():
+    env = Corridor(length=5)
+    assert env.reset(seed=0)[0].tolist() == [[0, 0, 1, 0, 0]]
+    assert env.render() == "..@.."
+    env.step(np.array([1]))
+    observations, rewards, terminals, truncations, infos = env.step(np.array([1]))
+    assert observations is env.observations
+    assert observations.tolist() == [[0, 0, 1, 0, 0]]
+    assert (rewards.tolist(), terminals.tolist(), truncations.tolist()) == ([1.0], [True], [False])
+    assert infos == [{"reward": 1.0}]
+    env.close()
+
+
+@pytest.mark.parametrize("options", [{"backend": "Serial"}, {"num_workers": 2}], ids=str)
+def test_backends_take_an_environment_in_pufferlibs_form(options):
+    with vector.make(Corridor, env_kwargs={"length": 5}, num_envs=4, **options) as env:
+        assert env.reset(seed=0)[0].tolist() == [[0, 0, 1, 0, 0]] * 4
+        assert env.step(np.array([0, 1, 0, 1]))[0].tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 1, 0]] * 2
+        assert env.step(np.array([0, 1, 1, 0]))[1].tolist() == [-1, 1, 0, 0]
+
+
+def test_logs_under_operants_names():
+    env = puffer_numba.make("bandit", 4, jit=False)
+    env.reset()
+    assert env.get_logs() == {"episode_count": 0.0, "mean_reward": 0.0, "mean_length": 0.0}
+    env.step(np.zeros(4, int))
+    logs = env.get_logs()
+    assert (logs["episode_count"], logs["mean_length"]) == (4.0, 1.0)
 
 
 def shared_arrays(rows=10):

@@ -7,6 +7,7 @@ import pytest
 
 from examples.card_game import Goofspiel
 from examples.job_shop import JobShop
+from examples.market_classifier import collect, fit, trade
 from examples.maze import STEPS, Maze, Move
 from examples.predators import Predators
 from examples.quadrotor import Quadrotor
@@ -147,6 +148,12 @@ def test_job_shop_begins_what_can_begin():
     np.testing.assert_allclose(rewards, -0.1)
     assert terminals.all()
     assert env.state.time.tolist() == [4]
+
+
+def test_a_classifier_gains_on_markets_that_it_has_not_seen():
+    model = fit(*collect(num_envs=32, ticks=256, seed=0))
+    equities = [trade(model, ticks=128, seed=seed) for seed in range(1000, 1010)]
+    assert np.mean(equities) > 10_300
 
 
 def test_bandit_pays_what_the_arrays_say():

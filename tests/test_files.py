@@ -129,7 +129,13 @@ def test_an_edit_of_a_file_takes_effect_when_its_name_is_used_again(here):
     ("name", "folder"),
     [
         ("cartpole", "cartpole"),
-        ("gym:CartPole-v1", "gym:CartPole-v1"),
+        ("walk-2", "walk-2"),
+        ("gym:CartPole-v1", "gym.CartPole-v1"),
+        ("gym:ale_py:ALE/Pong-v5", "gym.ale_py.ALE.Pong-v5"),
+        ("my_package.my_module:make_env", "my_package.my_module.make_env"),
+        ("con", "_con"),
+        ("aux.py:Walk", "_aux.Walk"),
+        ('gym:A"b?c*<d>|-v0', "gym.A_b_c__d__-v0"),
         ("walk.py:Walk", "walk.Walk"),
         ("games/my walk.py:Walk", "games.my_walk.Walk"),
         ("/home/me/walk.py:Walk", "home.me.walk.Walk"),
@@ -144,6 +150,8 @@ def test_one_environment_under_two_names():
     assert not files.is_same("walk.py:Walk", "walk.py:Run")
     assert not files.is_same("walk.py:Walk", "run.py:Walk")
     assert not files.is_same("walk.py:Walk", "cartpole")
+    assert files.is_same("games/walk.py:Walk", "games.walk:Walk")
+    assert not files.is_same("one.walk:Walk", "two.walk:Walk")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import puffer_numba
 from puffer_numba import PPO, PPOConfig
 from puffer_numba.env import APIUsageError
+from puffer_numba.envs import GridWalk
 from puffer_numba.models.mlp import MLP
 from tests.helpers.trainer_envs import Aim
 from tests.helpers.training import same_weights
@@ -35,6 +38,63 @@ def test_settings_are_those_of_the_trainer():
     recommended = puffer_numba.pufferl.load_config("cartpole").train
     assert train.learning_rate == recommended.learning_rate
     assert PPO("cartpole", PPOConfig(overrides={"env.gravity": 1.6})).env.params.gravity == pytest.approx(1.6)
+
+
+def test_settings_under_operants_names():
+    config = PPOConfig(lr=2e-3, clip_eps=0.3, n_steps=32, batch_size=64, normalize_rewards=False)
+    assert (config.learning_rate, config.clip_range) == (2e-3, 0.3)
+    assert dataclasses.replace(config, gamma=0.9).learning_rate == 2e-3
+    train = PPO("squared", dataclasses.replace(config, n_envs=8)).config.train
+    assert (train.learning_rate, train.clip_coef, train.horizon) == (2e-3, 0.3, 32)
+    assert (train.num_minibatches, train.normalize_returns) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"learning_rte": 1e-3},
+            r"has no setting 'learning_rte'\. Did you mean 'learning_rate'.*It has learning_rate, ",
+        ),
+        ({"policy_kwargs": {}}, r"'policy_kwargs'\. It has .*overrides: \{'policy\.hidden_size': 128\}"),
+        ({"lr": 1e-3, "learning_rate": 1e-3}, "lr and learning_rate are one setting; give one of them"),
+        ({"checkpoint_interval": 3}, "checkpoint_interval needs checkpoint_dir"),
+        ({"checkpoint_interval": 0, "checkpoint_dir": "x"}, "checkpoint_interval is 0; expected at least 1"),
+    ],
+)
+def test_settings_that_cannot_be_used(settings, message):
+    with pytest.raises(APIUsageError, match=message):
+        PPOConfig(**settings)
+    with pytest.raises(APIUsageError, match=message):
+        PPO("squared", **settings)
+
+
+def test_checkpoints_at_an_interval_of_updates(tmp_path):
+    env = GridWalk(num_envs=8, grid_size=4)
+    config = PPOConfig(lr=1e-3, n_steps=16, batch_size=64, checkpoint_dir=tmp_path / "saved", checkpoint_interval=2)
+    PPO(env, config=config).learn(total_timesteps=5 * 128)
+    steps = sorted(int(path.name.removeprefix("checkpoint_")) for path in (tmp_path / "saved").iterdir())
+    assert steps == [256, 512, 640]
+    again = PPO.load(tmp_path / "saved" / "checkpoint_000000000640", GridWalk(num_envs=8, grid_size=4))
+    assert again.num_timesteps == 640
+
+
+def test_without_a_folder_nothing_is_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    PPO("squared", SMALL).learn(256)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_call_of_stable_baselines3(capsys):
+    env = gymnasium.make("CartPole-v1")
+    model = PPO("MlpPolicy", env, learning_rate=1e-3, n_steps=32, batch_size=32, verbose=1)
+    assert model.config.train.learning_rate == 1e-3
+    assert model.learn(total_timesteps=64).num_timesteps == 64
+    assert "step 64" in capsys.readouterr().out
+    with pytest.raises(APIUsageError, match="got config and gamma, which belongs into the config"):
+        PPO(env, PPOConfig(), gamma=0.9)
+    with pytest.raises(APIUsageError, match="'squared' for config; expected a PPOConfig"):
+        PPO(env, "squared")
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,11 @@ def test_every_file_of_the_suite_is_in_the_registry_under_its_name(name):
     env_class = registry.spec(name).env_class
     assert env_class.__module__ == f"puffer_numba.envs.{name}"
     assert env_class.__name__ == registry._BUILT_IN[name][1]
-    spec = gymnasium.spec(f"puffer_numba/{env_class.__name__}-v1")
-    assert spec.kwargs == {"name": name}
-    assert spec.max_episode_steps == env_class.max_episode_steps
+    spec = gymnasium.registry.get(f"puffer_numba/{env_class.__name__}-v1")
+    assert (spec is None) == (env_class.agents is not None) == (registry.spec(name).gym_id == "")
+    if spec is not None:  # gymnasium.make takes one agent
+        assert spec.kwargs == {"name": name}
+        assert spec.max_episode_steps == env_class.max_episode_steps
 
 
 def test_the_suite_is_complete():
@@ -38,6 +40,35 @@ def test_the_suite_is_complete():
     files = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
     assert files == set(registry._BUILT_IN)
     assert files <= set(puffer_numba.list_envs())
+
+
+def test_gymnasium_can_make_what_is_registered_there():
+    ids = [gym_id for gym_id in gymnasium.registry if gym_id.startswith("puffer_numba/")]
+    assert len(ids) >= 33
+    for gym_id in ids:
+        gymnasium.make(gym_id, jit=False).close()
+
+
+def test_an_environment_of_several_agents_has_no_gymnasium_id_unless_it_is_made_with_one():
+    from puffer_numba.envs import Snake
+
+    class Duel(Snake):
+        """Two snakes."""
+
+    puffer_numba.register("duel", Duel, snakes=2)
+    assert registry.spec("duel").gym_id == ""
+    puffer_numba.register("duel", Duel, snakes=1)
+    assert gymnasium.make(registry.spec("duel").gym_id, jit=False).unwrapped.puffer_env.num_agents == 1
+
+
+def test_names_of_pufferlib():
+    assert puffer_numba.make("puffer_squared", jit=False).single_action_space == gymnasium.spaces.Discrete(5)
+    assert registry.spec("puffer_connect4").name == "connect_four"
+    assert registry.known_as("puffer_walk") == "puffer_walk"
+    puffer_numba.register("puffer_squared", Walk)  # a name of one's own comes first
+    assert registry.spec("puffer_squared").env_class is Walk
+    with pytest.raises(APIUsageError, match="no environment is called 'puffer_moba'"):
+        puffer_numba.make("puffer_moba")
 
 
 def test_make():

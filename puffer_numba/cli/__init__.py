@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from puffer_numba.cli.aliases import help_text
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
 
@@ -38,8 +39,8 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer autotune NAME [OPTIONS]  find the fastest way to run copies of an environment on this machine
   puffer check NAME               look for mistakes in an environment
 
-NAME is a name from the list, or my_walk.py:MyWalk, gym:LunarLander-v3, pettingzoo:mpe2.simple_spread_v3,
-my_package.my_module:make_env.
+NAME is a name from the list, which may begin with puffer_, or my_walk.py:MyWalk, gym:LunarLander-v3,
+pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env. Its arguments are options: --env.gravity 1.6.
 For all options: puffer COMMAND --help, puffer train NAME --help. For example:
 
   puffer new my_walk
@@ -47,6 +48,9 @@ For all options: puffer COMMAND --help, puffer train NAME --help. For example:
   puffer train cartpole --train.learning-rate 1e-3 --env.num-envs 64 --env.gravity 1.6
   puffer eval cartpole --episodes 20 --gif cartpole.gif
   puffer autotune gym:LunarLander-v3
+
+An option has the same names in every command. These have several, PufferLib's among them:
+
 """
 
 COMMANDS = (
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the process's own; the exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
-        print(USAGE, end="")
+        print(USAGE + help_text())
         return 0 if args else 2
     command, rest = args[0], args[1:]
     try:

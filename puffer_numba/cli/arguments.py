@@ -11,25 +11,26 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 from tyro import _errors
 
 from puffer_numba import registry, vector
-from puffer_numba.config import REMOVED, EnvConfig
+from puffer_numba.cli.aliases import REFUSED, translate
+from puffer_numba.config import EnvConfig
 from puffer_numba.errors import APIUsageError, close_matches
 from puffer_numba.extras import require
 from puffer_numba.jit import JitEnv
 from puffer_numba.naming import FORMS, load_spec
-from puffer_numba.options import chosen_params, with_params
+from puffer_numba.options import KWARGS, chosen_params, with_params
 
 Parsed = TypeVar("Parsed")
 
 
 def parse(cls: type[Parsed], prog: str, args: Sequence[str]) -> Parsed:
-    """`tyro.cli`, which prints help and exits where it is asked to.
+    """`tyro.cli` for a dataclass of options under any of their names; prints help and exits where it is asked to.
 
     Raises:
         APIUsageError: the arguments cannot be used; one line says which, and why.
@@ -42,7 +43,7 @@ def parse(cls: type[Parsed], prog: str, args: Sequence[str]) -> Parsed:
             raise APIUsageError(f"{complaint} See {prog} --help")
 
     with _errors.on_parse_error(refuse):
-        return tyro.cli(cls, prog=prog, args=list(args))
+        return tyro.cli(cls, prog=prog, args=translate(args, options_of(cls)))
 
 
 def _complaint(event: _errors.ParseErrorEvent, cls: type) -> str:
@@ -72,27 +73,32 @@ def _described(argument: Any) -> str:
 
 
 def _removed(tokens: Sequence[str]) -> str:
-    """What to say of ``tokens`` where one of them is an option that there was once; else ""."""
-    return next((f"--{name}: {REMOVED[name]}" for name in sorted(given_names(tokens)) if name in REMOVED), "")
+    """What to say of ``tokens`` where one of them is an option that people know from elsewhere; else ""."""
+    names = (token.partition("=")[0].replace("_", "-") for token in tokens)
+    return next((f"{name}: {REFUSED[name]}" for name in names if name in REFUSED), "")
 
 
 def _unrecognized(tokens: Sequence[str], cls: type) -> str:
     """A sentence about unknown ``tokens``, with options of ``cls`` that look alike."""
-    known = list(_options(cls))
+    known = list(options_of(cls))
     close = [match for token in tokens if token.startswith("--") for match in close_matches(token, known, 0.8)]
     suggestion = f"; did you mean {' or '.join(close[:3])}?" if close else "."
+    if f"--env.{KWARGS}" in known and any(token.startswith("--env.") for token in tokens):
+        suggestion += f" Other arguments of the environment go into --env.{KWARGS}, as JSON."
     return f"Unrecognized options: {', '.join(tokens)}{suggestion}"
 
 
-def _options(cls: Any, prefix: str = "--") -> Iterator[str]:
-    """Options of a dataclass of options, in which fields that are dataclasses themselves are sections."""
+def options_of(cls: type, prefix: str = "--") -> dict[str, Any]:
+    """The types of a dataclass's options by their names; fields that are dataclasses themselves are sections."""
+    options: dict[str, Any] = {}
+    hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):
         name = prefix + field.name.replace("_", "-")
-        section = None if field.default_factory is dataclasses.MISSING else field.default_factory()
-        if dataclasses.is_dataclass(section):
-            yield from _options(section, name + ".")
+        if dataclasses.is_dataclass(hints[field.name]):
+            options |= options_of(hints[field.name], name + ".")
         else:
-            yield name
+            options[name] = hints[field.name]
+    return options
 
 
 def take_name(command: str, args: list[str]) -> tuple[registry.EnvSpec, list[str]]:

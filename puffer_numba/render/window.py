@@ -24,6 +24,8 @@ def image_of(env: PufferEnv) -> Frame:
     frame = env.render()
     if frame is None:
         raise APIUsageError(f"{type(env).__name__} renders no images: its render() returns None.")
+    if isinstance(frame, str):
+        raise APIUsageError(f"{type(env).__name__} renders text, no images: its render() returns a string.")
     return np.asarray(frame, np.uint8)
 
 

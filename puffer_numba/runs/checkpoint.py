@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.files import is_same, run_folder
+from puffer_numba.files import is_same, run_folders
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.naming import full_name
 from puffer_numba.runs.folder import RUN
@@ -230,7 +231,8 @@ def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | N
     resolved = path.resolve()
     folder = resolved.parent
     is_newest = all(other.name <= resolved.name for other in folder.glob("checkpoint_*"))
-    is_a_run_here = (folder / RUN).exists() and folder.parent == (Path(data_dir) / run_folder(env_name)).resolve()
+    homes = [home.resolve() for home in run_folders(data_dir, env_name)]
+    is_a_run_here = (folder / RUN).exists() and folder.parent in homes
     return path.parent if is_newest and is_a_run_here else None
 
 
@@ -245,10 +247,13 @@ def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
     if str(which) != "latest":
         return newest_of_run(Path(which))
     env_name = full_name(env_name)
-    root = Path(data_dir) / run_folder(env_name)
-    found = newest(root)
+    roots = run_folders(data_dir, env_name)
+    found = newest(*roots)
     if found is None:
-        raise CheckpointError(f"no checkpoint of {env_name!r} under {root}; train one, or give its path.")
+        raise CheckpointError(
+            f"no checkpoint of {env_name!r} under {roots[0]}; train one, puffer train {shlex.quote(env_name)}, or give "
+            "its path by --checkpoint."
+        )
     return found
 
 
@@ -273,7 +278,8 @@ def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoin
     return saved
 
 
-def newest(folder: Path) -> Path | None:
-    """The checkpoint most recently written in ``folder`` or a folder in it; None where there is none."""
-    found = [*folder.glob(f"checkpoint_*/{DATA}"), *folder.glob(f"*/checkpoint_*/{DATA}")]
+def newest(*folders: Path) -> Path | None:
+    """The checkpoint most recently written in one of ``folders`` or a folder in it; None where there is none."""
+    patterns = (f"checkpoint_*/{DATA}", f"*/checkpoint_*/{DATA}")
+    found = [path for folder in folders for pattern in patterns for path in folder.glob(pattern)]
     return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if found else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
 from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.naming import render_modes
 from puffer_numba.render.canvas import Frame
 from puffer_numba.render.window import image_of, recorder, window
 from puffer_numba.runs import checkpoint as checkpoints
@@ -66,7 +69,8 @@ def evaluate(
         checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the greedy action instead of sampling one.
-        render_mode: "human" shows a window.
+        render_mode: "human" shows a window. Other libraries' environments that take a render mode are made with
+            "rgb_array", to be shown and recorded here; or with "human" where they have nothing else.
         gif: file to record the first episode to.
         fps: frames for each second, shown and recorded.
         seed: of environments and actions.
@@ -87,21 +91,35 @@ def evaluate(
     watched = render_mode is not None or gif is not None
     count = episodes or (1 if watched else 100)
     shown = count if render_mode is not None else 1 if gif is not None else 0
+    seen = _to_be_seen(config, own_window=gif is None)
     with ExitStack() as stack:
         watchers: list[Watcher] = []
         if gif is not None:
             watchers.append(_shown_by(stack.enter_context(recorder(gif, fps))))
-        if render_mode == "human":
+        if seen.env.params.get("render_mode") == "human":
+            watchers.append(lambda env: env.render())  # in a window of the environment's own
+        elif render_mode == "human":
             watchers.append(_shown_by(stack.enter_context(window(env_name, fps))))
         parts = []
         for episodes_, rows, present in ((shown, 1, watchers), (count - shown, ROWS, [])):
             if episodes_:
-                env = stack.enter_context(load_env(config, min(episodes_, rows)))
+                env = stack.enter_context(load_env(seen if present else config, min(episodes_, rows)))
                 policy, normalizer = load_trained(saved, env)
                 parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, present))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
+
+
+def _to_be_seen(config: Config, own_window: bool) -> Config:
+    """The same with a render mode, where what makes the environment takes one."""
+    modes = render_modes(config.env_name)
+    mode = "human" if own_window and "human" in modes and "rgb_array" not in modes else "rgb_array"
+    if mode not in modes or "render_mode" in config.env.params:
+        return config
+    return dataclasses.replace(
+        config, env=dataclasses.replace(config.env, params={**config.env.params, "render_mode": mode})
+    )
 
 
 def _shown_by(show: Callable[[Frame], object]) -> Watcher:

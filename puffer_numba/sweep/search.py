@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from puffer_numba.jit import JitEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS, cores
 from puffer_numba.naming import load_spec
 from puffer_numba.options import env_params
+from puffer_numba.runs.loggers import Logger, MultiLogger, WandbLogger
 from puffer_numba.sweep.messages import SLOTS, Budget, Failure, Message, Outcome, Report, Started
 from puffer_numba.sweep.progress import Progress, Running
 from puffer_numba.sweep.report import SweepResult
@@ -68,8 +70,17 @@ class Search:
         self._workers: list[Worker] = []
         self._jobs: dict[Worker, _Job] = {}
         self._last_beat = time.monotonic()
+        self._logger = self._wandb()
         if not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial(self._usual())
+
+    def _wandb(self) -> Logger:
+        """A run of Weights & Biases for this machine's part, with a row for each trial, where ``log.wandb`` is on."""
+        if not self.config.log.wandb:
+            return MultiLogger([])
+        folder = results_folder(self.config, self.options)
+        folder.mkdir(parents=True, exist_ok=True)
+        return MultiLogger([WandbLogger(self.config, folder, uuid.uuid4().hex[:12])])
 
     def _usual(self) -> dict[str, Any]:
         """The settings that all trials start from, as near as the space has them: a first trial to compare with."""
@@ -108,6 +119,7 @@ class Search:
     def _close(self) -> None:
         """End what still runs."""
         self.progress.close()
+        self._logger.close()
         for worker in self._workers:
             worker.hang_up()
         for worker in self._workers:
@@ -253,6 +265,12 @@ class Search:
         ended = next(t for t in trials if t.number == trial.number)
         done = sum(t.counts and t.state != "running" for t in trials)
         self.progress.ended(ended, best_of(trials), done)
+        numbers = {
+            **ended.settings,
+            **{name: getattr(ended, name) for name in ("score", "mean_return", "seconds", "steps")},
+        }
+        row = {f"sweep/{name}": float(value) for name, value in numbers.items() if isinstance(value, int | float)}
+        self._logger.log(row, ended.number)
 
 
 @contextmanager

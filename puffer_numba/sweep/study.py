@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from puffer_numba.config import Config, SweepConfig
 from puffer_numba.env import APIUsageError
-from puffer_numba.files import run_folder
+from puffer_numba.files import run_folders
 from puffer_numba.sweep.messages import SLOTS
 from puffer_numba.sweep.space import Space
 
@@ -27,6 +27,7 @@ HEARTBEAT = 10
 """Seconds between two signs of life of a running trial."""
 GRACE = 60
 """Seconds without one after which it has failed."""
+DATABASE = "sweep.db"
 _ATTEMPTS = 5  # at opening a database that others are making
 INTERRUPTED = "interrupted"
 """The error of trials that failed through no fault of their own."""
@@ -41,7 +42,13 @@ def study_name(env_name: str, options: SweepConfig) -> str:
 
 def results_folder(config: Config, options: SweepConfig) -> Path:
     """Where the results of a study are written."""
-    return Path(config.train.data_dir) / run_folder(config.env_name) / options.study
+    return _home(config) / options.study
+
+
+def _home(config: Config) -> Path:
+    """Folder of the environment's studies: where there is one already, that."""
+    folders = run_folders(config.train.data_dir, config.env_name)
+    return next((folder for folder in folders if (folder / DATABASE).exists()), folders[0])
 
 
 def open_study(config: Config, space: Space, options: SweepConfig) -> tuple[optuna.Study, BaseStorage]:
@@ -69,7 +76,7 @@ def open_study(config: Config, space: Space, options: SweepConfig) -> tuple[optu
 def _open_storage(config: Config, options: SweepConfig) -> BaseStorage:
     url = options.storage
     if url is None:
-        path = results_folder(config, options).parent / "sweep.db"
+        path = _home(config) / DATABASE
         path.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{path}"
     if url.startswith("journal:"):

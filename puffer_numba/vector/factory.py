@@ -201,10 +201,11 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
         return (
             PufferEnv if all(is_jit(job.creator) for job in jobs) and len(set(map(id, jobs))) == 1 else Multiprocessing
         )
-    found = _BACKENDS.get(backend.lower()) if isinstance(backend, str) else backend
+    name = backend.lower() if isinstance(backend, str) else ""
+    found = PufferEnv if name == "pufferenv" else _BACKENDS.get(name, backend)  # as PufferLib calls the native one
     if found not in _BACKENDS.values():
         raise APIUsageError(f"backend is {backend!r}; expected {', '.join(map(repr, _BACKENDS))}, or a class of these.")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:

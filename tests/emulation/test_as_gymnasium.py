@@ -34,6 +34,7 @@ from puffer_numba.emulation import (
     JitGymnasiumEnv,
     PettingZooPufferEnv,
     PufferVectorEnv,
+    make_vector_env,
 )
 from puffer_numba.emulation import as_gymnasium as emulation
 from puffer_numba.env import NEXT_STEP
@@ -490,7 +491,7 @@ def test_bad_arguments(test_envs):
     with pytest.raises(APIUsageError, match="both autoreset_mode and autoreset"):
         gymnasium.make_vec(CARTPOLE, autoreset="disabled", autoreset_mode="same-step")
     with pytest.raises(APIUsageError, match=r"3 agents in 1 environments: see .*pettingzoo"):
-        gymnasium.make_vec("puffer_numba/Team-v1", lifetimes=[1] * 3, jit=False)
+        make_vector_env("team", lifetimes=[1] * 3, jit=False)
 
 
 def test_vector_environment_closes():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -697,3 +697,73 @@ def test_actions_that_are_not_int32() -> None:
         GymnasiumPufferEnv(Parts(Discrete(4), Tuple([Discrete(2), Discrete(4, start=-(2**32))])))
     env = GymnasiumPufferEnv(Parts(Discrete(4, start=2**33), Discrete(4)))
     assert env.reset(seed=0)[0][0, 0] >= 2**33
+
+
+RESET = ({"a": np.zeros(2), "b": np.zeros(2)}, {"a": {}, "b": {}})
+NUMBERS, FLAGS = {"a": 0.0, "b": 0.0}, {"a": False, "b": False}
+
+
+class Careless(ParallelEnv[str, Any, Any]):
+    """Two agents; what ``reset`` and ``step`` return is up to the test."""
+
+    metadata: ClassVar[dict[str, Any]] = {"name": "careless"}
+    possible_agents: ClassVar[list[str]] = ["a", "b"]
+
+    def __init__(self, first: Any = RESET, result: Any = None) -> None:
+        self.first, self.result = first, result
+
+    def observation_space(self, agent: str) -> Any:
+        return Box(0, 1, (2,))
+
+    def action_space(self, agent: str) -> Any:
+        return Discrete(2)
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        self.agents = list(self.possible_agents)
+        return self.first
+
+    def step(self, actions: Any) -> Any:
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (None, "step() returned NoneType None; expected (observations, rewards, terminations, truncations, infos)"),
+        ((RESET[0], NUMBERS, FLAGS, RESET[1]), "step() returned 4 values; expected (observations, rewards"),
+        ((RESET[0], [0, 0], FLAGS, FLAGS, RESET[1]), "returned list [0, 0] for rewards; expected a dict by agent"),
+        ((RESET[0], NUMBERS, False, FLAGS, RESET[1]), "returned bool False for terminations; expected a dict"),
+        ((RESET[0], NUMBERS, FLAGS, FLAGS, None), "returned NoneType None for infos; expected a dict by agent"),
+        (
+            (RESET[0], {"a": 0.0, "b": None}, FLAGS, FLAGS, RESET[1]),
+            "the reward NoneType None for 'b'; expected a",
+        ),
+        (
+            (RESET[0], {"a": np.zeros(2), "b": 0.0}, FLAGS, FLAGS, RESET[1]),
+            "the reward ndarray [0. 0.] for 'a'; expected a number: weigh its parts with mo_gymnasium.wrappers.Linear",
+        ),
+    ],
+)
+def test_what_pettingzoo_environments_return_by_mistake(result: Any, message: str) -> None:
+    env = PettingZooPufferEnv(Careless(result=result))
+    env.reset()
+    with pytest.raises(APIUsageError, match=re.escape(message)):
+        env.step(np.array([0, 1]))
+
+
+@pytest.mark.parametrize("first", [None, RESET[0], ([np.zeros(2)] * 2, {})], ids=["None", "no infos", "list"])
+def test_resets_of_pettingzoo_environments_by_mistake(first: Any) -> None:
+    with pytest.raises(APIUsageError, match=r"reset\(\) returned .*; expected \(observations, infos\), two dicts by"):
+        PettingZooPufferEnv(Careless(first)).reset()
+
+
+def test_other_mistakes_and_what_is_none() -> None:
+    old = GymnasiumPufferEnv(Old((np.zeros(1, np.float32), [1, 2], False, False, {})))
+    old.reset()
+    with pytest.raises(APIUsageError, match="returned the reward list \\[1, 2\\]; expected a number: weigh its parts"):
+        old.step(np.array([0]))
+    with pytest.raises(APIUsageError, match="Unfinished has no observation_space; set it, in the class or in __init__"):
+        GymnasiumPufferEnv(type("Unfinished", (gymnasium.Env,), {"__qualname__": "Unfinished"})())
+    env = GymnasiumPufferEnv(Old((np.zeros(1, np.float32), 1.0, True, False, None)))
+    env.reset(seed=np.int64(5))  # type: ignore[arg-type]
+    assert env.step(np.array([0]))[4] == []

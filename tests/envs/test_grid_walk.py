@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from puffer_numba import APIUsageError
 from puffer_numba.envs.grid_walk import DOWN, LEFT, RIGHT, UP, GridWalk
 from tests.helpers.parity import TRANSITIONS, step_from
 
@@ -33,6 +34,12 @@ def test_every_transition(size):
     np.testing.assert_allclose(found.observations, 2 * after / (size - 1) - 1, atol=1e-6)
     np.testing.assert_array_equal(found.terminals, at_goal)
     np.testing.assert_array_equal(found.rewards, np.where(at_goal, 1, -0.25))
+
+
+def test_the_size_under_operants_name():
+    assert GridWalk(2, grid_size=7, jit=False).params.size == 7
+    with pytest.raises(APIUsageError, match="grid_size and size are one parameter"):
+        GridWalk(2, grid_size=7, size=7)
 
 
 def test_first_states_are_all_pairs_of_different_cells():

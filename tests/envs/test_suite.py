@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import puffer_numba
-from puffer_numba import registry
+from puffer_numba import envs, registry
 
 NAMES = sorted(registry._BUILT_IN)
 
@@ -31,6 +35,23 @@ def test_kernels_do_what_plain_python_does(name, seed, data):
             np.testing.assert_allclose(ours, expected, **tolerance)
     logs = compiled.log(), plain.log()
     assert logs[0] == pytest.approx(logs[1], rel=1e-3)
+
+
+def test_classes_can_be_imported_from_the_package_and_type_checkers_see_them():
+    tree = ast.parse(Path(envs.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {(node.module, alias.name, alias.asname) for node in block.body for alias in node.names}
+    assert seen == {(module, name, name) for module, name, _ in registry._BUILT_IN.values()}
+    for module, name, _ in registry._BUILT_IN.values():
+        assert getattr(envs, name) is getattr(import_module(module), name)
+        assert name in dir(envs)
+    with pytest.raises(AttributeError, match="has no attribute 'CartPol'"):
+        _ = envs.CartPol
+
+
+def test_importing_one_class_imports_no_other(run_python):
+    code = "import sys; from puffer_numba.envs import GridWalk; print('puffer_numba.envs.cartpole' in sys.modules)"
+    assert run_python(code).stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", NAMES)

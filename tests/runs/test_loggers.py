@@ -229,8 +229,9 @@ def test_settings_of_neptune_say_that_its_service_has_ended(setting, capsys):
     with pytest.raises(APIUsageError) as error:
         load_config("cartpole", {setting: True})
     assert str(error.value) == f"{setting}: {ended}"
-    assert main(["train", "cartpole", "--" + setting.replace("_", "-")]) == 2
-    assert capsys.readouterr().err == f"puffer: --{setting}: {ended} See puffer train cartpole --help\n"
+    option = "--" + setting.replace("_", "-")
+    assert main(["train", "cartpole", option]) == 2
+    assert capsys.readouterr().err == f"puffer: {option}: {ended} See puffer train cartpole --help\n"
 
 
 def test_a_configuration_saved_before_that_can_still_be_read():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,5 +40,8 @@ def run(args: list[str]) -> int:
         json_path=options.json,
     )
     if result.command:
-        print("\n" + " ".join([result.command, *option_words({f"env.{k}": v for k, v in params.items()})]))
+        print(
+            "\n"
+            + " ".join([result.command, *map(shlex.quote, option_words({f"env.{k}": v for k, v in params.items()}))])
+        )
     return 0

@@ -30,6 +30,8 @@ class Eval:
     """Frames for each second, shown and recorded."""
     seed: int = 0
     """Of environments and actions."""
+    device: str | None = None
+    """Device of the policy: cpu, cuda; by default that of training."""
     data_dir: str = TrainConfig.data_dir
     """Where "latest" looks for checkpoints."""
 
@@ -40,9 +42,11 @@ def run(args: list[str]) -> int:
     spec, args = take_name("eval", args)
     options: Any = parse(with_params(Eval, spec, None), f"puffer eval {spec.name}", args)
     pufferl = require_trainer()
-    named = {f.name: getattr(options, f.name) for f in dataclasses.fields(Eval)}
-    changed = chosen_params(spec, options.env, None)
-    result = pufferl.eval(spec.name, overrides={f"env.{name}": v for name, v in changed.items()}, **named)
+    named = {f.name: getattr(options, f.name) for f in dataclasses.fields(Eval) if f.name != "device"}
+    changed = {f"env.{name}": value for name, value in chosen_params(spec, options.env, None).items()}
+    if options.device is not None:
+        changed["train.device"] = options.device
+    result = pufferl.eval(spec.name, overrides=changed, **named)
     print(f"{spec.name}: {len(result.returns)} episodes of {result.checkpoint}")
     print(f"{'':8}{'mean':>12}{'std':>12}{'min':>12}{'max':>12}")
     for name, row in result.summary().items():

@@ -15,7 +15,7 @@ from puffer_numba.jit import JitEnv
 
 @dataclass
 class List:
-    """List the environments with their observation and action spaces."""
+    """List the environments with their observation and action spaces, and their agents where there are several."""
 
 
 def run(args: list[str]) -> int:
@@ -27,7 +27,9 @@ def run(args: list[str]) -> int:
         plain = {"jit": False} if issubclass(env_class, JitEnv) else {}  # nothing is to be compiled for this
         with registry.make(name, num_envs=1, **plain) as env:
             space = env.single_observation_space
-            rows.append((name, f"{space.dtype} {tuple(space.shape)}", _brief(env.single_action_space), lines[0]))
+            agents = "" if env.num_agents == env.num_envs else f"{env.num_agents // env.num_envs} agents"
+            shape = f"{space.dtype} {tuple(space.shape)}"
+            rows.append((name, shape, _brief(env.single_action_space), agents, lines[0]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
         start = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from puffer_numba.cli.arguments import given_names, parse, take_name, wants_help
+from puffer_numba.cli.aliases import translate
+from puffer_numba.cli.arguments import given_names, options_of, parse, take_name, wants_help
 from puffer_numba.config import LogConfig, PolicyConfig, SweepConfig, TrainConfig, VecConfig
 from puffer_numba.options import chosen_config, run_options
 from puffer_numba.train.setup import load_config
@@ -29,6 +30,7 @@ def run(args: list[str]) -> int:
     config = load_config(spec.name)
     doc = f"Search for the settings that learn {spec.name} best in a given time. What is set here is not searched."
     options_class = run_options(spec, config, doc, ("sweep", SweepConfig, field(default_factory=SweepConfig)))
+    args = translate(args, options_of(options_class))
     options = parse(options_class, f"puffer sweep {spec.name}", args)
     config = chosen_config(spec, options, config)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from puffer_numba.cli.aliases import translate
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.options import chosen_config, run_options
@@ -74,7 +75,8 @@ def _saved_config(env_name: str, args: list[str]) -> Config | None:
         resume: str | None = None
         data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
 
-    where, _ = tyro.cli(Where, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True)
+    words = translate([a for a in args if a not in ("-h", "--help")], {"--resume": str, "--train.data-dir": str})
+    where, _ = tyro.cli(Where, args=words, return_unknown_args=True)
     if where.resume is None:
         return None
     require_trainer()
