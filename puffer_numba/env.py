@@ -65,10 +65,13 @@ class NumberedInfos(list[dict[str, Any]]):
 
     Attributes:
         numbers: as long as the list: ``infos[k]`` is from environment ``numbers[k]``.
+        kind: what a worker process has to tell of them; see `puffer_numba.vector.infos`.
 
     Args:
         parts: to begin with.
     """
+
+    kind: Any = None
 
     def __init__(self, parts: Iterable[Infos] = ()) -> None:
         super().__init__()

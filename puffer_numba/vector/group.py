@@ -223,7 +223,7 @@ class EnvGroup:
             env.bind(self._part(buffers, position))
         self._prepare()
 
-    def step(self) -> Infos:
+    def step(self) -> NumberedInfos:
         """Step each environment with the actions that lie in its buffer."""
         infos = NumberedInfos()
         for (number, step), action in zip(self._steps, self._actions(), strict=False):

@@ -25,12 +25,14 @@ from puffer_numba.env import APIUsageError, buffer_specs
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, WorkerError
 from puffer_numba.vector.group import EnvJob, Signature, create
-from puffer_numba.vector.memory import SharedArrays
+from puffer_numba.vector.infos import WIDTH, InfoReader
+from puffer_numba.vector.memory import SharedArrays, Specs
 from puffer_numba.vector.worker import (
     CALL,
     CLOSE,
+    DONE,
     FAILED,
-    MESSAGE,
+    NUMBERS,
     RUNNING,
     STEP,
     WorkerSetup,
@@ -89,14 +91,15 @@ class Multiprocessing(Batched):
             )
         driver_env = create(jobs[0], 0, seed)
         signature = Signature.of(driver_env)
-        rows = len(jobs) * signature.num_agents
         self._context = multiprocessing.get_context(context)
-        self._memory = SharedArrays(self._context, _array_specs(signature, rows, num_workers))
+        self._memory = SharedArrays(self._context, _array_specs(signature, len(jobs), num_workers))
         arrays = self._memory.arrays()
         counts_episodes = driver_env.episode_returns is not None
         episodes = (arrays["episode_returns"], arrays["episode_lengths"]) if counts_episodes else None
         super().__init__(jobs, seed, driver_env, buffers_of(arrays), episodes, num_workers, batch_size, zero_copy)
         self._answers, self._commands = arrays["answers"], arrays["commands"]
+        self._info_kinds = arrays["info_kinds"]
+        self._readers = [InfoReader(arrays["infos"][part.start : part.stop], part.start) for part in self._environments]
         self.num_workers, self._timeout = num_workers, timeout
         self._spins = cores() > num_workers
         self._workers: list[_Worker] = []
@@ -171,7 +174,7 @@ class Multiprocessing(Batched):
         answers = self._answers
         for number in [n for n in self._busy if answers[n] != RUNNING]:
             answer = answers[number]
-            self._replies[number] = [] if answer < MESSAGE else self._read(number)
+            self._replies[number] = self._reply(number, answer)
             if answer == FAILED:
                 self._end(GRACE)
                 raise self._replies[number].to_error(number)
@@ -187,6 +190,15 @@ class Multiprocessing(Batched):
             self._check_alive()
             if deadline is not None and time.monotonic() > deadline:
                 self._raise_timeout()
+
+    def _reply(self, number: int, answer: int) -> Any:
+        if answer == DONE:
+            return []
+        if answer == NUMBERS:
+            return self._readers[number].read(self._info_kinds[number])
+        content = self._read(number)
+        self._readers[number].learn(content)
+        return content
 
     def _read(self, number: int) -> Any:
         """What a worker has sent through its pipe."""
@@ -223,13 +235,16 @@ class Multiprocessing(Batched):
         self._end(GRACE)
 
 
-def _array_specs(signature: Signature, rows: int, workers: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+def _array_specs(signature: Signature, environments: int, workers: int) -> Specs:
+    rows = environments * signature.num_agents
     return {
         **buffer_specs(signature.observation_space, signature.action_space, rows),
         "episode_returns": ((rows,), np.dtype(np.float32)),
         "episode_lengths": ((rows,), np.dtype(np.int32)),
         "answers": ((workers,), np.dtype(np.uint8)),
         "commands": ((workers,), np.dtype(np.uint8)),
+        "infos": ((environments, WIDTH), np.dtype(np.float64)),
+        "info_kinds": ((workers,), np.dtype(np.uint8)),
     }
 
 

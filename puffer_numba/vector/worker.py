@@ -1,8 +1,8 @@
 """What a worker process of `Multiprocessing` does, and how the two talk.
 
 Commands and answers are one byte for each worker in shared memory. A worker waits at its own semaphore; when it has
-done what it was told, it posts the one that the parent waits at. Actions and results lie in shared memory; only infos,
-calls and errors are pickled, and go through a pipe.
+done what it was told, it posts the one that the parent waits at. Actions and results lie in shared memory, and infos of
+numbers do, too; only other infos, calls and errors are pickled, and go through a pipe.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from puffer_numba import registrations
 from puffer_numba.env import APIUsageError, Buffers, NumberedInfos
 from puffer_numba.vector.batches import Failure
 from puffer_numba.vector.group import EnvGroup, Signature, buffers_of_rows
+from puffer_numba.vector.infos import InfoWriter
 from puffer_numba.vector.memory import SharedArrays
 
 STEP, CALL, CLOSE = range(3)  # commands
-RUNNING, DONE, MESSAGE, FAILED = range(4)  # answers, at first RUNNING; the last two have something in the pipe
+RUNNING, DONE, NUMBERS, MESSAGE, FAILED = range(5)  # answers, at first RUNNING; the last two send something by pipe
 
 _SPIN = 50e-6  # seconds
 
@@ -71,13 +72,20 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
     answers, commands, number = arrays["answers"], arrays["commands"], setup.number
 
     def answer(kind: int, content: Any = None) -> None:
-        pickled = b"" if kind == DONE else _dumps(content)
+        pickled = _dumps(content) if kind >= MESSAGE else b""
         answers[number] = kind
         done.release()
-        if kind != DONE:  # after the post, so that the parent reads: a pipe holds only so much
+        if kind >= MESSAGE:  # after the post, so that the parent reads: a pipe holds only so much
             with suppress(OSError):  # the parent is closing
                 pipe.send_bytes(pickled)
 
+    def answer_infos(infos: NumberedInfos) -> None:
+        kind = writer.write(infos) if infos else None
+        if kind is not None:
+            arrays["info_kinds"][number] = kind
+        answer(DONE if not infos else MESSAGE if kind is None else NUMBERS, infos)
+
+    writer = InfoWriter(arrays["infos"][setup.first : setup.first + setup.environments], setup.first)
     group: EnvGroup | None = None
     try:
         registrations.loads(setup.registered)
@@ -89,8 +97,7 @@ def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: A
                 go.acquire()
             command = commands[number]
             if command == STEP:
-                infos = group.step()
-                answer(MESSAGE if infos else DONE, infos)
+                answer_infos(group.step())
             elif command == CALL:
                 method, *arguments = pipe.recv()
                 answer(MESSAGE, getattr(group, method)(*arguments))

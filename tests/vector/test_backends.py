@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
 from puffer_numba import vector
 from puffer_numba.envs.cartpole import CartPole
@@ -56,3 +58,56 @@ def test_different_seeds_differ() -> None:
         one, other = (by_environment(vector.make(creator, num_envs=2, backend="serial"), 5, seed) for seed in (1, 9))
         assert not np.array_equal(one[0][0][0], other[0][0][0])
         assert not np.array_equal(one[0][0][0], one[1][0][0])
+
+
+class Telling(gymnasium.Env[Any, Any]):
+    """Has an info at each step; of what kind, changes with the step and the seed."""
+
+    observation_space = Box(0, 1, (1,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.time, self.own = 0, self.np_random.normal()
+        return np.zeros(1, np.float32), {"start": self.own}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        numbers = {
+            "x": self.own,
+            "n": self.time,
+            "b": self.time % 2 == 0,
+            "f": np.float32(self.own),
+            "i": np.int64(2**40),
+        }
+        kinds: list[dict[Any, Any]] = [
+            numbers,
+            {"x": np.float64(self.own * self.time)},
+            {"text": "abc", "x": 1.0},
+            {"n": 2**60 + 1},
+            {"n": -(2**50)},
+            {1: 2.0},
+            {"array": np.arange(3), "nested": {"x": 1}},
+            {},
+            {"x": float("nan"), "y": float("inf")},
+            {f"k{k}": k for k in range(40)},
+        ]
+        alike = self.time % 40 > 20  # the same kind in all, or another one in each
+        info = kinds[(self.time // 5 if alike else self.time + int(abs(self.own) * 10)) % len(kinds)]
+        return np.zeros(1, np.float32), 0.0, self.time % 37 == 0, False, info
+
+
+def test_infos_are_the_same_from_workers() -> None:
+    """Types, too; numbers come through shared memory, the others pickled."""
+    serial = vector.make(Telling, num_envs=6, backend="serial")
+    workers = vector.make(Telling, num_envs=6, num_workers=2)
+    with serial, workers:
+        found = [env.reset(seed=3)[1] for env in (workers, serial)]
+        for _ in range(200):
+            ours, expected = found
+            assert ours.numbers == expected.numbers  # type: ignore[attr-defined]
+            assert [list(map(type, info.values())) for info in ours] == [list(map(type, i.values())) for i in expected]
+            assert [list(info) for info in ours] == [list(info) for info in expected]
+            assert repr(ours) == repr(expected)
+            found = [env.step(np.zeros(6, np.int64))[4] for env in (workers, serial)]
+        assert len(workers._readers[0]._kinds) > 3
