@@ -16,7 +16,7 @@ from puffer_numba.checks.plain import STEPS as PLAIN_STEPS
 from puffer_numba.checks.play import random_actions
 from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.compiler.simd import analyze, simd_report
+from puffer_numba.jit.compiler.simd import TEAMS, analyze, simd_report
 from puffer_numba.jit.env import JitEnv
 from puffer_numba.spaces import action_masks
 
@@ -71,10 +71,12 @@ def check_here(
         return
     findings = list(run_checks(_CHECKS, trial))
     yield from findings
-    if len(findings) == len(_CHECKS) and trial.env.agents_per_env is None:
+    if len(findings) < len(_CHECKS):
+        return
+    if trial.env.agents_per_env is None:
         yield _check_gymnasium(trial)
-        if job.simd:
-            yield from _check_simd(trial, apart)
+    if job.simd:
+        yield from _check_simd(trial, apart)
 
 
 _Record = list[tuple[NDArray[Any], ...]]
@@ -312,9 +314,12 @@ def _check_simd(trial: _Trial, apart: bool) -> Iterator[Finding]:
         yield Finding("vectorized", "note", f"could not tell: {error}")
         return
     if report.width > 1:
-        yield Finding("vectorized", "ok", f"{report.width} environments at a time")
+        lines = [f"{report.width} environments at a time" + "; slower because of:" * bool(report.lines), *report.lines]
+    elif report.reason == TEAMS:
+        lines = [report.reason + "; inside, not vectorized:" * bool(report.lines), *report.lines]
     else:
-        yield Finding("vectorized", "note", "\n".join([report.reason, *report.lines]))
+        lines = [report.reason, *report.lines]
+    yield Finding("vectorized", "ok" if report.width > 1 or report.reason == TEAMS else "note", "\n".join(lines))
     if report.float64_lines:
         yield Finding(
             "float type", "note", "\n".join(["computed in float64, at half the speed:", *report.float64_lines])

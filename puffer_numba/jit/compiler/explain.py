@@ -42,7 +42,7 @@ def explain(env: Any, error: Exception) -> CompilationError:
     """What `JitEnv` ``env`` raises in place of ``error``, which its kernels' compilation ended in."""
     name = type(env).__name__
     linecache.checkcache()  # the file may have been edited since
-    for function, kinds in _author_functions(env):
+    for function, kinds in author_functions(env):
         found = _culprit(specialize(function, env.float_type), kinds)
         if found is not None:
             return found.described(name)
@@ -85,7 +85,7 @@ class Problem:
 # -- which function it is -----------------------------------------------------------------------------------
 
 
-def _author_functions(env: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+def author_functions(env: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     """The three functions, each with Numba's types of its arguments."""
     cls, buffers = type(env), env._by_environment(env.buffers)
     common = (numba.typeof(env.state), numba.typeof(env.params), types.uintp)
@@ -117,7 +117,8 @@ def _culprit(function: KernelFunction, kinds: Sequence[Any]) -> Problem | None:
     return _problem(function.py_func, error)
 
 
-def _alone(py_func: Callable[..., Any]) -> Any:
+def alone(py_func: Callable[..., Any]) -> Any:
+    """What compiles a function by itself, as it is in a kernel."""
     options: Any = {**JIT_OPTIONS, "_nrt": False}
     return numba.njit(**options)(py_func)
 
@@ -125,7 +126,7 @@ def _alone(py_func: Callable[..., Any]) -> Any:
 def _compile_alone(py_func: Callable[..., Any], kinds: Sequence[Any]) -> Exception | None:
     kinds = [kind if isinstance(kind, types.Type) else numba.typeof(kind) for kind in kinds]
     try:
-        _alone(py_func).compile(tuple(kinds))
+        alone(py_func).compile(tuple(kinds))
     except Exception as error:
         return error
     return None
@@ -133,12 +134,12 @@ def _compile_alone(py_func: Callable[..., Any], kinds: Sequence[Any]) -> Excepti
 
 def _wrong_results(env: Any) -> Iterator[Problem]:
     """Functions that compile, but do not return what they should."""
-    (_, (step_env, kinds), _) = _author_functions(env)
+    (_, (step_env, kinds), _) = author_functions(env)
     function = specialize(step_env, env.float_type).py_func
     if inspect.isgeneratorfunction(function):
         yield from _found(function, _never)
         return
-    dispatcher = _alone(function)
+    dispatcher = alone(function)
     dispatcher.compile(tuple(kinds))
     (signature,) = dispatcher.nopython_signatures
     returned = signature.return_type
