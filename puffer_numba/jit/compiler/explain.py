@@ -26,8 +26,9 @@ from numba.core import types
 from puffer_numba.env import APIUsageError
 from puffer_numba.errors import did_you_mean
 from puffer_numba.jit.compiler.functions import KernelFunction, called_functions, specialize
+from puffer_numba.jit.compiler.language import FUNCTIONS
 from puffer_numba.jit.compiler.leaves import LeavesType
-from puffer_numba.jit.compiler.parts import JIT_OPTIONS
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, AuthorCompiler
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
 TRACEBACK = "PUFFER_NUMBA_TRACEBACK"
@@ -119,7 +120,7 @@ def _culprit(function: KernelFunction, kinds: Sequence[Any]) -> Problem | None:
 
 def alone(py_func: Callable[..., Any]) -> Any:
     """What compiles a function by itself, as it is in a kernel."""
-    options: Any = {**JIT_OPTIONS, "_nrt": False}
+    options: Any = {**JIT_OPTIONS, "_nrt": False, "pipeline_class": AuthorCompiler}
     return numba.njit(**options)(py_func)
 
 
@@ -295,7 +296,7 @@ def _unknown_attribute(match: re.Match[str], here: Sequence[Any], function: Any)
 
 
 def _remedy_for_array(name: str) -> str:
-    return f" np.{name}(...) may do it." if hasattr(np, name) else ""
+    return f" np.{name}(...) works." if getattr(np, name, None) in FUNCTIONS else ""
 
 
 def _no_implementation(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
@@ -313,8 +314,10 @@ def _no_implementation(match: re.Match[str], here: Sequence[Any], function: Any)
     if helper is not None:
         wanted = inspect.signature(helper.py_func)
         return f"{name}{wanted} cannot be called with ({words}): check the number of arguments and their types."
-    instead = {"clip": " Of a row: np.minimum(np.maximum(row, low), high)."}.get(name, " Write it as a loop.")
-    return f"{called} cannot be compiled for {words}: not of these types, or because it makes a new array.{instead}"
+    return (
+        f"{called} cannot be compiled for {words}: not of these types, or because it makes a new array. "
+        "Write it as a loop."
+    )
 
 
 _OPERATORS = {
@@ -368,7 +371,8 @@ def _new_array(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
 
 def _remedy_for_method(called: str) -> str:
     row, _, name = called.rpartition(".")
-    return f" np.{name}({row}) works." if row not in ("", "np") and name in ("min", "max") else ""
+    works = row not in ("", "np") and getattr(np, name, None) in FUNCTIONS
+    return f" np.{name}({row}{', ...' * (name == 'clip')}) works." if works else ""
 
 
 def _fixed(sentence: str) -> Reason:

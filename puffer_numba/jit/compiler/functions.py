@@ -31,7 +31,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from puffer_numba.jit.compiler import language, local
+from puffer_numba.jit.compiler import language, literals, local, rows
 from puffer_numba.jit.compiler.language import FUNCTIONS, numpy_for_kernels
 from puffer_numba.jit.compiler.local import CONSTRUCTORS
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, LINKED, OVERLOADED, part
@@ -98,7 +98,9 @@ def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS
     return specialize(function, np.float64, jit_options)
 
 
-_LANGUAGE = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in (language, local))).hexdigest()
+_LANGUAGE = hashlib.sha256(
+    b"".join(Path(str(m.__file__)).read_bytes() for m in (language, literals, local, rows))
+).hexdigest()
 """What kernels find as NumPy is in every hash."""
 
 _specialized: dict[str, KernelFunction] = {}
@@ -256,7 +258,7 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
 
 
 _RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
-_BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
+_BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed, sum)}
 
 
 def _is_namespace(value: Any) -> bool:

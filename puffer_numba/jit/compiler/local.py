@@ -31,7 +31,7 @@ from numba.np.ufunc import array_exprs
 LIMIT = 65536
 """Bytes of local arrays that one call of an author's function can make."""
 
-CONSTRUCTORS = ("empty", "zeros", "ones", "full")
+CONSTRUCTORS = ("empty", "zeros", "ones", "full", "empty_like", "zeros_like", "ones_like", "full_like")
 """NumPy's functions that `constructors` has for kernels."""
 
 _NOTHING = ir.IntType(8).as_pointer()  # what a function without a return statement returns, for Numba
@@ -41,7 +41,7 @@ _maybe_copy_source = arrayobj.maybe_copy_source
 _arr_expr_to_ast = array_exprs._arr_expr_to_ast
 
 
-def _empty(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
+def new_array(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
     """An array on the stack, its elements not set, where there is no reference counting."""
     if context.enable_nrt:
         return _empty_with_nrt(context, builder, kind, shapes)
@@ -143,7 +143,7 @@ def _with_constants(expression: Any) -> tuple[Any, dict[str, Any]]:
     return _arr_expr_to_ast(expression)
 
 
-arrayobj._empty_nd_impl = _empty
+arrayobj._empty_nd_impl = new_array
 arrayobj.maybe_copy_source = _copy_source
 array_exprs._arr_expr_to_ast = _with_constants
 
@@ -169,7 +169,43 @@ def constructors(float_type: type[np.floating[Any]]) -> dict[str, Any]:
         fill = types.unliteral(fill_value)
         return _constructor(shape, _element(dtype, fill), dtype, fill)
 
-    return dict(zip(CONSTRUCTORS, (empty, zeros, ones, full), strict=True))
+    @intrinsic
+    def empty_like(typing_context, prototype, dtype=None):
+        return _like(prototype, dtype, default)
+
+    @intrinsic
+    def zeros_like(typing_context, a, dtype=None):
+        return _like(a, dtype, default, 0)
+
+    @intrinsic
+    def ones_like(typing_context, a, dtype=None):
+        return _like(a, dtype, default, 1)
+
+    @intrinsic
+    def full_like(typing_context, a, fill_value, dtype=None):
+        return _like(a, dtype, default, types.unliteral(fill_value))
+
+    made = (empty, zeros, ones, full, empty_like, zeros_like, ones_like, full_like)
+    return dict(zip(CONSTRUCTORS, made, strict=True))
+
+
+def _like(array: Any, dtype: Any, default: Any, fill: Any = None) -> Any:
+    """The same for a new array of the shape of ``array`` and, where no dtype is given, of its elements."""
+    if not isinstance(array, types.Array):
+        return None
+    is_given = not (dtype is None or isinstance(dtype, types.NoneType | types.Omitted))
+    element = _element(dtype, default) if is_given else array.dtype
+    shape = types.UniTuple(types.intp, array.ndim)
+    typed = _constructor(shape, element, dtype, fill)
+    if typed is None:
+        return None
+    made, of_shape = typed
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        given = arrayobj.make_array(array)(context, builder, value=values[0])
+        return of_shape(context, builder, signature, (given.shape, *values[1:]))
+
+    return made.return_type(array, *made.args[1:]), generate
 
 
 def _element(dtype: Any, default: Any) -> Any:
@@ -191,7 +227,7 @@ def _constructor(shape: Any, element: Any, dtype: Any, fill: Any = None) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         parts = cgutils.unpack_tuple(builder, values[0]) if isinstance(shape, types.BaseTuple) else [values[0]]
         shapes = [_length(context, builder, *pair) for pair in zip(lengths, parts, strict=True)]
-        array = _empty(context, builder, kind, shapes)
+        array = new_array(context, builder, kind, shapes)
         if fill is not None:
             value = context.get_constant(types.int64, fill) if isinstance(fill, int) else values[1]
             fill_type = types.int64 if isinstance(fill, int) else fill
