@@ -141,6 +141,7 @@ def specialize(
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
     """The function, its float literals cast and its helpers specialised."""
     _check_random(function)
+    _check_integers(function)
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     code, parameter_defaults = _without_keyword_only(function)
     py_func = types.FunctionType(
@@ -189,6 +190,19 @@ def _check_random(function: types.FunctionType) -> None:
                 raise not_seeded(function, (positions and positions.lineno) or code.co_firstlineno, what)
             if instruction.opname not in ("CACHE", "PRECALL", "PUSH_NULL"):
                 previous = value
+
+
+def _check_integers(function: types.FunctionType) -> None:
+    """Refuse numbers of more than 64 bits, which Numba would cut."""
+    for code in _codes(function.__code__):
+        for instruction in dis.get_instructions(code):
+            value = instruction.argval
+            if instruction.opname == "LOAD_CONST" and type(value) is int and not -(2**63) <= value < 2**64:
+                from puffer_numba.jit.compiler.explain import Problem
+
+                positions = instruction.positions
+                line = (positions and positions.lineno) or code.co_firstlineno
+                raise Problem(function, line, f"{value} has more than 64 bits, which kernels compute with.").described()
 
 
 def _without_keyword_only(function: types.FunctionType) -> tuple[types.CodeType, tuple[Any, ...] | None]:
@@ -249,6 +263,8 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
         return _constant_array(value, float_type)
     if type(value) is float:
         return float_type(value)
+    if isinstance(value, enum.Enum) and isinstance(value, _BY_VALUE):
+        return value.value  # type: ignore[union-attr]
     if not callable(value):
         return value
     name = getattr(value, "__name__", "")
@@ -261,10 +277,16 @@ _RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random
 _BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed, sum)}
 
 
+_BY_VALUE = (str, enum.IntFlag)
+"""Enums whose members are their values in kernels; Numba has integers only, without ``|``."""
+
+
 def _is_namespace(value: Any) -> bool:
     """Whether ``value`` is somebody's module, or a class that kernels can only take constants and functions from."""
     if isinstance(value, types.ModuleType):
         return _is_own(value)
+    if isinstance(value, enum.EnumMeta) and issubclass(value, _BY_VALUE):
+        return True
     known = (tuple, enum.Enum, np.generic, bool, int, float, complex, BaseException)  # which Numba can call
     return isinstance(value, type) and _is_own(value) and not issubclass(value, known)
 

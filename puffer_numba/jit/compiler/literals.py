@@ -1,8 +1,12 @@
-"""Integers that an author writes beside float32 leave it float32: ``2 * s.x[i]``, ``s.v[i] / 50``, ``s.x[i] > 4``.
+"""Literals as kernels need them: integers beside float32, and lists for ``np.array``.
+
+Integers that an author writes beside float32 leave it float32: ``2 * s.x[i]``, ``s.v[i] / 50``, ``s.x[i] > 4``.
 
 So does NumPy 2 with Python's numbers. Numba takes them for int64, and would compute in float64, at half the speed.
 Before it infers types, each constant integer of an operation becomes ``beside(number, other operand)``: the number in
 float32 where the other operand is float32, if it has the same value there, and the number itself everywhere else.
+
+A list would need memory; where it is written only to be made an array, ``np.array([s.x[i], 1.0])``, it becomes a tuple.
 """
 
 from __future__ import annotations
@@ -27,8 +31,9 @@ _OPERATORS = frozenset(
 )
 _FUNCTIONS = frozenset(
     {
-        "min", "max", "minimum", "maximum", "fmin", "fmax", "where", "add", "subtract", "multiply", "divide", "true_divide",
-        "mod", "remainder", "fmod", "floor_divide", "power", "pow", "hypot", "arctan2", "atan2", "copysign", "divmod",
+        "min", "max", "minimum", "maximum", "fmin", "fmax", "where", "add", "subtract", "multiply", "divide", "mod",
+        "true_divide", "remainder", "fmod", "floor_divide", "power", "pow", "hypot", "arctan2", "atan2", "copysign",
+        "divmod",
     }
 )  # fmt: skip
 """Names of Python's, math's and NumPy's whose arguments are operands in the same way."""
@@ -75,6 +80,51 @@ class LiteralsBesideFloat32(FunctionPass):
         return found
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class ListsForArrays(FunctionPass):
+    """The pass that comes before all that Numba does with lists."""
+
+    _name = "lists_for_arrays"
+
+    def __init__(self) -> None:  # abstract in Numba
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        found = False
+        for block in state.func_ir.blocks.values():
+            for expression in block.find_exprs(op="call"):
+                if expression.args and called_name(state.func_ir, expression) in ("array", "asarray"):
+                    found |= _as_tuple(state.func_ir, expression.args[0])
+        return found
+
+
+def _as_tuple(func_ir: Any, variable: ir.Var) -> bool:
+    """Make a list that has no name of its own a tuple, and those in it; whether it is one."""
+    definition = guard(get_definition, func_ir, variable)
+    is_list = variable.name.startswith("$") and isinstance(definition, ir.Expr) and definition.op == "build_list"
+    if is_list:
+        definition.op = "build_tuple"
+        for item in definition.items:
+            _as_tuple(func_ir, item)
+    return is_list
+
+
+def called_name(func_ir: Any, call: ir.Expr) -> str:
+    """Name of the function of Python's, math's or NumPy's that is called, or nothing."""
+    definition = guard(get_definition, func_ir, call.func)
+    if isinstance(definition, ir.Expr) and definition.op == "getattr":
+        owner = _constant(guard(get_definition, func_ir, definition.value))
+        return str(definition.attr) if getattr(owner, "__name__", "") in ("numpy", "math") else ""
+    value = _constant(definition)
+    name = str(getattr(value, "__name__", getattr(value, "_name", "")))
+    is_ours = type(value).__name__ == "_Intrinsic"  # from numpy import array
+    return name if is_ours or any(vars(owner).get(name, owner) is value for owner in (builtins, math, np)) else ""
+
+
+def _constant(definition: Any) -> Any:
+    return definition.value if isinstance(definition, ir.Global | ir.FreeVar) else None
+
+
 class _Operation:
     """One expression, and the variables it is of."""
 
@@ -104,7 +154,7 @@ class _Operation:
         whole = [self._is_whole(operand) for operand in operands]
         if len(operands) < 2 or not any(whole):
             return []
-        name = self._called()
+        name = called_name(self._func_ir, self._expression)
         if name not in _FUNCTIONS:
             return []
         first = 1 if name == "where" else 0
@@ -116,17 +166,6 @@ class _Operation:
                     operands[k] = self._beside(operands[k], other, added)
             self._expression.args = tuple(operands)
         return added
-
-    def _called(self) -> str:
-        """Name of the function of Python's, math's or NumPy's that is called, or nothing."""
-        definition = guard(get_definition, self._func_ir, self._expression.func)
-        if isinstance(definition, ir.Expr) and definition.op == "getattr":
-            owner = guard(get_definition, self._func_ir, definition.value)
-            name = getattr(getattr(owner, "value", None), "__name__", "")
-            return definition.attr if name in ("numpy", "math") else ""
-        value = getattr(definition, "value", None)
-        name = str(getattr(value, "__name__", ""))
-        return name if any(getattr(owner, name, None) is value for owner in (builtins, math, np)) else ""
 
     def _is_whole(self, variable: Any) -> bool:
         definition = guard(get_definition, self._func_ir, variable)

@@ -23,10 +23,10 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
 from numba.core.typed_passes import AnnotateTypes
-from numba.core.untyped_passes import ReconstructSSA
+from numba.core.untyped_passes import IRProcessing, ReconstructSSA
 from numba.extending import overload
 
-from puffer_numba.jit.compiler.literals import LiteralsBesideFloat32
+from puffer_numba.jit.compiler.literals import ListsForArrays, LiteralsBesideFloat32
 
 # Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
 # another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
@@ -86,6 +86,7 @@ class AuthorCompiler(CompilerBase):
 
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        pipeline.add_pass_after(ListsForArrays, IRProcessing)
         pipeline.add_pass_after(LiteralsBesideFloat32, ReconstructSSA)
         self._extend(pipeline)
         pipeline.finalize()

@@ -33,8 +33,10 @@ def unrolled(parameters: str, lines: list[str], **names: Any) -> Callable[..., A
 
 
 Element = Callable[[dict[str, Any], bool], str]
-"""Expression for one element of a result, in the names of the parameters and ``kind``, its dtype. Takes Numba's types of
-the arguments by the parameters' names, without those that are None or left out, and whether the result is of floats."""
+"""Expression for one element of a result, in the names of the parameters and ``kind``, its dtype.
+
+Takes Numba's types of the arguments by the parameters' names, without those that are None or left out, and whether the
+result is of floats."""
 
 
 def make_rows(function: Any, parameters: str, element: Element, decides: tuple[str, ...], **defaults: Any) -> None:
@@ -83,7 +85,7 @@ def _rank(kind: Any) -> int:
 
 
 def _generator(result: Any, fill: Callable[..., Any], passed: list[int]) -> Callable[..., Any]:
-    """What compiles the function: a new array, which ``fill`` fills; that takes the arguments with the numbers ``passed``."""
+    """What compiles the function: a new array, which ``fill`` fills from the arguments with the numbers ``passed``."""
 
     def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         kinds, given = [sig.args[k] for k in passed], [values[k] for k in passed]

@@ -114,7 +114,7 @@ def analyze(env_class: Any, arguments: dict[str, Any]) -> SimdReport:
     with _CapturedStderr() as captured:
         code = _compile_physics(env)
     with _CapturedStderr():  # what LLVM says of what is compiled for the report itself
-        float64_lines = [] if env.float_type is np.float64 else [_show(place) for place in _float64_places(env)]
+        float64_lines = [] if env.float_type is np.float64 else [_show(place) for place in float64_places(env)]
     remarks = [_Remark(m["file"], int(m["line"]), m["reason"]) for m in _REMARK.finditer(captured.text)]
     return _report(env, list(instructions(code, "7physics")), list(dict.fromkeys(remarks)), float64_lines)
 
@@ -227,8 +227,9 @@ def _call(instruction: Instruction) -> str:
     name = instruction.called
     libm = _LIBM.fullmatch(name)
     if libm:
-        better = " (that of puffer_numba.jit.math vectorizes)" if libm[1] in _OURS else ""
-        return f"calls {libm[1]}{better}"
+        kind = " of float64" if "double" in instruction.text.partition(name)[2] else ""
+        better = f"that of puffer_numba.jit.math vectorizes{', in float32' * bool(kind)}"
+        return f"calls {libm[1]}{kind}{f' ({better})' * (libm[1] in _OURS)}"
     if not name or name.startswith(("llvm.", "NRT_")) or name in _INSTRUCTIONS:
         return ""
     return "calls print" if name.startswith(_OF_PRINT) else f"calls {_demangle(name)}"
@@ -300,7 +301,7 @@ def _demangle(symbol: str) -> str:
 # -- float64 --------------------------------------------------------------------------------------------------
 
 
-def _float64_places(env: Any) -> list[Place]:
+def float64_places(env: Any) -> list[Place]:
     """Lines of the three functions, and of helpers, on which Numba inferred float64."""
     from puffer_numba.jit.compiler.explain import author_functions
     from puffer_numba.jit.compiler.functions import specialize
