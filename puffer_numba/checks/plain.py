@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from puffer_numba.checks.findings import Finding, take_apart
 from puffer_numba.checks.play import random_actions
-from puffer_numba.jit.checked import DebugError, Guard, author_line
+from puffer_numba.jit.checked import DebugError, Guard
 from puffer_numba.jit.env import JitEnv
+from puffer_numba.jit.places import author_line
 
 COPIES = 8
 STEPS = 300

@@ -96,8 +96,9 @@ class _Watch(threading.Thread):
         started = time.perf_counter()
         if self._ended.wait(_PATIENCE) or _silent:
             return
+        is_terminal = sys.stderr is sys.__stderr__ and sys.stderr is not None and sys.stderr.isatty()
         terminal = sys.stderr
-        if terminal is not sys.__stderr__ or not terminal.isatty():
+        if not is_terminal:
             self._say()
             return
         seconds = 0.0
