@@ -141,7 +141,7 @@ def specialize(
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
     """The function, its float literals cast and its helpers specialised."""
     _check_random(function)
-    _check_integers(function)
+    _check_meaning(function)
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     code, parameter_defaults = _without_keyword_only(function)
     py_func = types.FunctionType(
@@ -192,17 +192,25 @@ def _check_random(function: types.FunctionType) -> None:
                 previous = value
 
 
-def _check_integers(function: types.FunctionType) -> None:
-    """Refuse numbers of more than 64 bits, which Numba would cut."""
+def _check_meaning(function: types.FunctionType) -> None:
+    """Refuse what Numba would compile, to something else than it is in plain Python."""
+    previous: Any = None
     for code in _codes(function.__code__):
         for instruction in dis.get_instructions(code):
-            value = instruction.argval
-            if instruction.opname == "LOAD_CONST" and type(value) is int and not -(2**63) <= value < 2**64:
+            name, value = instruction.opname, instruction.argval
+            reason = ""
+            if name == "LOAD_CONST" and type(value) is int and not -(2**63) <= value < 2**64:
+                reason = f"{value} has more than 64 bits, which kernels compute with."
+            elif name == "IS_OP" and isinstance(previous, bool):
+                reason = f"What is computed is not the object {previous}; write the condition alone, or == {previous}."
+            elif name == "LOAD_GLOBAL" and value == "isinstance" and value not in function.__globals__:
+                reason = "Numbers have NumPy's types in plain Python, and others in a kernel; leave isinstance out."
+            if reason:
                 from puffer_numba.jit.compiler.explain import Problem
 
                 positions = instruction.positions
-                line = (positions and positions.lineno) or code.co_firstlineno
-                raise Problem(function, line, f"{value} has more than 64 bits, which kernels compute with.").described()
+                raise Problem(function, (positions and positions.lineno) or code.co_firstlineno, reason).described()
+            previous = value
 
 
 def _without_keyword_only(function: types.FunctionType) -> tuple[types.CodeType, tuple[Any, ...] | None]:

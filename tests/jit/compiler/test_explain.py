@@ -114,6 +114,13 @@ ERRORS = {
     "more than 64 bits": (
         Snippet("s.n[i] = 10000000000000000000000 % 7 + 99999999999999999999 * action"), "99", "64 bits",
     ),
+    "isinstance": (Snippet("if isinstance(action, int):\n    s.n[i] += 1"), "isinstance(", "leave isinstance out"),
+    "is True": (Snippet("if (action == 1) is True:\n    s.n[i] += 1"), "is True", "write the condition alone"),
+    "element deleted": (Snippet("q = np.zeros(3)\ndel q[0]"), "del q[0]", "Arrays keep their size"),
+    "itertools": (
+        Snippet("for a, b in itertools.product((0, 1), (0, 1)):\n    s.n[i] += a * b", "import itertools"),
+        "itertools.product", "loops do what itertools does",
+    ),
     "string made": (Snippet("q = str(s.n[i])\nprint(q)"), "str(", "Kernels cannot make strings"),
     "string's method": (Snippet("q = '{}'.format(s.n[i])"), ".format(", "Kernels cannot make strings"),
     "letter of a string": (Snippet("if 'LR'[action] == 'L':\n    s.n[i] += 1"), "'LR'[", "Kernels cannot make strings"),
