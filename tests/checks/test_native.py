@@ -164,6 +164,14 @@ def test_each_fault_is_found(env_class: type[JitEnv], name: str, level: str, mes
 
 
 @pytest.mark.slow
+def test_several_agents_are_told_of_vectorization_and_float64() -> None:
+    found = by_name(check(puffer_numba.make("simple_tag"), steps=30))
+    assert found["vectorized"].level == "ok"
+    assert found["vectorized"].message.startswith("environments of several agents are stepped one after the other")
+    assert "simple_tag.py:" in found["float type"].message
+
+
+@pytest.mark.slow
 def test_the_environment_under_test_is_left_alone() -> None:
     env = Sound(num_envs=3, seed=5)
     observations, _ = env.reset()

@@ -7,6 +7,8 @@ Before it infers types, each constant integer of an operation becomes ``beside(n
 float32 where the other operand is float32, if it has the same value there, and the number itself everywhere else.
 
 A list would need memory; where it is written only to be made an array, ``np.array([s.x[i], 1.0])``, it becomes a tuple.
+
+Leans on Numba's intermediate representation, and on which of its passes come before and after.
 """
 
 from __future__ import annotations

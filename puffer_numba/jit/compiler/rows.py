@@ -3,8 +3,8 @@
 What they make lives on the stack of the function that calls them, as in `puffer_numba.jit.compiler.local`. So they are
 intrinsics, whose code becomes a part of that function; only the loop over the elements is a function of its own.
 
-Uses Numba's ``make_intrinsic_template``: an intrinsic is otherwise one for all types of arguments, and these are for
-arrays alone.
+Leans on Numba's ``make_intrinsic_template``: an intrinsic is otherwise one for all types of arguments, and these are
+for arrays alone.
 """
 
 from __future__ import annotations
