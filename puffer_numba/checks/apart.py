@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from puffer_numba.checks.findings import Finding
-from puffer_numba.jit.checked import author_place
 from puffer_numba.jit.compiler import interrupt
+from puffer_numba.jit.places import author_place
 
 PATIENCE = 5.0  # seconds in one call of an author's function, or of a kernel
 _SILENCE = 60.0  # seconds without a word from the child's watcher

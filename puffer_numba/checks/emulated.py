@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium
@@ -17,12 +17,22 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 from pettingzoo import AECEnv
 
-from puffer_numba.checks.findings import Finding, Outcome, api_test, check_rewards, is_large, run_checks
+from puffer_numba.checks.findings import (
+    Finding,
+    Outcome,
+    Part,
+    api_test,
+    check_rewards,
+    check_scale,
+    check_vary,
+    leaves_of,
+    run_checks,
+    take_apart,
+)
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.naming import Creator, env_creator, is_jit
-from puffer_numba.spaces import Leaf
 from puffer_numba.vector.group import EnvJob, create
 
 STEPS = 600
@@ -64,10 +74,8 @@ class _Trial:
         self.record: list[_Row] = []
         self.log: dict[str, float] = {}
         with create(job, 0, 0) as env:
-            emulated = env.emulated
             space = env.single_observation_space
-            lone = Leaf("observation", space, np.dtype(space.dtype), space.shape, 0)
-            self.leaves: Sequence[Leaf] = emulated.leaves if emulated else [lone]
+            self.leaves = leaves_of(env)
             self.spaces = f"{space.dtype} {space.shape}, actions {env.single_action_space}"
             self.kind = type(env)
 
@@ -97,13 +105,9 @@ class _Trial:
             self.log = env.log()
         return rows
 
-    def values(self, leaf: Leaf) -> NDArray[Any]:
-        """A leaf of all observations that somebody acts on: ``(count, *leaf.shape)``."""
-        observed = np.concatenate([row[0][row[1]] for row in self.record])
-        raw = observed.reshape(len(observed), -1).view(np.uint8)
-        nbytes = int(np.prod(leaf.shape)) * leaf.dtype.itemsize
-        part = np.ascontiguousarray(raw[:, leaf.offset : leaf.offset + nbytes])
-        return part.view(leaf.dtype).reshape(len(observed), *leaf.shape)
+    def parts(self) -> list[Part]:
+        """All observations that somebody acts on."""
+        return take_apart(np.concatenate([row[0][row[1]] for row in self.record]), self.leaves)
 
 
 def _check_bounds(env: PufferEnv, step: int) -> None:
@@ -134,37 +138,11 @@ def _check_runs(trial: _Trial) -> Outcome:
 
 
 def _check_vary(trial: _Trial) -> Outcome:
-    zero: list[str] = []
-    same: list[str] = []
-    dead: list[str] = []
-    for leaf in trial.leaves:
-        values = trial.values(leaf)
-        if (values == values[0]).all():
-            (same if values.any() else zero).append(leaf.path)
-        else:
-            count = int((values == values[:1]).all(axis=0).sum())
-            dead += [f"{count} of {values[0].size} elements of {leaf.path} never change"] * (count > 0)
-    if len(zero) == len(trial.leaves):
-        return "problem", "every observation is zero"
-    if len(zero) + len(same) == len(trial.leaves):
-        return "problem", "every observation is the same: stale, or only a bandit's"
-    notes = [f"{path} is always zero" for path in zero] + [f"{path} is always the same" for path in same] + dead
-    return ("note", "\n".join(notes)) if notes else ("ok", "they vary")
+    return check_vary(trial.parts(), "problem")
 
 
 def _check_scale(trial: _Trial) -> Outcome:
-    large, low, high = [], np.inf, -np.inf
-    for leaf in trial.leaves:
-        if leaf.dtype.kind != "f":
-            continue
-        values = trial.values(leaf)
-        minimum, maximum = float(values.min()), float(values.max())
-        low, high = min(low, minimum), max(high, maximum)
-        if is_large(minimum, maximum):
-            large.append(f"{leaf.path} is from {minimum:.3g} to {maximum:.3g}; scale it to about [-1, 1]")
-    if large:
-        return "note", "\n".join(large)
-    return "ok", f"from {low:.3g} to {high:.3g}" if high >= low else "no floats"
+    return check_scale(trial.parts())
 
 
 def _check_episodes(trial: _Trial) -> Outcome:

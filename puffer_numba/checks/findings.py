@@ -6,14 +6,15 @@ import contextlib
 import io
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from puffer_numba.env import APIUsageError
+from puffer_numba.env import APIUsageError, Leaf, PufferEnv
 
 TYPICAL = 10.0
 """Beyond this, networks learn badly without normalization."""
@@ -62,9 +63,64 @@ def check_rewards(rewards: NDArray[np.float32]) -> Outcome:
     return ("note", found + "; scale them to about 1") if max(-low, high) > TYPICAL else ("ok", found)
 
 
-def is_large(low: float, high: float) -> bool:
-    """Whether observations from ``low`` to ``high`` should be scaled."""
-    return max(-low, high) > TYPICAL
+class Part(NamedTuple):
+    """One array of an environment's observations: the whole, or a part of a structured one."""
+
+    leaf: Leaf
+    values: NDArray[Any]
+    """``(count, *leaf.shape)``."""
+
+
+def leaves_of(env: PufferEnv) -> Sequence[Leaf]:
+    """The arrays that an observation consists of: one, called "observation", where the space is a Box."""
+    space = env.single_observation_space
+    return env.emulated.leaves if env.emulated else [Leaf("observation", space, np.dtype(space.dtype), space.shape, 0)]
+
+
+def take_apart(observations: NDArray[Any], leaves: Sequence[Leaf]) -> list[Part]:
+    """The arrays of ``(count, *shape)`` flat observations, each in its own dtype."""
+    count = len(observations)
+    raw = np.ascontiguousarray(observations).reshape(count, -1).view(np.uint8)
+    parts = []
+    for leaf in leaves:
+        nbytes = int(np.prod(leaf.shape)) * leaf.dtype.itemsize
+        part = np.ascontiguousarray(raw[:, leaf.offset : leaf.offset + nbytes])
+        parts.append(Part(leaf, part.view(leaf.dtype).reshape(count, *leaf.shape)))
+    return parts
+
+
+def check_vary(parts: Sequence[Part], constant: str) -> Outcome:
+    """Whether observations change; ``constant`` is the level of those that never do, as a bandit's."""
+    zero: list[str] = []
+    same: list[str] = []
+    dead: list[str] = []
+    for leaf, values in parts:
+        if (values == values[0]).all():
+            (same if values.any() else zero).append(leaf.path)
+        else:
+            count = int((values == values[:1]).all(axis=0).sum())
+            dead += [f"{count} of {values[0].size} elements of {leaf.path} never change"] * (count > 0)
+    if len(zero) == len(parts):
+        return "problem", "every observation is zero"
+    if len(zero) + len(same) == len(parts):
+        return constant, "every observation is the same: stale, or only a bandit's"
+    notes = [f"{path} is always zero" for path in zero] + [f"{path} is always the same" for path in same] + dead
+    return ("note", "\n".join(notes)) if notes else ("ok", "they vary")
+
+
+def check_scale(parts: Sequence[Part]) -> Outcome:
+    """Whether numbers are of a size that networks learn from; not those that stand for one of several choices."""
+    large, low, high = [], np.inf, -np.inf
+    for leaf, values in parts:
+        if not isinstance(leaf.space, Box) or leaf.dtype == np.uint8:
+            continue
+        minimum, maximum = float(values.min()), float(values.max())
+        low, high = min(low, minimum), max(high, maximum)
+        if max(-minimum, maximum) > TYPICAL:
+            large.append(f"{leaf.path} is from {minimum:.3g} to {maximum:.3g}; scale it to about [-1, 1]")
+    if large:
+        return "note", "\n".join(large)
+    return "ok", f"from {low:.3g} to {high:.3g}" if high >= low else "no numbers to scale"
 
 
 def api_test(name: str, test: Callable[[], Any], ignored: str | None = None) -> Finding:

@@ -10,15 +10,26 @@ from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
 from puffer_numba.checks.apart import Job, check_apart
-from puffer_numba.checks.findings import Finding, Outcome, api_test, check_rewards, is_large, run_checks
+from puffer_numba.checks.findings import (
+    Finding,
+    Outcome,
+    Part,
+    api_test,
+    check_rewards,
+    check_scale,
+    check_vary,
+    leaves_of,
+    run_checks,
+    take_apart,
+)
 from puffer_numba.checks.plain import COPIES, SECONDS, State, Step, play_plain, results
 from puffer_numba.checks.plain import STEPS as PLAIN_STEPS
 from puffer_numba.checks.play import random_actions
 from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv
 from puffer_numba.env import APIUsageError
-from puffer_numba.jit.compiler.simd import analyze, simd_report
+from puffer_numba.jit.compiler.simd import TEAMS, analyze, simd_report
 from puffer_numba.jit.env import JitEnv
-from puffer_numba.spaces import action_masks
+from puffer_numba.spaces import action_masks, leaf_bounds
 
 NUM_ENVS = 64
 STEPS = 600
@@ -71,10 +82,12 @@ def check_here(
         return
     findings = list(run_checks(_CHECKS, trial))
     yield from findings
-    if len(findings) == len(_CHECKS) and trial.env.agents_per_env is None:
+    if len(findings) < len(_CHECKS):
+        return
+    if trial.env.agents_per_env is None:
         yield _check_gymnasium(trial)
-        if job.simd:
-            yield from _check_simd(trial, apart)
+    if job.simd:
+        yield from _check_simd(trial, apart)
 
 
 _Record = list[tuple[NDArray[Any], ...]]
@@ -86,6 +99,7 @@ class _Trial:
     def __init__(self, env: JitEnv, steps: int, debug: bool) -> None:
         self.env = env
         self.debug = debug
+        self.leaves = leaves_of(env)
         limit = env.max_episode_steps or 0
         self.steps = max(steps, limit + 1) if limit <= LONG else steps
         self.plain: list[Step] = []
@@ -120,6 +134,10 @@ class _Trial:
             rows.append(tuple(array.copy() for array in env.step(alter(actions))[:4]))
         self.last_log = env.log()
         return rows
+
+    def parts(self) -> list[Part]:
+        """All observations of the recorded run."""
+        return take_apart(np.concatenate([row[0] for row in self.record]), self.leaves)
 
     def play_on(self) -> dict[str, float]:
         """The log of a run of `_VERY_LONG`, of which nothing else is kept."""
@@ -213,18 +231,15 @@ class _Exchange:
 
 
 def _check_space(trial: _Trial) -> Outcome:
-    space = trial.env.single_observation_space
     for step, row in enumerate(trial.record):
-        observations = row[0]
-        if observations.dtype.kind == "f" and np.isnan(observations).any():
-            return "problem", f"NaN in the observations of step {step}"
-        outside = (observations < space.low) | (observations > space.high)
-        if outside.any():
-            where = tuple(np.argwhere(outside)[0])
-            return "problem", (
-                f"observation {list(map(int, where[1:]))} is {observations[where]} at step {step}, outside {space}"
-            )
-    return "ok", str(space)
+        for leaf, values in take_apart(row[0], trial.leaves):
+            low, high = leaf_bounds(leaf.space)
+            inside = (values >= low) & (values <= high)  # NaN is not
+            if not inside.all():
+                where = tuple(np.argwhere(~inside)[0])
+                element = list(map(int, where[1:])) or ""
+                return "problem", f"{leaf.path}{element} is {values[where]} at step {step}, outside {leaf.space}"
+    return "ok", str(trial.env.emulated.observation_space if trial.env.emulated else trial.env.single_observation_space)
 
 
 def _check_written(trial: _Trial) -> Outcome:
@@ -237,16 +252,8 @@ def _check_written(trial: _Trial) -> Outcome:
     return "ok", "every element is written at every step"
 
 
-def _check_not_constant(trial: _Trial) -> Outcome:
-    observations = np.stack([row[0] for row in trial.record])
-    if not observations.any():
-        return "problem", "every observation is zero"
-    if (observations == observations[0, 0]).all():
-        return "note", "every observation is the same; only a bandit should look like that"
-    dead = int((observations == observations[:1, :1]).all(axis=(0, 1)).sum())
-    if dead:
-        return "note", f"{dead} of {observations[0, 0].size} elements never change"
-    return "ok", "they vary"
+def _check_vary(trial: _Trial) -> Outcome:
+    return check_vary(trial.parts(), "note")
 
 
 def _check_episodes(trial: _Trial) -> Outcome:
@@ -270,12 +277,7 @@ def _check_rewards(trial: _Trial) -> Outcome:
 
 
 def _check_scale(trial: _Trial) -> Outcome:
-    observations = np.stack([row[0] for row in trial.record])
-    low, high = float(observations.min()), float(observations.max())
-    found = f"from {low:.3g} to {high:.3g}"
-    if observations.dtype != np.uint8 and is_large(low, high):
-        return "note", found + "; scale them to about [-1, 1]"
-    return "ok", found
+    return check_scale(trial.parts())
 
 
 def _check_seed(trial: _Trial) -> Outcome:
@@ -312,9 +314,12 @@ def _check_simd(trial: _Trial, apart: bool) -> Iterator[Finding]:
         yield Finding("vectorized", "note", f"could not tell: {error}")
         return
     if report.width > 1:
-        yield Finding("vectorized", "ok", f"{report.width} environments at a time")
+        lines = [f"{report.width} environments at a time" + "; slower because of:" * bool(report.lines), *report.lines]
+    elif report.reason == TEAMS:
+        lines = [report.reason + "; inside, not vectorized:" * bool(report.lines), *report.lines]
     else:
-        yield Finding("vectorized", "note", "\n".join([report.reason, *report.lines]))
+        lines = [report.reason, *report.lines]
+    yield Finding("vectorized", "ok" if report.width > 1 or report.reason == TEAMS else "note", "\n".join(lines))
     if report.float64_lines:
         yield Finding(
             "float type", "note", "\n".join(["computed in float64, at half the speed:", *report.float64_lines])
@@ -328,7 +333,7 @@ _CHECKS: dict[str, Callable[[_Trial], Outcome]] = {
     "compiled": _check_compiled,
     "observations in space": _check_space,
     "observations written": _check_written,
-    "observations vary": _check_not_constant,
+    "observations vary": _check_vary,
     "observation scale": _check_scale,
     "episodes end": _check_episodes,
     "rewards": _check_rewards,

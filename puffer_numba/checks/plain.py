@@ -16,10 +16,11 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_numba.checks.findings import Finding
+from puffer_numba.checks.findings import Finding, take_apart
 from puffer_numba.checks.play import random_actions
-from puffer_numba.jit.checked import DebugError, Guard, author_line
+from puffer_numba.jit.checked import DebugError, Guard
 from puffer_numba.jit.env import JitEnv
+from puffer_numba.jit.places import author_line
 
 COPIES = 8
 STEPS = 300
@@ -38,15 +39,19 @@ class Step(NamedTuple):
 
 
 def results(env: JitEnv) -> State:
-    """Copies of all that a step leaves, but for the log."""
+    """Copies of all that a step leaves, but for the log; each part of a structured observation in its own dtype."""
     state = env.get_state()
     del state["log"]
     ended = (env.terminals | env.truncations).reshape(-1, *[1] * (env.final_observations.ndim - 1))
-    return {
-        **state,
-        "rewards": env.rewards.copy(),
-        "final_observations": np.where(ended, env.final_observations, 0),
-    }
+    final = np.where(ended, env.final_observations, 0)
+    parts = {**_by_part(env, "", state.pop("observations")), **_by_part(env, "final_", final)}
+    return {**state, "rewards": env.rewards.copy(), **parts}
+
+
+def _by_part(env: JitEnv, prefix: str, observations: NDArray[Any]) -> State:
+    if env.emulated is None:
+        return {f"{prefix}observations": observations}
+    return {f"{prefix}{leaf.path}": values for leaf, values in take_apart(observations, env.emulated.leaves)}
 
 
 def play_plain(env: JitEnv, steps: int = STEPS, seconds: float = SECONDS) -> tuple[list[Step], Finding]:

@@ -80,7 +80,7 @@ class JitEnv(PufferEnv):
     check of actions.
 
     **State** fields are ``float`` (the environment's float type), ``int`` (int32), ``bool``, a NumPy scalar type, or
-    ``typing.Annotated[type, size, ...]``, where sizes are numbers or expressions of the params:
+    ``typing.Annotated[type, size, ...]``, where sizes are numbers, expressions or functions of the params:
     ``Annotated[np.uint8, "size", "2 * size + 1"]``.
     Every field of environment ``i`` is zero when ``reset_env`` is called, or its default: ``lives: int = 3``.
 
@@ -99,7 +99,7 @@ class JitEnv(PufferEnv):
     ``obs[i, 0]``. **step_env** returns ``(reward, terminated)``, or ``(reward, terminated, truncated)``. ``action`` is
     a number for Discrete, else an array of the action's components. ``obs[i, ...]`` must be written whole.
 
-    **Several agents**: set ``agents`` to their number, or to an expression of the params. Rows are then
+    **Several agents**: set ``agents`` to their number, or to an expression or a function of the params. Rows are then
     ``num_envs * agents``, and ``action`` and ``obs[i]`` have an axis of agents first.
     ``step_env(s, p, i, action, rng, team)`` writes ``team.reward[i, a]`` and ``team.terminated[i, a]``, and returns
     whether the episode is over for all; ``reset_env(s, p, i, rng, team)`` may let agents wait for their turn. See
@@ -126,7 +126,7 @@ class JitEnv(PufferEnv):
             `reset` and `step` raise `puffer_numba.jit.checked.DebugError`, which is one, for what the functions do.
     """
 
-    agents: ClassVar[int | str | None] = None
+    agents: ClassVar[int | str | Callable[[Any], int] | None] = None
     max_episode_steps: int | None = None
     takes_out = True
     saves_state = True

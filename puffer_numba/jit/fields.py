@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Mapping
 from copy import deepcopy
@@ -228,14 +229,32 @@ def _cast_array(value: Any, hint: Any, floats: type[np.floating[Any]], problem: 
 
 
 def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[Any]]) -> Any:
-    """One array of ``num_envs`` rows for each State field, all zero."""
-    arrays = []
+    """One array of ``num_envs`` rows for each State field, all zero.
+
+    Raises:
+        APIUsageError: a size is wrong, or all of them together are larger than the machine's memory.
+    """
+    shapes = {}
     for name, hint in _hints(cls, "State").items():
         dtype = _state_dtype(cls, name, hint, floats)
         sizes = hint.__metadata__ if get_origin(hint) is Annotated else ()
         shape = tuple(evaluate_size(cls, f"State.{name}", size, params) for size in sizes)
-        arrays.append(np.zeros((num_envs, *shape), dtype))
-    return tuple_class("State", cls.State._fields)(*arrays)
+        shapes[name] = (num_envs, *shape), dtype
+    _check_fits(cls, shapes)
+    return tuple_class("State", cls.State._fields)(*(np.zeros(shape, dtype) for shape, dtype in shapes.values()))
+
+
+def _check_fits(cls: type, shapes: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
+    """Raise if arrays need more than there is: the system would end the process, some steps into the run."""
+    nbytes = {name: math.prod(shape) * dtype.itemsize for name, (shape, dtype) in shapes.items()}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if sum(nbytes.values()) > memory:
+        largest = max(nbytes, key=lambda name: nbytes[name])
+        shape, dtype = shapes[largest]
+        raise APIUsageError(
+            f"{cls.__name__}.State takes {sum(nbytes.values()) / 2**30:,.1f} GiB, and this machine has "
+            f"{memory / 2**30:,.1f}: State.{largest} is {dtype} of shape {shape}. Make fewer, or that smaller."
+        )
 
 
 def _state_dtype(cls: Any, name: str, hint: Any, floats: type[np.floating[Any]]) -> np.dtype[Any]:
@@ -274,17 +293,19 @@ def state_defaults(cls: Any, floats: type[np.floating[Any]]) -> tuple[tuple[int,
 
 
 def evaluate_size(cls: type, where: str, size: Any, params: Any) -> int:
-    """A size that is a number, or an expression of the params such as ``"2 * size + 1"``."""
-    value = size
-    if isinstance(size, str):
-        try:
+    """A size that is a number, a function of the params, or an expression of them such as ``"2 * size + 1"``."""
+    value, shown = size, getattr(size, "__name__", repr(size))
+    try:
+        if isinstance(size, str):
             value = eval(size, {"__builtins__": {"min": min, "max": max, "len": len}}, params._asdict())
-        except Exception as error:
-            raise APIUsageError(
-                f"{cls.__name__}.{where}: cannot compute the size {size!r} from the params: {error}."
-            ) from error
+        elif callable(size):
+            value = size(params)
+    except Exception as error:
+        raise APIUsageError(
+            f"{cls.__name__}.{where}: cannot compute the size {shown} from the params: {error}."
+        ) from error
     if not errors.is_integer(value) or value < 1:
-        raise APIUsageError(f"{cls.__name__}.{where}: size {size!r} is {value!r}; expected a positive integer.")
+        raise APIUsageError(f"{cls.__name__}.{where}: size {shown} is {value!r}; expected a positive integer.")
     return int(value)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 
 import puffer_numba
 from puffer_numba import JitEnv, PufferEnv, kernel
@@ -81,6 +81,35 @@ class IsAllZero(Sound):
         obs[i, 1] = 0.0
 
 
+class HasParts(Sound):
+    """Of several dtypes: a number that is too large, and a mask whose first element never changes."""
+
+    single_observation_space = Dict(
+        place=Box(-100, 100, (2,), np.float32), action_mask=Box(0, 1, (2,), np.int8), level=Discrete(500)
+    )
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs.place[i] = (s.x[i], 50.0 + s.x[i])
+        obs.action_mask[i] = (1, s.x[i] > 0)
+        obs.level[i] = 400 if s.x[i] > 0 else 450
+
+
+class ComputesOtherwise(HasParts):
+    """NumPy keeps uint8 - uint8 in eight bits."""
+
+    single_observation_space = Dict(a=Box(0, 1e3, (1,), np.float32), b=Box(0, 255, (3,), np.uint8))
+
+    class State(NamedTuple):
+        x: float
+        small: np.uint8
+
+    @kernel
+    def observe_env(s, p, i, obs):
+        obs.a[i, 0] = abs(np.uint8(s.small[i]) - np.uint8(2))
+        obs.b[i] = 0
+
+
 class HasLargeRewards(Sound):
     @kernel
     def step_env(s, p, i, action, rng):
@@ -111,6 +140,19 @@ def test_a_sound_environment_passes_everything() -> None:
         (NeverEnds, "episodes end", "problem", "set max_episode_steps, or return terminated"),
         (DividesByZero, "rewards", "problem", "a reward is (nan|-?inf)"),
         (IsAllZero, "observations vary", "problem", "every observation is zero"),
+        (
+            HasParts,
+            "observation scale",
+            "note",
+            r"^observation\['place'\] is from -?[\d.]+ to 5[\d.]+; scale it to about \[-1, 1\]$",
+        ),
+        (HasParts, "observations vary", "note", r"^1 of 2 elements of observation\['action_mask'\] never change$"),
+        (
+            ComputesOtherwise,
+            "compiled",
+            "problem",
+            r"observation\['a'\]\[0, 0\] is 254.0 in plain Python and 1.8",
+        ),
         (HasLargeRewards, "rewards", "note", "from 1e.03 to 1e.03; scale them"),
     ],
 )
@@ -119,6 +161,14 @@ def test_each_fault_is_found(env_class: type[JitEnv], name: str, level: str, mes
     assert finding.level == level
 
     assert re.search(message, finding.message)
+
+
+@pytest.mark.slow
+def test_several_agents_are_told_of_vectorization_and_float64() -> None:
+    found = by_name(check(puffer_numba.make("simple_tag"), steps=30))
+    assert found["vectorized"].level == "ok"
+    assert found["vectorized"].message.startswith("environments of several agents are stepped one after the other")
+    assert "simple_tag.py:" in found["float type"].message
 
 
 @pytest.mark.slow

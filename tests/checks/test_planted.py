@@ -487,7 +487,7 @@ WIDE = Box(-1e6, 1e6, (3,), np.float32)
             {"observe_env": has_large_numbers, "single_observation_space": WIDE},
             "observation scale",
             "note",
-            r"from -?[\d.]+ to 4e\+03; scale them",
+            r"from -?[\d.]+ to 4e\+03; scale it",
         ),
         ({"reset_env": draws_nothing}, "seeding", "note", "two seeds give the same run"),
     ],

@@ -93,14 +93,12 @@ def environment(snippet: Snippet, folder: Path) -> type[JitEnv]:
 
 def compiled_alone(env: JitEnv) -> list[Any]:
     """The author's three functions, each compiled by itself: much faster than a kernel made of them."""
-    return [
-        _compiled(specialize(function, env.float_type), kinds) for function, kinds in explain._author_functions(env)
-    ]
+    return [_compiled(specialize(function, env.float_type), kinds) for function, kinds in explain.author_functions(env)]
 
 
 @cache
 def _compiled(function: KernelFunction, kinds: tuple[Any, ...]) -> Any:
-    dispatcher = explain._alone(function.py_func)
+    dispatcher = explain.alone(function.py_func)
     dispatcher.compile(kinds)
     return dispatcher
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from puffer_numba import APIUsageError, JitEnv, kernel
-from puffer_numba.jit.checked import CheckedArray, DebugError, DebugIndexError, Guard
+from puffer_numba.jit.checked import DebugError, DebugIndexError, Guard
 from puffer_numba.jit.random import categorical, choice, integer
+from puffer_numba.jit.views import CheckedArray
 from tests.helpers.jit_envs import Locks, Paint, Push, Team, Walk
 from tests.helpers.trajectories import LIFETIMES, WORTH, assert_same, record
 

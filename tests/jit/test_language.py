@@ -9,6 +9,7 @@ import pytest
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit.compiler.local import LIMIT
+from puffer_numba.jit.compiler.simd import float64_places
 from tests.helpers.snippets import Snippet, compiled_alone, environment, play
 
 pytestmark = pytest.mark.slow  # together: each compiles a little
@@ -113,7 +114,46 @@ WORKS = {
     "x in row": Snippet("return 1.0, 0.5 in s.v[i] or action in (0, 3)"),
     "shape, len": Snippet("return 1.0 * s.board.shape[1] + len(s.v[i]), False"),
     "transposed": Snippet("s.board[i, 1, 2] = 3\nreturn 1.0 * s.board[i].T[2, 1], False"),
+    "np.clip of a row": Snippet("s.v[i] = np.clip(s.v[i] + 0.3 * action, -1, 1)"),
+    "np.clip of a row by keywords": Snippet("s.v[i] = np.clip(s.v[i] * 3.0, a_min=-0.3, a_max=0.4)"),
+    "np.clip between rows": Snippet("s.v[i] = np.clip(s.v[i] + 0.1, s.v[i] * 0.5, 0.2)"),
+    "np.clip of a board": Snippet("s.board[i] = np.clip(s.board[i] + p.template, 2, 9)"),
+    "np.clip with one bound": Snippet(
+        "s.v[i] = np.clip(s.v[i] + 0.1, None, 0.5)\ns.x[i] = np.clip(s.x[i] - 0.1, 0, None)"
+    ),
+    "np.where of rows": Snippet("s.v[i] = np.where(s.v[i] > 0, s.v[i] - 0.1, 0)"),
+    "np.where of numbers by a row": Snippet("s.v[i] = np.where(s.v[i] > 0, 1, -1)"),
+    "np.where of a board": Snippet("s.board[i] = np.where(p.template > 5, p.template, action)"),
+    "np.round": Snippet("s.x[i] = np.round(s.x[i] * 1.37 + 0.3, 1)\ns.n[i] = np.round(s.n[i] + 1)"),
+    "np.round to tens": Snippet("s.x[i] = np.around(s.x[i] + 13, -1) % 100"),
+    "np.round of rows": Snippet("s.v[i] = np.round(s.v[i] * 7) % 5 + np.round(s.v[i] + 0.26, decimals=1)"),
+    "np.round of a board": Snippet("s.board[i] = np.round(p.template)"),
+    "integers beside float32": Snippet(
+        "s.v[i] = (2 * s.v[i] + 1) / 50 - 3\ns.x[i] = min(max(1 - s.x[i], -1), s.x[i] % 2, 3)\ns.v[i] *= 2\n"
+        "return np.maximum(s.x[i], 0), s.x[i] > 4 or -1 == s.x[i]"
+    ),
+    "sum of a row": Snippet(
+        "return sum(s.v[i], 1) + sum(s.board[i, 0]) + sum((1, 2.5, action)) + sum(range(3)), False"
+    ),
+    "members of IntFlag and StrEnum": Snippet(
+        "s.n[i] = (F.A | F.B) & F.B\nif M.SLOW == MODE:\n    s.x[i] += 1",
+        "class F(enum.IntFlag):\n    A = 1\n    B = 2\nclass M(enum.StrEnum):\n    SLOW = 'slow'\nMODE = 'slow'",
+    ),
     # local arrays
+    "np.array of a list": Snippet("q = np.array([s.x[i], 1.0, action])\ns.v[i] += q * 0.5"),
+    "np.array of constants": Snippet("s.v[i] += np.array([0.5, 0.25, 1])\ns.v[i, 0] %= 2"),
+    "np.array of lists": Snippet("q = np.array([[0.5, s.x[i], 1], [1.0, 2.0, 3.0]])\ns.v[i] = q[action]"),
+    "np.array of a tuple, by dtype": Snippet("q = np.array((1, 2, 300), dtype=np.int16)\ns.n[i] = q[2] + q.itemsize"),
+    "np.array of bools": Snippet("q = np.array([True, False, action > 0])\ns.v[i][q] = 1.5"),
+    "np.array of a row": Snippet("q = np.array(s.v[i])\nq[0] = 7\nr = np.asarray(s.v[i])\nr[1] = q[0]"),
+    "array, imported": Snippet("s.v[i] = array([1.0, 2.0, s.x[i]])", "from numpy import array"),
+    "rows of an array of lists": Snippet("for d in np.array([[0, 1], [1, 0]]):\n    s.n[i] += d[action]"),
+    "np.zeros_like": Snippet("q = np.zeros_like(s.v[i])\nq[1] = s.x[i]\ns.v[i] = q"),
+    "np.ones_like, np.full_like": Snippet(
+        "s.board[i] = np.ones_like(s.board[i]) * 2\ns.v[i] = np.full_like(s.v[i], 0.25)"
+    ),
+    "np.empty_like": Snippet("q = np.empty_like(s.v[i])\nq[:] = s.v[i] * 0.5\nreturn q[1], False"),
+    "np.zeros_like of a dtype": Snippet("q = np.zeros_like(s.v[i], dtype=int)\nq[0] = 3\ns.n[i] = q[0] + q[1]"),
     "np.zeros": Snippet("q = np.zeros(3)\nq[action] += s.x[i]\nreturn q[0] - q[2], False"),
     "zeros, imported": Snippet("q = zeros(3)\nq[1] = s.x[i]\nreturn q[1] + q[2], False", "from numpy import zeros"),
     "numpy.linalg, imported": Snippet("return la.norm(s.v[i]), False", "import numpy.linalg as la"),
@@ -149,6 +189,22 @@ def test_it_does_as_plain_python_does(name, tmp_path):
     found = play(compiled, compiled_alone(compiled))
     expected = play(plain, plain_functions)
     np.testing.assert_allclose(np.array(found, float), np.array(expected, float), rtol=1e-5, atol=1e-5)
+
+
+def test_integers_beside_float32_do_not_make_it_float64(tmp_path):
+    lines = [
+        "s.x[i] = np.clip(2 * s.x[i] + 1, -1, 1)",
+        "s.x[i] = max(s.x[i], 0) + min(1, s.x[i], 3) + np.maximum(s.x[i], 0)",
+        "s.x[i] = np.where(s.x[i] > 4, s.x[i] / 50, 0) + s.x[i] % 2 + s.x[i] // SIZE",
+        "s.v[i] = np.minimum(1 - 2 * s.v[i], 1) * np.linalg.norm(s.v[i])",
+        "s.v[i] *= 3",
+        "s.x[i] = sum(s.v[i]) + np.mean(s.v[i]) + abs(s.x[i] - 1) + np.hypot(s.x[i], 1)",
+        "s.x[i] = s.n[i] / 7",  # which NumPy computes in float64, too
+    ]
+    env = environment(Snippet("\n".join(lines), "SIZE = 5"), tmp_path)()
+    text = (tmp_path / "snippet.py").read_text().splitlines()
+    found = [text[place.line - 1].strip() for place in float64_places(env)]
+    assert sorted(found) == ["s.v[i, k] = 0.25 * k - 0.2", "s.x[i] = s.n[i] / 7"]
 
 
 def step_once(env_class, **kwargs):

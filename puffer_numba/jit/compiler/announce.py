@@ -1,5 +1,9 @@
 """Around the compiler: one line when it runs, because then the user waits; and room for its recursion and objects.
 
+In a terminal the line shows, while something is compiled, which kernel that is and for how many seconds now. It is
+written over each second, by a thread that sleeps in between, and left as it would be elsewhere. Where stderr is not the
+terminal's own, as while a dashboard is shown, nothing is written over.
+
 Leans on Numba's event "numba:compile", whose data have the dispatcher.
 """
 
@@ -8,6 +12,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +21,9 @@ import numba
 from numba.core import event
 
 _PATIENCE = 0.5  # seconds
-_timers: dict[Any, threading.Timer] = {}
+_PERIOD = 1.0  # seconds between two looks at the clock
+_ERASE = "\r\x1b[2K"  # the terminal's line
+_watches: dict[Any, _Watch] = {}
 _silent = False
 _DEEP = 10_000  # Numba nests 100 Python frames for each helper in a helper, on top of the user's own
 _MANY = 50_000  # objects from which on garbage is collected: Numba makes millions, and hardly any of them are garbage
@@ -77,11 +84,41 @@ def silence() -> None:
     _silent = True
 
 
-def _say(line: _Line) -> None:
-    if _silent or line.is_said:
-        return
-    line.is_said = True
-    print(line.text, file=sys.stderr, flush=True)
+class _Watch(threading.Thread):
+    """Says that something is compiled, from the moment that this takes long until it has ended."""
+
+    def __init__(self, line: _Line, kernel: str) -> None:
+        super().__init__(name="puffer_numba-announce", daemon=True)
+        self._line, self._kernel = line, kernel
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        started = time.perf_counter()
+        if self._ended.wait(_PATIENCE) or _silent:
+            return
+        is_terminal = sys.stderr is sys.__stderr__ and sys.stderr is not None and sys.stderr.isatty()
+        terminal = sys.stderr
+        if not is_terminal:
+            self._say()
+            return
+        seconds = 0.0
+        while seconds == 0 or not self._ended.wait(_PERIOD):
+            seconds = time.perf_counter() - started
+            terminal.write(f"{_ERASE}{self._line.text}: {self._kernel}, {seconds:.0f} s")
+            terminal.flush()
+        terminal.write(_ERASE)
+        self._say()
+        terminal.flush()
+
+    def _say(self) -> None:
+        if not self._line.is_said:
+            self._line.is_said = True
+            print(self._line.text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Write no more, from when this returns."""
+        self._ended.set()
+        self.join()
 
 
 def _make_room(change: int) -> None:
@@ -104,16 +141,14 @@ class _Listener(event.Listener):
         _make_room(1)
         dispatcher = event.data["dispatcher"]
         if dispatcher in _lines:
-            timer = threading.Timer(_PATIENCE, _say, (_lines[dispatcher],))
-            timer.daemon = True
-            _timers[dispatcher] = timer
-            timer.start()
+            watch = _watches[dispatcher] = _Watch(_lines[dispatcher], dispatcher.py_func.__name__)
+            watch.start()
 
     def on_end(self, event: Any) -> None:
         _make_room(-1)
-        timer = _timers.pop(event.data["dispatcher"], None)
-        if timer is not None:
-            timer.cancel()
+        watch = _watches.pop(event.data["dispatcher"], None)
+        if watch is not None:
+            watch.end()
 
 
 event.register("numba:compile", _Listener())

@@ -2,9 +2,10 @@
 
 Numba's own account is some hundred lines long, and about the kernel that the function became a part of. So when a
 kernel does not compile, the author's functions and their helpers are compiled by themselves, with the types that they
-get, until one is found that fails by itself. Its line and Numba's reason together say which of the known causes it is.
+get, until one is found that fails by itself. Its line and Numba's text together say which of the known causes it is:
+those are in `puffer_numba.jit.compiler.reasons`.
 
-Leans on the words of Numba's messages; where they are others, the message has Numba's own first sentence.
+Leans on where Numba's messages and frames have lines.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ import numpy as np
 from numba.core import types
 
 from puffer_numba.env import APIUsageError
-from puffer_numba.errors import did_you_mean
 from puffer_numba.jit.compiler.functions import KernelFunction, called_functions, specialize
 from puffer_numba.jit.compiler.leaves import LeavesType
-from puffer_numba.jit.compiler.parts import JIT_OPTIONS
+from puffer_numba.jit.compiler.parts import JIT_OPTIONS, AuthorCompiler
+from puffer_numba.jit.compiler.reasons import allocates, by_text, first_sentence, never, words
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
 TRACEBACK = "PUFFER_NUMBA_TRACEBACK"
@@ -42,13 +43,13 @@ def explain(env: Any, error: Exception) -> CompilationError:
     """What `JitEnv` ``env`` raises in place of ``error``, which its kernels' compilation ended in."""
     name = type(env).__name__
     linecache.checkcache()  # the file may have been edited since
-    for function, kinds in _author_functions(env):
+    for function, kinds in author_functions(env):
         found = _culprit(specialize(function, env.float_type), kinds)
         if found is not None:
             return found.described(name)
     for problem in _wrong_results(env):
         return problem.described(name)
-    return CompilationError(f"{name} cannot be compiled: {_first_sentence(str(error))}\n{_MORE}")
+    return CompilationError(f"{name} cannot be compiled: {first_sentence(str(error))}\n{_MORE}")
 
 
 def cause_for_display(error: Exception) -> Exception | None:
@@ -85,7 +86,7 @@ class Problem:
 # -- which function it is -----------------------------------------------------------------------------------
 
 
-def _author_functions(env: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
+def author_functions(env: Any) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
     """The three functions, each with Numba's types of its arguments."""
     cls, buffers = type(env), env._by_environment(env.buffers)
     common = (numba.typeof(env.state), numba.typeof(env.params), types.uintp)
@@ -117,15 +118,16 @@ def _culprit(function: KernelFunction, kinds: Sequence[Any]) -> Problem | None:
     return _problem(function.py_func, error)
 
 
-def _alone(py_func: Callable[..., Any]) -> Any:
-    options: Any = {**JIT_OPTIONS, "_nrt": False}
+def alone(py_func: Callable[..., Any]) -> Any:
+    """What compiles a function by itself, as it is in a kernel."""
+    options: Any = {**JIT_OPTIONS, "_nrt": False, "pipeline_class": AuthorCompiler}
     return numba.njit(**options)(py_func)
 
 
 def _compile_alone(py_func: Callable[..., Any], kinds: Sequence[Any]) -> Exception | None:
     kinds = [kind if isinstance(kind, types.Type) else numba.typeof(kind) for kind in kinds]
     try:
-        _alone(py_func).compile(tuple(kinds))
+        alone(py_func).compile(tuple(kinds))
     except Exception as error:
         return error
     return None
@@ -133,35 +135,35 @@ def _compile_alone(py_func: Callable[..., Any], kinds: Sequence[Any]) -> Excepti
 
 def _wrong_results(env: Any) -> Iterator[Problem]:
     """Functions that compile, but do not return what they should."""
-    (_, (step_env, kinds), _) = _author_functions(env)
+    (_, (step_env, kinds), _) = author_functions(env)
     function = specialize(step_env, env.float_type).py_func
     if inspect.isgeneratorfunction(function):
-        yield from _found(function, _never)
+        yield from _found(function, never)
         return
-    dispatcher = _alone(function)
+    dispatcher = alone(function)
     dispatcher.compile(tuple(kinds))
     (signature,) = dispatcher.nopython_signatures
     returned = signature.return_type
-    line = next((node.lineno for node in _nodes(function) if isinstance(node, ast.Return)), _first_line(function))
+    line = next((node.lineno for node in _own_returns(function)), _first_line(function))
     if env.agents_per_env is None:
         parts: Any = tuple(returned) if isinstance(returned, types.BaseTuple) else ()  # type: ignore[arg-type]
         if len(parts) not in (2, 3) or not all(isinstance(part, types.Number | types.Boolean) for part in parts):
             wanted = "reward, terminated; or reward, terminated, truncated: a number and one or two bools"
-            yield Problem(function, line, f"step_env returns {_words(returned)}; expected {wanted}.")
+            yield Problem(function, line, f"step_env returns {words(returned)}; expected {wanted}.")
     elif not isinstance(returned, types.Number | types.Boolean):
-        yield Problem(function, line, f"step_env returns {_words(returned)}; expected whether the episode is over.")
+        yield Problem(function, line, f"step_env returns {words(returned)}; expected whether the episode is over.")
 
 
 # -- which line it is -----------------------------------------------------------------------------------------
 
 
 def _problem(function: Any, error: Exception) -> Problem:
-    for reasons in (_never, _allocates):
+    for reasons in (never, allocates):
         for problem in _found(function, reasons):
             return problem
     text, line = str(error), _line_of(function, error)
     here = [node for node in _nodes(function) if getattr(node, "lineno", None) == line]
-    return Problem(function, line, _by_text(text, here, function))
+    return Problem(function, line, by_text(text, here, function))
 
 
 def _found(function: Any, reasons: Callable[[Any, Any], str | None]) -> Iterator[Problem]:
@@ -177,6 +179,9 @@ def _line_of(function: Any, error: Exception) -> int:
     location = getattr(error, "loc", None)
     if location is not None and location.filename == path and location.line:
         return int(location.line)
+    seen = _line_of_frames(path, error)
+    if seen is not None:
+        return seen
     for found, line in re.findall(r"(?:at|from) (\S[^\n]*?) \((\d+)\)", str(error)):
         if found == path:
             return int(line)
@@ -186,6 +191,18 @@ def _line_of(function: Any, error: Exception) -> int:
         if isinstance(node, wanted) and (wanted is ast.Return or (missing and node.attr == missing[1])):
             return int(node.lineno)
     return _first_line(function)
+
+
+def _line_of_frames(path: str, error: Exception) -> int | None:
+    """Which line the compiler was at when it raised something that does not say so: of what its functions held."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            location = getattr(value, "__dict__", {}).get("loc")
+            if isinstance(location, numba.core.ir.Loc) and location.filename == path and location.line:
+                line = int(location.line)
+        trace = trace.tb_next
+    return line
 
 
 def _first_line(function: Any) -> int:
@@ -207,209 +224,14 @@ def _nodes(function: Any) -> Iterator[Any]:
     yield from ast.walk(tree)
 
 
-# -- why it is ------------------------------------------------------------------------------------------------
-
-
-def _never(node: Any, function: Any) -> str | None:
-    """Why a kernel can never have this, whatever the types are."""
-    names = function.__code__.co_varnames
-    if isinstance(node, ast.Yield | ast.YieldFrom):
-        return "A kernel cannot be a generator: return, do not yield."
-    if isinstance(node, ast.Global | ast.Nonlocal):
-        return f"Kernels cannot assign globals; make {node.names[0]} a field of State."
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return "Kernels cannot import; move the import to the top of the file."
-    if isinstance(node, ast.With):
-        return "Kernels have no with statement."
-    if isinstance(node, ast.Try):
-        return "Kernels cannot catch exceptions; test for what would raise with if."
-    if isinstance(node, ast.NamedExpr):
-        return f"Kernels have no := in an expression; assign {ast.unparse(node.target)} on a line of its own."
-    if isinstance(node, ast.Starred) and isinstance(node.ctx, ast.Store):
-        return f"Kernels have no *{ast.unparse(node.value)} on the left; take the elements by their index."
-    if (
-        isinstance(node, ast.Tuple)
-        and isinstance(node.ctx, ast.Load)
-        and any(isinstance(e, ast.Starred) for e in node.elts)
-    ):
-        return "A tuple cannot be made from a row; write to the row by parts: obs[i, :2] = ..., obs[i, 2] = ..."
-    if isinstance(node, ast.JoinedStr):
-        return "An f-string makes a string, which kernels cannot; print(a, b) shows values."
-    if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
-        return "Kernels cannot take keywords from a dict (**); write them one by one."
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super":
-        return "Kernels have no super(); call the function of the base class by its name: Base.function(...)."
-    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    for target in targets if isinstance(node, ast.Assign | ast.AugAssign) else ():
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in names[:2]:
-            what = ast.unparse(target)
-            if target.value.id == names[0]:
-                return f"{what} is the array of all environments; for this one write {what}[i]."
-            return f"{what} is a parameter, which kernels cannot change; keep what changes in State."
-    return None
-
-
-def _allocates(node: Any, function: Any) -> str | None:
-    """Why an expression needs memory, which kernels do not allocate."""
-    if isinstance(node, ast.Dict | ast.DictComp):
-        return "A dict allocates memory; look values up in an array of Tables, or write if and elif."
-    if isinstance(node, ast.Set | ast.SetComp):
-        return "A set allocates memory; write x in (1, 2) for a few values, or keep an array of bool in State."
-    if isinstance(node, ast.ListComp | ast.GeneratorExp):
-        return "A comprehension allocates memory; write a for loop."
-    if isinstance(node, ast.List):
-        return "A list allocates memory; write a tuple, (1, 2, 3), or an array, np.zeros(3), and set its elements."
-    return None
-
-
-def _by_text(text: str, here: Sequence[Any], function: Any) -> str:
-    """The reason by what Numba says."""
-    for pattern, reason in _REASONS:
-        match = re.search(pattern, text)
-        if match:
-            return reason(match, here, function)
-    return f"{_first_sentence(text)}."
-
-
-Reason = Callable[[re.Match[str], Sequence[Any], Any], str]
-
-
-def _unknown_attribute(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    name, kind = match["name"], match["kind"]
-    if kind.startswith(("State", "Params")):
-        fields = kind.partition("(")[0].split("__")[1:]
-        what = "State" if kind.startswith("State") else "Params"
-        return f"{what} has no field {name!r}.{did_you_mean(name, fields)} Fields: {', '.join(fields) or 'none'}."
-    if kind.startswith("Stream"):
-        return (
-            f"rng.{name} does not exist; draw with the functions of puffer_numba.jit.random: uniform(rng, low, high), "
-            "integer(rng, n), normal(rng)."
-        )
-    if kind.startswith("Agents"):
-        return f"team has no {name!r}; it has reward, terminated and alive, each [i, agent]."
-    module = re.match(r"Module\(<module '([\w.]+)'", kind)
-    if module:
-        return f"{module[1]}.{name} cannot be used in a kernel; write it out, with functions of math or np."
-    return f"{_words(kind)} has no {name!r} in a kernel.{_remedy_for_array(name) if 'array' in kind else ''}"
-
-
-def _remedy_for_array(name: str) -> str:
-    return f" np.{name}(...) may do it." if hasattr(np, name) else ""
-
-
-def _no_implementation(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    call = match["call"]
-    name, _, arguments = call.partition("(")
-    if "index" in name or name in ("getitem", "setitem", "static_getitem", "static_setitem"):
-        return _bad_index(call)
-    called = next((ast.unparse(node.func) for node in here if isinstance(node, ast.Call)), name)
-    words = _words(arguments.removesuffix(")"))
-    if name.startswith("KernelFunction"):
-        name = called
-    if name in _OPERATORS:
-        return f"{_OPERATORS[name]} of {words} is not known."
-    helper = next((f for f in called_functions(function) if f.__name__ == name), None)
-    if helper is not None:
-        wanted = inspect.signature(helper.py_func)
-        return f"{name}{wanted} cannot be called with ({words}): check the number of arguments and their types."
-    instead = {"clip": " Of a row: np.minimum(np.maximum(row, low), high)."}.get(name, " Write it as a loop.")
-    return f"{called} cannot be compiled for {words}: not of these types, or because it makes a new array.{instead}"
-
-
-_OPERATORS = {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**", "matmul": "@",
-    "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and_": "&", "or_": "|", "xor": "^",
-    "iadd": "+=", "isub": "-=", "imul": "*=", "itruediv": "/=", "neg": "-", "invert": "~", "contains": "in",
-}  # fmt: skip
-
-
-def _bad_index(call: str) -> str:
-    if "readonly" in call and "setitem" in call:
-        return "Params and Tables are read-only in kernels; copy what changes into State."
-    stored = call.rpartition(", ")[2].removesuffix(")")
-    if "setitem" in call and ("str" in stored or "unicode" in stored or "none" in stored):
-        return f"A field of State cannot hold {_words(stored)}; it holds numbers."
-    if "float" in call.partition(",")[2] or "bool" in call.partition(",")[2]:
-        return "An index is a float; write int(...)."
-    return f"There is no such index: {_words(call)}. The first index of State and observations is i."
-
-
-def _untyped_global(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    value = function.__globals__.get(match["name"])
-    article = "an" if type(value).__name__[0] in "aeiou" else "a"
-    return (
-        f"{match['name']} is {article} {type(value).__name__}, which kernels cannot use; they take numbers, tuples, "
-        "strings and NumPy arrays as constants, and functions."
-    )
-
-
-def _unknown_name(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    name = match["name"]
-    return f"The name {name!r} is not defined.{did_you_mean(name, function.__globals__)}"
-
-
-def _unify(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    name = f"{match['name']} is" if match["name"].isidentifier() else "This is"
-    return f"{name} {_words(match['one'])} in one place and {_words(match['other'])} in another; give it one type."
-
-
-def _new_array(match: re.Match[str], here: Sequence[Any], function: Any) -> str:
-    """A helper returns an array that it makes, be it the author's or one inside NumPy's functions."""
-    if match.string.splitlines()[1].startswith(match[0]):  # not within something that it calls
-        return "A helper cannot return an array that it makes; let it fill one that is passed in, or a field of State."
-    called = next((ast.unparse(node.func) for node in here if isinstance(node, ast.Call)), None)
-    called = called or next((ast.unparse(node) for node in here if isinstance(node, ast.BinOp)), "this")
-    return (
-        f"{called} makes a new array, which kernels cannot; write a loop, into np.zeros(...) or a field of State."
-        f"{_remedy_for_method(called)}"
-    )
-
-
-def _remedy_for_method(called: str) -> str:
-    row, _, name = called.rpartition(".")
-    return f" np.{name}({row}) works." if row not in ("", "np") and name in ("min", "max") else ""
-
-
-def _fixed(sentence: str) -> Reason:
-    return lambda match, here, function: sentence
-
-
-_REASONS: list[tuple[str, Reason]] = [
-    (r"the parts of the observation have several dtypes[^\n]*", lambda match, here, function: f"{match[0]}."),
-    (r"returns a local array|Only accept returning of array", _new_array),
-    (r"a local array of (\d+) bytes", lambda match, here, function: (
-        f"A local array of {int(match[1]):,} bytes is too large for the stack; give State a field of that shape.")),
-    (r"[Cc]annot unify (?P<one>.+?) and (?P<other>.+?) for '(?P<name>[^']+)'", _unify),
-    (r"Unknown attribute '(?P<name>\w+)' of type (?P<kind>.+)", _unknown_attribute),
-    (r"Cannot modify readonly array", _fixed(
-        "Params and Tables are read-only in kernels; copy what changes into State.")),
-    (r"module '(?P<module>[\w.]+)' has no attribute '(?P<name>\w+)'", lambda match, here, function: (
-        f"{match['module']} has no {match['name']!r}.{did_you_mean(match['name'], dir(np))}")),
-    (r"Illegal IR, del found", _fixed("Kernels have no del statement; the variable can just be left.")),
-    (r"Invalid use of Module\(<module '(?P<name>\w+)'>\)", lambda match, here, function: (
-        f"{match['name']} is a class, of which kernels cannot make objects; a NamedTuple of numbers works.")),
-    (r"NameError: (?:global )?name '(?P<name>\w+)' is not defined", _unknown_name),
-    (r"Untyped global name '(?P<name>\w+)'", _untyped_global),
-    (r"Unsupported array index type (?P<kind>float\w*|bool\w*)", _fixed("An index is a float; write int(...).")),
-    (r"(?:Use of unsupported NumPy function|unsupported call:) '?(?P<name>[\w.]+)", lambda match, here, function: (
-        f"{match['name'].replace('numpy.', 'np.')} cannot be used in a kernel; write it as a loop.")),
-    (r"No implementation of function [^\n]+ found for signature:\s+>>> (?P<call>[^\n]+)", _no_implementation),
-    (r"NRT required", _fixed("This needs memory, which kernels do not allocate; give State a field for it.")),
-]  # fmt: skip
-
-
-def _words(kind: Any) -> str:
-    """Numba's types, as a reader knows them."""
-    text = re.sub(r"Literal\[str\]\([^)]*\)", "a string", str(kind))
-    text = re.sub(r"Literal\[\w+\]\(([^)]*)\)", r"\1", text)
-    text = re.sub(r"(?:readonly )?array\((\w+), (\d)d, \w\)", r"an array of \1", text)
-    text = re.sub(r"\b(State|Params|Stream|Agents)__\w*\([^()]*(?:\([^()]*\)[^()]*)*\)", r"\1", text)
-    text = re.sub(r"UniTuple\((\w+) x (\d+)\)", r"a tuple of \2 \1", text)
-    text = re.sub(r"^Tuple\((.*)\)$", r"(\1)", text)
-    return text.replace("unicode_type", "a string").replace("none", "None")
-
-
-def _first_sentence(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines()]
-    said = [line for line in lines if line and not line.startswith(("Failed in", "- Resolution", "During"))]
-    return _words(said[0])[:300].rstrip(".") if said else "the compiler gives no reason"
+def _own_returns(function: Any) -> Iterator[ast.Return]:
+    """The return statements of a function, without those of functions in it."""
+    waiting: list[Any] = [
+        next((node for node in _nodes(function) if isinstance(node, ast.FunctionDef)), ast.Module([], []))
+    ]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop(0)):
+            if isinstance(node, ast.Return):
+                yield node
+            if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+                waiting.append(node)

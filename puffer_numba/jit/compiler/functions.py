@@ -31,7 +31,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from puffer_numba.jit.compiler import language, local
+from puffer_numba.jit.compiler import language, literals, local, rows
 from puffer_numba.jit.compiler.language import FUNCTIONS, numpy_for_kernels
 from puffer_numba.jit.compiler.local import CONSTRUCTORS
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, LINKED, OVERLOADED, part
@@ -98,7 +98,9 @@ def kernel_function(function: Callable[..., Any], jit_options: Any = JIT_OPTIONS
     return specialize(function, np.float64, jit_options)
 
 
-_LANGUAGE = hashlib.sha256(b"".join(Path(str(m.__file__)).read_bytes() for m in (language, local))).hexdigest()
+_LANGUAGE = hashlib.sha256(
+    b"".join(Path(str(m.__file__)).read_bytes() for m in (language, literals, local, rows))
+).hexdigest()
 """What kernels find as NumPy is in every hash."""
 
 _specialized: dict[str, KernelFunction] = {}
@@ -139,6 +141,7 @@ def specialize(
 def _copy(function: types.FunctionType, float_type: type[np.floating[Any]], jit_options: Any) -> types.FunctionType:
     """The function, its float literals cast and its helpers specialised."""
     _check_random(function)
+    _check_meaning(function)
     values = {name: _specialize_value(value, float_type, jit_options) for name, value in _global_values(function)}
     code, parameter_defaults = _without_keyword_only(function)
     py_func = types.FunctionType(
@@ -187,6 +190,27 @@ def _check_random(function: types.FunctionType) -> None:
                 raise not_seeded(function, (positions and positions.lineno) or code.co_firstlineno, what)
             if instruction.opname not in ("CACHE", "PRECALL", "PUSH_NULL"):
                 previous = value
+
+
+def _check_meaning(function: types.FunctionType) -> None:
+    """Refuse what Numba would compile, to something else than it is in plain Python."""
+    previous: Any = None
+    for code in _codes(function.__code__):
+        for instruction in dis.get_instructions(code):
+            name, value = instruction.opname, instruction.argval
+            reason = ""
+            if name == "LOAD_CONST" and type(value) is int and not -(2**63) <= value < 2**64:
+                reason = f"{value} has more than 64 bits, which kernels compute with."
+            elif name == "IS_OP" and isinstance(previous, bool):
+                reason = f"What is computed is not the object {previous}; write the condition alone, or == {previous}."
+            elif name == "LOAD_GLOBAL" and value == "isinstance" and value not in function.__globals__:
+                reason = "Numbers have NumPy's types in plain Python, and others in a kernel; leave isinstance out."
+            if reason:
+                from puffer_numba.jit.compiler.explain import Problem
+
+                positions = instruction.positions
+                raise Problem(function, (positions and positions.lineno) or code.co_firstlineno, reason).described()
+            previous = value
 
 
 def _without_keyword_only(function: types.FunctionType) -> tuple[types.CodeType, tuple[Any, ...] | None]:
@@ -247,6 +271,8 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
         return _constant_array(value, float_type)
     if type(value) is float:
         return float_type(value)
+    if isinstance(value, enum.Enum) and isinstance(value, _BY_VALUE):
+        return value.value  # type: ignore[union-attr]
     if not callable(value):
         return value
     name = getattr(value, "__name__", "")
@@ -256,13 +282,19 @@ def _specialize_value(value: Any, float_type: type[np.floating[Any]], jit_option
 
 
 _RANDOM: tuple[Any, ...] = (random, np.random, random.random.__self__, np.random.random.__self__)  # type: ignore[attr-defined]
-_BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed)}
+_BUILTINS = {function.__name__: FUNCTIONS[function] for function in (any, all, reversed, sum)}
+
+
+_BY_VALUE = (str, enum.IntFlag)
+"""Enums whose members are their values in kernels; Numba has integers only, without ``|``."""
 
 
 def _is_namespace(value: Any) -> bool:
     """Whether ``value`` is somebody's module, or a class that kernels can only take constants and functions from."""
     if isinstance(value, types.ModuleType):
         return _is_own(value)
+    if isinstance(value, enum.EnumMeta) and issubclass(value, _BY_VALUE):
+        return True
     known = (tuple, enum.Enum, np.generic, bool, int, float, complex, BaseException)  # which Numba can call
     return isinstance(value, type) and _is_own(value) and not issubclass(value, known)
 

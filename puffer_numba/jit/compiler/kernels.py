@@ -29,10 +29,10 @@ from numba.core import types
 from puffer_numba.env import NEXT_STEP, SAME_STEP
 from puffer_numba.jit.compiler.announce import announce
 from puffer_numba.jit.compiler.functions import content_hash, kernel_function
-from puffer_numba.jit.compiler.language import unrolled
 from puffer_numba.jit.compiler.launch import CHECK, STEP
 from puffer_numba.jit.compiler.leaves import PlainLeaves, naming, padding
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
+from puffer_numba.jit.compiler.rows import unrolled
 from puffer_numba.jit.compiler.tuples import Agents, Stream
 
 BLOCK = 512

@@ -19,6 +19,7 @@ from numba.core import types
 
 from puffer_numba.jit.compiler.local import constructors
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS, OVERLOADED, part
+from puffer_numba.jit.compiler.rows import make_rows, unrolled
 
 Implement = Callable[..., Callable[..., Any] | None]
 _CONSTANTS = ("pi", "e", "euler_gamma", "inf", "nan")
@@ -62,16 +63,51 @@ def _is_number(*kinds: Any) -> bool:
 
 
 def _clip(a: Any, a_min: Any, a_max: Any) -> Callable[..., Any] | None:
-    if not _is_number(a, a_min, a_max):
+    bounds = [bound for bound in (a_min, a_max) if not isinstance(bound, types.NoneType)]
+    if not _is_number(a, *bounds):
         return None
-    if isinstance(a, types.Float):  # bounds of another type do not change that of the result
-        kind: Any = np.dtype(str(a)).type
-        return lambda a, a_min, a_max: min(max(a, kind(a_min)), kind(a_max))
-    return lambda a, a_min, a_max: min(max(a, a_min), a_max)
+    of_floats = isinstance(a, types.Float)
+    kind: Any = np.dtype(str(a)).type if of_floats else None
+    kinds = {n: bound for n, bound in (("a_min", a_min), ("a_max", a_max)) if bound in bounds}
+    return eval(f"lambda a, a_min, a_max: {_clipped(kinds, of_floats)}", {"kind": kind})
+
+
+def _clipped(kinds: Mapping[str, Any], of_floats: bool) -> str:
+    """An element between its bounds, of which either may be missing; those of another type do not change its own."""
+    convert = "kind({})" if of_floats else "{}"
+    element = convert.format("a")
+    if "a_min" in kinds:
+        element = f"max({element}, {convert.format('a_min')})"
+    return f"min({element}, {convert.format('a_max')})" if "a_max" in kinds else element
 
 
 def _where(condition: Any, x: Any, y: Any) -> Callable[..., Any] | None:
     return (lambda condition, x, y: x if condition else y) if _is_number(condition, x, y) else None
+
+
+def _round(a: Any, decimals: Any = 0) -> Callable[..., Any] | None:
+    if not _is_number(a):
+        return None
+    if not isinstance(a, types.Float):
+        return lambda a, decimals=0: a
+    kind: Any = np.dtype(str(a)).type
+    if decimals == 0 or isinstance(decimals, types.Omitted):
+        return lambda a, decimals=0: np.rint(a)
+
+    def implementation(a: Any, decimals: Any = 0) -> Any:
+        scale = kind(10.0 ** abs(decimals))
+        return np.rint(a * scale) / scale if decimals >= 0 else np.rint(a / scale) * scale
+
+    return implementation
+
+
+def _rounded(kinds: Mapping[str, Any], of_floats: bool) -> str:
+    if not of_floats:
+        return "a"
+    if "decimals" not in kinds:
+        return "np.rint(a)"
+    scale = "kind(10.0 ** abs(decimals))"
+    return f"np.rint(a * {scale}) / {scale} if decimals >= 0 else np.rint(a / {scale}) * {scale}"
 
 
 def _minimum_of(a: Any) -> Callable[..., Any] | None:
@@ -124,6 +160,20 @@ def _reversed(sequence: Any) -> Callable[..., Any] | None:
         return range(last, sequence.start - sequence.step, -sequence.step)
 
     return backwards if isinstance(sequence, types.RangeType) else None
+
+
+def _sum(iterable: Any, start: Any = 0) -> Callable[..., Any] | None:
+    if _is_row(iterable) and isinstance(getattr(iterable, "dtype", None), types.Float):
+        kind: Any = np.dtype(str(iterable.dtype)).type
+
+        def in_float(iterable: Any, start: Any = 0) -> Any:
+            total = kind(start)
+            for value in iterable:
+                total += value
+            return total
+
+        return in_float
+    return lambda iterable, start=0: sum(iterable, start)
 
 
 def _count_nonzero(a: Any) -> Callable[..., Any] | None:
@@ -184,16 +234,11 @@ def _set_row(array: Any, index: Any, values: Any) -> Callable[..., Any] | None:
     return unrolled("array, index, values", lines)
 
 
-def unrolled(parameters: str, lines: list[str], **names: Any) -> Callable[..., None]:
-    """A function of these lines: a loop over a tuple's elements, which Numba types one by one."""
-    made: dict[str, Any] = {"__name__": __name__, **names}
-    exec("\n    ".join([f"def implementation({parameters}):", *lines, "return None"]), made)
-    return made["implementation"]
-
-
 _NUMPY: Mapping[str, Implement] = {
     "clip": _clip,
     "where": _where,
+    "round": _round,
+    "around": _round,
     "min": _minimum_of,
     "amin": _minimum_of,
     "max": _maximum_of,
@@ -203,7 +248,12 @@ _NUMPY: Mapping[str, Implement] = {
 }
 for _name, _implement in _NUMPY.items():
     _for_kernels(getattr(np, _name), _implement)
+make_rows(FUNCTIONS[np.clip], "a, a_min, a_max", _clipped, ("a", "a_min", "a_max"))
+make_rows(FUNCTIONS[np.where], "condition, x, y", lambda kinds, of_floats: "x if condition else y", ("x", "y"))
+for _function in (np.round, np.around):
+    make_rows(FUNCTIONS[_function], "a, decimals", _rounded, ("a",), decimals=0)
 _for_kernels(np.linalg.norm, _norm)
 _for_kernels(builtins.any, _any)
+_for_kernels(builtins.sum, _sum)
 _for_kernels(builtins.all, _all)
 _for_kernels(builtins.reversed, _reversed)

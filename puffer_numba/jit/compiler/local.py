@@ -31,7 +31,18 @@ from numba.np.ufunc import array_exprs
 LIMIT = 65536
 """Bytes of local arrays that one call of an author's function can make."""
 
-CONSTRUCTORS = ("empty", "zeros", "ones", "full")
+CONSTRUCTORS = (
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "empty_like",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "array",
+    "asarray",
+)
 """NumPy's functions that `constructors` has for kernels."""
 
 _NOTHING = ir.IntType(8).as_pointer()  # what a function without a return statement returns, for Numba
@@ -41,7 +52,7 @@ _maybe_copy_source = arrayobj.maybe_copy_source
 _arr_expr_to_ast = array_exprs._arr_expr_to_ast
 
 
-def _empty(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
+def new_array(context: Any, builder: Any, kind: Any, shapes: Any) -> Any:
     """An array on the stack, its elements not set, where there is no reference counting."""
     if context.enable_nrt:
         return _empty_with_nrt(context, builder, kind, shapes)
@@ -143,7 +154,7 @@ def _with_constants(expression: Any) -> tuple[Any, dict[str, Any]]:
     return _arr_expr_to_ast(expression)
 
 
-arrayobj._empty_nd_impl = _empty
+arrayobj._empty_nd_impl = new_array
 arrayobj.maybe_copy_source = _copy_source
 array_exprs._arr_expr_to_ast = _with_constants
 
@@ -169,7 +180,105 @@ def constructors(float_type: type[np.floating[Any]]) -> dict[str, Any]:
         fill = types.unliteral(fill_value)
         return _constructor(shape, _element(dtype, fill), dtype, fill)
 
-    return dict(zip(CONSTRUCTORS, (empty, zeros, ones, full), strict=True))
+    @intrinsic
+    def empty_like(typing_context, prototype, dtype=None):
+        return _like(prototype, dtype, default)
+
+    @intrinsic
+    def zeros_like(typing_context, a, dtype=None):
+        return _like(a, dtype, default, 0)
+
+    @intrinsic
+    def ones_like(typing_context, a, dtype=None):
+        return _like(a, dtype, default, 1)
+
+    @intrinsic
+    def full_like(typing_context, a, fill_value, dtype=None):
+        return _like(a, dtype, default, types.unliteral(fill_value))
+
+    @intrinsic
+    def array(typing_context, object, dtype=None):
+        return _copied(object, dtype) or _array(object, dtype, default)
+
+    @intrinsic
+    def asarray(typing_context, a, dtype=None):
+        return _same(a, dtype) or _array(a, dtype, default)
+
+    made = (empty, zeros, ones, full, empty_like, zeros_like, ones_like, full_like, array, asarray)
+    return dict(zip(CONSTRUCTORS, made, strict=True))
+
+
+def _copied(array: Any, dtype: Any) -> Any:
+    """The same for ``np.array(row)``."""
+    typed = _like(array, None, None) if dtype is None else None
+    if typed is None:
+        return None
+    made, like = typed
+
+    def fill(result: Any, array: Any) -> None:
+        result[...] = array
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result = like(context, builder, signature, values)
+        context.compile_internal(builder, fill, types.none(made.return_type, array), (result, values[0]))
+        return result
+
+    return made, generate
+
+
+def _same(array: Any, dtype: Any) -> Any:
+    """The same for ``np.asarray(row)``, which is the row."""
+    if not isinstance(array, types.Array) or dtype is not None:
+        return None
+    return array(array, types.Omitted(None)), lambda context, builder, signature, values: values[0]
+
+
+def _array(given: Any, dtype: Any, default: Any) -> Any:
+    """What types and compiles ``np.array`` of numbers in a tuple, or in tuples of one length in a tuple."""
+    rows: Any = tuple(given) if isinstance(given, types.BaseTuple) else ()  # type: ignore[arg-type]
+    nested = bool(rows) and all(isinstance(row, types.BaseTuple) for row in rows)
+    numbers = [kind for row in rows for kind in (row if nested else (row,))]
+    known = numbers and all(isinstance(kind, types.Number | types.Boolean) for kind in numbers)
+    if not known or (nested and len({len(row) for row in rows}) > 1):
+        return None
+    found = numpy_support.from_dtype(np.result_type(*(numpy_support.as_dtype(types.unliteral(n)) for n in numbers)))
+    if isinstance(found, types.Float) and not any(n == types.float64 for n in numbers):
+        found = default  # int64 beside float32
+    element = found if dtype is None else _element(dtype, default)
+    if element is None:
+        return None
+    lengths = (len(rows), len(rows[0])) if nested else (len(rows),)
+    kind = types.Array(element, len(lengths), "C")
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        made = new_array(context, builder, kind, [context.get_constant(types.intp, length) for length in lengths])
+        parts = cgutils.unpack_tuple(builder, values[0])
+        flat = [one for part in parts for one in (cgutils.unpack_tuple(builder, part) if nested else (part,))]
+        for k, (value, number) in enumerate(zip(flat, numbers, strict=True)):
+            place = builder.gep(made.data, [context.get_constant(types.intp, k)])
+            context.pack_value(builder, element, context.cast(builder, value, number, element), place)
+        return made._getvalue()
+
+    return kind(given, types.Omitted(None) if dtype is None else dtype), generate
+
+
+def _like(array: Any, dtype: Any, default: Any, fill: Any = None) -> Any:
+    """The same for a new array of the shape of ``array`` and, where no dtype is given, of its elements."""
+    if not isinstance(array, types.Array):
+        return None
+    is_given = not (dtype is None or isinstance(dtype, types.NoneType | types.Omitted))
+    element = _element(dtype, default) if is_given else array.dtype
+    shape = types.UniTuple(types.intp, array.ndim)
+    typed = _constructor(shape, element, dtype, fill)
+    if typed is None:
+        return None
+    made, of_shape = typed
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        given = arrayobj.make_array(array)(context, builder, value=values[0])
+        return of_shape(context, builder, signature, (given.shape, *values[1:]))
+
+    return made.return_type(array, *made.args[1:]), generate
 
 
 def _element(dtype: Any, default: Any) -> Any:
@@ -191,7 +300,7 @@ def _constructor(shape: Any, element: Any, dtype: Any, fill: Any = None) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         parts = cgutils.unpack_tuple(builder, values[0]) if isinstance(shape, types.BaseTuple) else [values[0]]
         shapes = [_length(context, builder, *pair) for pair in zip(lengths, parts, strict=True)]
-        array = _empty(context, builder, kind, shapes)
+        array = new_array(context, builder, kind, shapes)
         if fill is not None:
             value = context.get_constant(types.int64, fill) if isinstance(fill, int) else values[1]
             fill_type = types.int64 if isinstance(fill, int) else fill

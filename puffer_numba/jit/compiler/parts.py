@@ -21,9 +21,12 @@ import llvmlite.binding as llvm
 import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import AnalysisPass, register_pass
+from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
 from numba.core.typed_passes import AnnotateTypes
+from numba.core.untyped_passes import IRProcessing, ReconstructSSA
 from numba.extending import overload
+
+from puffer_numba.jit.compiler.literals import ListsForArrays, LiteralsBesideFloat32
 
 # Not True: that assumes there are no NaN. Not reassoc: the vectorized loop and the one for the rest would add up in
 # another order, and an environment's trajectory would depend in its last bits on how many there are beside it.
@@ -78,17 +81,29 @@ class _BecomePart(AnalysisPass):
         return False
 
 
-class _PartCompiler(CompilerBase):
+class AuthorCompiler(CompilerBase):
+    """Compiles a function as kernels have it."""
+
     def define_pipelines(self) -> list[Any]:
         pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        pipeline.add_pass_after(_BecomePart, AnnotateTypes)  # the last one before code is made
+        pipeline.add_pass_after(ListsForArrays, IRProcessing)
+        pipeline.add_pass_after(LiteralsBesideFloat32, ReconstructSSA)
+        self._extend(pipeline)
         pipeline.finalize()
         return [pipeline]
+
+    def _extend(self, pipeline: PassManager) -> None:
+        pass
+
+
+class _PartCompiler(AuthorCompiler):
+    def _extend(self, pipeline: PassManager) -> None:
+        pipeline.add_pass_after(_BecomePart, AnnotateTypes)  # the last one before code is made
 
 
 def part(function: Callable[..., Any], jit_options: Mapping[str, Any]) -> Callable[..., Any]:
     """Numba's ``@overload(function)``: what it decorates gives the implementation, for kernels only."""
-    options: Any = dict(jit_options)
+    options: Any = {**jit_options, "pipeline_class": AuthorCompiler}
     if LINKED:
         options |= {"pipeline_class": _PartCompiler, "no_cfunc_wrapper": True}
     return overload(function, jit_options=options, strict=False)
