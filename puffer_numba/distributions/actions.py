@@ -165,6 +165,7 @@ class HybridActions(_Storage):
     """HybridSpace: `CategoricalActions` for its integers, and, independent of these, `GaussianActions` for others.
 
     Attributes:
+        sizes: ``(components,)`` int64: number of choices of each of its integers.
         num_params: logits, means and log standard deviations of one row.
         num_log_stds: how many of them are log standard deviations, which come last.
         shape: shape of one row's action: ``(elements,)``.
@@ -179,6 +180,7 @@ class HybridActions(_Storage):
         first, last = (space.whole(bound).astype(np.int64) for bound in (space.low, space.high))
         self._discrete = CategoricalActions(MultiDiscrete(last - first + 1, start=first))
         self._continuous = GaussianActions(Box(space.low[count:], space.high[count:], dtype=space.dtype.type), squash)
+        self.sizes = self._discrete.sizes
         self.num_params = self._discrete.num_params + self._continuous.num_params
         self.num_log_stds = self._continuous.num_log_stds
 
