@@ -106,8 +106,10 @@ class TrainConfig:
     """Precision of the policy's forward pass: bfloat16 is faster on GPUs; weights and losses stay in float32."""
     torch_threads: int = 1
     """Torch's threads on the CPU. Small networks are slower with more than one."""
-    checkpoint_interval: int = 0
-    """Steps between two checkpoints; 0: only at the end and on Ctrl-C."""
+    checkpoint_interval: int | None = None
+    """Steps between two checkpoints; None: one every two minutes; 0: only at the end and when interrupted."""
+    keep_checkpoints: int = 3
+    """Newest of these checkpoints that are kept, besides the best one; 0: all. Those that are asked for always stay."""
     data_dir: str = "runs"
     """Folder of checkpoints and logs: data_dir/ENVIRONMENT/RUN."""
 
@@ -124,8 +126,9 @@ class TrainConfig:
             _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)
         for name in ("learning_rate", "clip_coef", "vf_clip_coef", "adam_eps", "vtrace_rho_clip", "vtrace_c_clip"):
             _check(self, "train", name, "above 0", lambda v: v > 0)
-        for name in ("ent_coef", "vf_coef", "max_grad_norm", "checkpoint_interval", "seed"):
+        for name in ("ent_coef", "vf_coef", "max_grad_norm", "keep_checkpoints", "seed"):
             _check(self, "train", name, "at least 0", lambda v: v >= 0)
+        _check(self, "train", "checkpoint_interval", "at least 0, or None", lambda v: v is None or v >= 0)
         _check(self, "train", "target_kl", "above 0, or None", lambda v: v is None or v > 0)
 
 

@@ -21,6 +21,7 @@ The algorithm itself is `puffer_numba.train.trainer.Trainer`.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
 from puffer_numba.runs.evaluation import evaluate as eval
 from puffer_numba.runs.loggers import Logger, make_logger
+from puffer_numba.runs.rotation import Rotation
+from puffer_numba.runs.signals import termination_raises
 from puffer_numba.train import distributed
 from puffer_numba.train.distributed import ALONE, World
 from puffer_numba.train.learner import NonFiniteError
@@ -47,6 +50,7 @@ from puffer_numba.train.trainer import Trainer
 __all__ = ["PuffeRL", "eval", "load_config", "load_env", "load_policy", "make_trainer", "run", "train"]
 
 
+CHECKPOINT_SECONDS = 120.0  # between two, where train.checkpoint_interval does not say otherwise
 OWN_STATISTICS = frozenset({"episodes", "episode_return", "episode_length"})
 
 
@@ -60,6 +64,7 @@ class PuffeRL(Trainer):
 
     Attributes:
         last_checkpoint: folder of the newest one; None before the first.
+        saves_by_time: whether to save a checkpoint every two minutes, where ``train.checkpoint_interval`` is None.
         snapshot: the run as of the last `mean_and_log`.
     """
 
@@ -74,10 +79,14 @@ class PuffeRL(Trainer):
     ) -> None:
         super().__init__(config, vecenv, policy, world)
         self.logger, self.dashboard = logger, dashboard
-        self._started = self._last_log = time.perf_counter()
+        self._started = self._last_log = self._last_checkpoint_time = time.perf_counter()
         self._last_log_step = self._last_checkpoint_step = 0
+        self._last_checkpoint_time = self._started
+        self._rotation: Rotation | None = None
+        self._resumed_from: Path | None = None
         self._run_dir: Path | None = None
         self.last_checkpoint: Path | None = None
+        self.saves_by_time = False
         self.snapshot: Snapshot | None = None
 
     def train(self) -> dict[str, float] | None:
@@ -87,8 +96,7 @@ class PuffeRL(Trainer):
             The metrics, where it was time to log them, as PufferLib does; else None.
         """
         super().train()
-        interval = self.config.train.checkpoint_interval
-        if interval and self.global_step - self._last_checkpoint_step >= interval:
+        if self._checkpoint_is_due():
             self._save_or_warn()
         is_due = self.finished or time.perf_counter() - self._last_log >= self.config.log.interval
         if not (is_due and self.world.is_first):
@@ -186,8 +194,17 @@ class PuffeRL(Trainer):
     def run_dir(self, path: Path) -> None:
         self._run_dir = path
 
+    def _checkpoint_is_due(self) -> bool:
+        interval = self.config.train.checkpoint_interval
+        if interval is not None:
+            return interval > 0 and self.global_step - self._last_checkpoint_step >= interval
+        if not self.saves_by_time:
+            return False
+        is_due = time.perf_counter() - self._last_checkpoint_time >= CHECKPOINT_SECONDS
+        return self.world.sum(is_due)[0] > 0  # clocks differ, and all processes save together
+
     def save_checkpoint(self, together: bool = True) -> Path | None:
-        """Save everything needed to evaluate and to continue. See `puffer_numba.runs.checkpoint`.
+        """Save everything needed to evaluate and to continue. It stays. See `puffer_numba.runs.checkpoint`.
 
         Args:
             together: with the environments of all processes, each of which must call this; False saves those of this
@@ -199,11 +216,17 @@ class PuffeRL(Trainer):
         Raises:
             SaveError: it could not be written; those before it are as they were.
         """
-        self._last_checkpoint_step = self.global_step
+        return self._save(together, automatic=False)
+
+    def _save(self, together: bool = True, automatic: bool = True) -> Path | None:
+        """The same; of ``automatic`` ones, only the last few and the best are kept."""
+        self._last_checkpoint_step, self._last_checkpoint_time = self.global_step, time.perf_counter()
         with self.phases(SAVING):
             state = self.state_dict(together)
             if not self.world.is_first:
                 return None
+            score = self.statistics.mean_return
+            state.data |= {"automatic": automatic, "score": score if math.isfinite(score) else None}
             path = self.run_dir / f"checkpoint_{self.global_step:012d}"
             try:
                 self.last_checkpoint = checkpoint.save(path, state)
@@ -211,11 +234,14 @@ class PuffeRL(Trainer):
                 last = self.last_checkpoint
                 what = f"the last good checkpoint is {last}" if last else "none was saved before"
                 raise checkpoint.SaveError(f"cannot save {path}: {error.strerror or error}; {what}.") from error
+            if self._rotation is None:
+                self._rotation = Rotation(self.run_dir, self.config.train.keep_checkpoints, self._resumed_from)
+            self._rotation.add(path, state.data)
         return self.last_checkpoint
 
     def _save_or_warn(self) -> None:
         try:
-            self.save_checkpoint()
+            self._save()
         except checkpoint.SaveError as error:
             warnings.warn(f"{error} Training continues.", stacklevel=2)
 
@@ -227,11 +253,11 @@ class PuffeRL(Trainer):
         """
         checkpoint.load(path).load_into(self)
         self.start_clock()
-        self.last_checkpoint = Path(path)
+        self.last_checkpoint = self._resumed_from = Path(path)
 
     def start_clock(self) -> None:
         """Measure speed and time from now."""
-        self._started = self._last_log = time.perf_counter()
+        self._started = self._last_log = self._last_checkpoint_time = time.perf_counter()
         self._last_log_step = self._last_checkpoint_step = self.global_step
 
     def close(self) -> None:
@@ -254,13 +280,14 @@ def train(
 ) -> PuffeRL:
     """Train a policy, with dashboard, logs and checkpoints.
 
-    Ctrl-C saves a checkpoint before the `KeyboardInterrupt` is passed on.
+    Ctrl-C saves a checkpoint before the `KeyboardInterrupt` is passed on. So do SIGTERM and SIGHUP, where the program
+    does not handle them, which then raise `puffer_numba.runs.signals.Terminated`, a `SystemExit`.
 
     Args:
         env_name: as for `puffer_numba.vector.env_creator`: ``cartpole``, ``my_walk.py:MyWalk``, ``gym:Acrobot-v1``.
         overrides: dotted settings, as for `load_config`.
         config: in place of the environment's own; ``overrides`` then apply to it.
-        resume_from: a checkpoint's or run's folder, or "latest".
+        resume_from: a checkpoint's or run's folder, "latest" or "best".
         dashboard: by default a live table on a terminal, and plain lines elsewhere.
         save: whether to write logs and checkpoints.
 
@@ -303,7 +330,7 @@ def make_trainer(
 
 
 def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
-    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C or a failure.
+    """Train to the end with logs and checkpoints, and close everything; also after Ctrl-C, a signal or a failure.
 
     Raises:
         APIUsageError: the run's folder cannot be made, or a logger not be started; found before training starts.
@@ -311,12 +338,14 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
         SaveError: the last checkpoint could not be written; the message says which is the last good one.
     """
     try:
-        if save:
-            if trainer.world.is_first:
-                trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
-            _learn_and_save(trainer)
-        else:
-            trainer.learn()
+        with termination_raises():
+            if save:
+                if trainer.world.is_first:
+                    trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
+                trainer.saves_by_time = True
+                _learn_and_save(trainer)
+            else:
+                trainer.learn()
     finally:
         trainer.close()
     distributed.leave()
@@ -325,6 +354,18 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
 
 def _learn_and_save(trainer: PuffeRL) -> None:
     """Train, and save a checkpoint whatever happens. Of two failures, the first is passed on."""
+    try:
+        _learn_or_explain(trainer)
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C or a signal, also where that has made other processes end and so this one fail
+        _save_alone(trainer)
+        raise
+    trainer.save_checkpoint()
+
+
+def _learn_or_explain(trainer: PuffeRL) -> None:
+    """Train; what fails is raised once a checkpoint is saved, unless the weights are of no use."""
     try:
         trainer.learn()
     except Exception as error:
@@ -337,12 +378,9 @@ def _learn_and_save(trainer: PuffeRL) -> None:
             last = trainer.last_checkpoint or "none"
             raise NonFiniteError(f"{error} The last good checkpoint: {last}") from error
         raise
-    except BaseException:  # Ctrl-C
-        _save_alone(trainer)
-        raise
-    trainer.save_checkpoint()
 
 
-def _save_alone(trainer: PuffeRL) -> Path | None:
+def _save_alone(trainer: PuffeRL) -> None:
     """Other processes may be anywhere, and cannot take part."""
-    return trainer.save_checkpoint(together=False) if trainer.global_step > 0 else None
+    if trainer.global_step > 0:
+        trainer._save(together=False)

@@ -7,6 +7,7 @@ or run a policy import torch.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
+from puffer_numba.runs.signals import Terminated, termination_raises
 
 USAGE = """\
 usage: puffer COMMAND [NAME] [OPTIONS]
@@ -77,25 +79,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), termination_raises():
             code = int(import_module(f"puffer_numba.cli.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
-        if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all say the same
-            print(f"puffer: {error}", file=sys.stderr)
+        _say(str(error))
         return 2
     except KeyboardInterrupt as interrupt:
-        print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
-        if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
-            _exit_at_once(130)
-        return 130
-    if os.environ.get("WORLD_SIZE", "1") != "1":  # threads of torch.distributed abort some processes on their way out
+        code, said = 130, "; ".join(["interrupted", *map(str, interrupt.args)])
+    except Terminated as ended:
+        code, said = ended.code, "; ".join(filter(None, [f"ended by {ended.name}", ended.message]))
+    else:
+        if os.environ.get("WORLD_SIZE", "1") != "1":  # threads of torch.distributed abort some on their way out
+            _exit_at_once(code)
+        return code
+    _say(said)
+    if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
         _exit_at_once(code)
     return code
 
 
+def _say(what: str) -> None:
+    """One line on stderr; of several processes that torchrun started, which all say the same, from the first."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        if os.environ.get("RANK", "0") == "0":
+            print(f"puffer: {what}", file=sys.stderr)
+
+
 def _exit_at_once(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    gc.collect()  # semaphores of workers that are no more, which multiprocessing would call leaked
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -35,6 +37,9 @@ from puffer_numba.train.trainer import Trainer
 FORMAT, READABLE = 3, (2, 3)
 WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
 FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
+
+Score = tuple[bool, float]
+"""Whether it is of an evaluation, and the mean return; else that of the last 100 episodes of training."""
 
 
 class CheckpointError(APIUsageError):
@@ -235,21 +240,21 @@ def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | N
 
 
 def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
-    """The folder of a checkpoint: ``which`` itself, or where that is "latest", the newest of the environment.
+    """The folder of a checkpoint: ``which`` itself; "latest": the newest of the environment; "best": of that run's.
 
     A run's folder stands for the newest checkpoint in it.
 
     Raises:
         CheckpointError: there is none.
     """
-    if str(which) != "latest":
+    if str(which) not in ("latest", "best"):
         return newest_of_run(Path(which))
     env_name = full_name(env_name)
     root = Path(data_dir) / run_folder(env_name)
     found = newest(root)
     if found is None:
         raise CheckpointError(f"no checkpoint of {env_name!r} under {root}; train one, or give its path.")
-    return found
+    return found if str(which) == "latest" else best_in(found.parent) or found
 
 
 def newest_of_run(path: Path) -> Path:
@@ -277,3 +282,28 @@ def newest(folder: Path) -> Path | None:
     """The checkpoint most recently written in ``folder`` or a folder in it; None where there is none."""
     found = [*folder.glob(f"checkpoint_*/{DATA}"), *folder.glob(f"*/checkpoint_*/{DATA}")]
     return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if found else None
+
+
+def score_of(data: dict[str, Any]) -> Score:
+    """How good the policy of a checkpoint was, from its ``state.json``; minus infinity where that is not known."""
+    score = data.get("score")
+    return bool(data.get("evaluated")), -math.inf if score is None else float(score)
+
+
+def best_of(scores: dict[Path, Score]) -> Path | None:
+    """The best checkpoint, of equally good ones the newest; those that were evaluated come before others."""
+    return max(scores, key=lambda path: (scores[path], path.name), default=None)
+
+
+def best_in(folder: Path) -> Path | None:
+    """The best checkpoint of the run in ``folder``; None where there is none."""
+    return best_of({path: score_of(data) for path in folder.glob("checkpoint_*") if (data := read_data(path))})
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """What ``state.json`` of a checkpoint says; nothing where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        data = json.loads((path / DATA).read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return data
+    return {}

@@ -63,7 +63,7 @@ def evaluate(
     """Run episodes with the policy of a checkpoint.
 
     Args:
-        checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
+        checkpoint: folder of a checkpoint or of a run; "latest": the environment's newest in ``data_dir``; "best": of that run's.
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the greedy action instead of sampling one.
         render_mode: "human" shows a window.

@@ -73,7 +73,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(name, extra, tmp_path):
 
 def test_latest_and_a_runs_folder_stand_for_the_newest_checkpoint(tmp_path):
     overrides = {**BASE, "train.data_dir": str(tmp_path), "train.checkpoint_interval": 2 * STEPS}
-    trainer = pufferl.train("cartpole", overrides)
+    trainer = pufferl.train("cartpole", {**overrides, "train.keep_checkpoints": 0})
     names = sorted(path.name for path in trainer.run_dir.glob("checkpoint_*"))
     assert names == [f"checkpoint_{k * STEPS:012d}" for k in (2, 4, 6, 8)]
     assert checkpoint.find("latest", "cartpole", tmp_path).name == names[-1]
@@ -173,7 +173,7 @@ def test_sha256sum_reads_the_digests(saved):
 
 def test_the_newest_whole_checkpoint_before_a_damaged_one_is_named(tmp_path):
     overrides = {**BASE, "train.data_dir": str(tmp_path), "train.checkpoint_interval": 2 * STEPS}
-    trainer = pufferl.train("cartpole", overrides)
+    trainer = pufferl.train("cartpole", {**overrides, "train.keep_checkpoints": 0})
     first, second, third, last = sorted(trainer.run_dir.glob("checkpoint_*"))
     for path in (third, last):
         os.truncate(path / "weights.safetensors", 100)

@@ -17,7 +17,7 @@ class Eval:
     """Run a trained policy, and print mean, standard deviation, minimum and maximum of return and length."""
 
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
     episodes: int | None = None
     """How many to run; by default 100, or 1 where they are shown or recorded."""
     deterministic: bool = False

@@ -26,7 +26,7 @@ class Export:
     """The file: .onnx (needs the extra onnx); .pt2, torch.export's; or .pt, TorchScript, which PyTorch has
     deprecated."""
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
     data_dir: str = TrainConfig.data_dir
     """Where "latest" looks for checkpoints."""
 

@@ -23,7 +23,7 @@ class Push:
     repo_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO_ID")]
     """The repository, such as me/cartpole; it is made if there is none."""
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
     episodes: int = 100
     """Episodes to measure the score on."""
     deterministic: bool = False

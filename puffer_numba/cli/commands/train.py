@@ -10,9 +10,10 @@ import tyro
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.options import chosen_config, run_options
+from puffer_numba.runs.signals import Terminated
 from puffer_numba.train.setup import load_config
 
-_RESUME = "A checkpoint's or run's folder, or \"latest\", to continue from."
+_RESUME = 'A checkpoint\'s or run\'s folder, "latest" or "best", to continue from.'
 
 
 @dataclass
@@ -24,7 +25,7 @@ class GenericTrain:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = None
-    """Continue from a checkpoint: its folder, its run's folder, or "latest"."""
+    """Continue from a checkpoint: its folder, its run's folder, "latest" or "best"."""
 
 
 def run(args: list[str]) -> int:
@@ -45,9 +46,10 @@ def run(args: list[str]) -> int:
     try:
         pufferl.run(trainer)
     except KeyboardInterrupt:
-        saved = trainer.last_checkpoint
-        message = f"saved {saved}; continue with --resume {saved}" if saved else "nothing was learned yet"
-        raise KeyboardInterrupt(message) from None
+        raise KeyboardInterrupt(_what_was_saved(trainer)) from None
+    except Terminated as ended:
+        ended.message = _what_was_saved(trainer)
+        raise
     if not trainer.world.is_first:
         return 0
     if trainer.self_play is not None and trainer.self_play.standings.scores.any():
@@ -56,6 +58,11 @@ def run(args: list[str]) -> int:
         print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
     return 0
+
+
+def _what_was_saved(trainer: Any) -> str:
+    saved = trainer.last_checkpoint
+    return f"saved {saved}; continue with --resume {saved}" if saved else "nothing was learned yet"
 
 
 def _print_standings(standings: Any) -> None:
