@@ -63,7 +63,8 @@ def evaluate(
     """Run episodes with the policy of a checkpoint.
 
     Args:
-        checkpoint: folder of a checkpoint or of a run; "latest": the environment's newest in ``data_dir``; "best": of that run's.
+        checkpoint: folder of a checkpoint or of a run; "latest": the environment's newest in ``data_dir``; "best": the
+            best of that run.
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the greedy action instead of sampling one.
         render_mode: "human" shows a window.
