@@ -11,7 +11,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from puffer_numba.errors import APIUsageError, close_matches
 
@@ -23,6 +25,7 @@ Backend = Literal["auto", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
+PolicySource = Annotated[str | None, tyro.conf.arg(name="from")]  # as "from" is a word of the language
 Pruner = Literal["median", "hyperband", "none"]
 
 
@@ -194,6 +197,9 @@ class PolicyConfig:
     """The network outputs the standard deviation of continuous actions too; otherwise it is a parameter."""
     squash: bool = False
     """Squash continuous actions into their bounds with tanh instead of clipping them."""
+    from_: PolicySource = None
+    """Begin with the weights of this checkpoint, of this environment or another one with the same spaces; its settings
+    of the policy are then the defaults."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -299,6 +305,7 @@ class Config:
             section = getattr(self, section_name, None) if key else None
             if not dataclasses.is_dataclass(section):
                 raise APIUsageError(unknown_setting(name, setting_names()))
+            key = f"{key}_" if f"{key}_" in _field_names(section) else key
             if key in _field_names(section) and not (section_name == "env" and key == "params"):
                 setattr(section, key, value)
             elif section_name == "env":
@@ -345,7 +352,7 @@ REMOVED = {"log.neptune": _NEPTUNE, "log.neptune_project": _NEPTUNE}
 def setting_names() -> list[str]:
     """Every dotted name that `Config.update` knows."""
     return [
-        f"{section}.{name}"
+        f"{section}.{name.rstrip('_')}"
         for section, kind in SECTIONS.items()
         for name in _field_names(kind)
         if (section, name) != ("env", "params")
@@ -405,7 +412,7 @@ def _check_types(section: Any, prefix: str) -> None:
             choices = get_args(_CHOICES[annotation])
             _check(section, prefix, f.name, " or ".join(choices), choices.__contains__)
             continue
-        kind, _, optional = annotation.partition(" | ")
+        kind, _, optional = annotation.replace("PolicySource", "str | None").partition(" | ")
         allowed, test = _KINDS[kind]
         if not (optional and getattr(section, f.name) is None):
             _check(section, prefix, f.name, allowed, test)

@@ -25,6 +25,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -311,22 +312,45 @@ def make_trainer(
     dashboard: Dashboard | None = None,
 ) -> PuffeRL:
     """A trainer with environments, policy and dashboard, ready to `run`; arguments as for `train`."""
-    config = load_config(env_name, overrides) if config is None else config.update(overrides or {})
+    if config is None:
+        config = load_config(env_name, overrides)
+        if config.policy.from_ is not None:
+            config = with_policy_of(config, config.policy.from_).update(overrides or {})
+    config.update(overrides or {})
     config.validate()
-    path = None
+    source = path = None
     if resume_from is not None:
         path = checkpoint.find(resume_from, env_name, config.train.data_dir)
+    elif config.policy.from_ is not None:
+        source = checkpoint.load(checkpoint.find(config.policy.from_, env_name, config.train.data_dir))
     world = distributed.join(config)
     env = load_env(distributed.shard(config, world))
     if world.is_first:
         dashboard = dashboard or make_dashboard()
     trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world)
+    if source is not None:
+        source.begin(trainer)
     if path is not None:
         trainer.load_checkpoint(path)
         run_dir = checkpoint.run_to_continue(path, config.env_name, config.train.data_dir)
         if run_dir is not None:
             trainer.run_dir = run_dir
     return trainer
+
+
+def with_policy_of(config: Config, which: str | Path) -> Config:
+    """``config`` with the settings of the policy that a checkpoint is of, and with its weights to begin with.
+
+    Args:
+        config: is not changed.
+        which: as ``resume_from`` of `train`; of any environment.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    there = checkpoint.load(checkpoint.find(which, config.env_name, config.train.data_dir)).config
+    train = replace(config.train, normalize_observations=there.train.normalize_observations)
+    return replace(config, policy=replace(there.policy, from_=str(which)), train=train)
 
 
 def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:

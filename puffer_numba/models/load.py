@@ -18,6 +18,6 @@ def load_policy(config: Config, env: PufferEnv) -> MLP | LSTM:
     torch.set_num_threads(config.train.torch_threads)
     torch.manual_seed(config.train.seed)
     settings = dataclasses.asdict(config.policy)
-    lstm = settings.pop("lstm")
+    lstm, _ = settings.pop("lstm"), settings.pop("from_")
     policy = MLP(env, **settings, normalize=config.train.normalize_observations)
     return LSTM(policy) if lstm else policy

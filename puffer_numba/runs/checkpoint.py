@@ -60,7 +60,7 @@ class Checkpoint(TrainerState):
         """Continue training where the run that wrote it was.
 
         Raises:
-            CheckpointError: it is of another policy, environment or optimizer; or of a version whose training this one
+            CheckpointError: it is of another environment, policy or optimizer; or of a version whose training this one
                 cannot continue.
         """
         if self.data["format"] != FORMAT:
@@ -68,8 +68,35 @@ class Checkpoint(TrainerState):
                 f"checkpoint {self.path} has format {self.data['format']}, of an older version: it can be evaluated, "
                 "exported and shared, but its training cannot be continued."
             )
+        here = trainer.config.env_name
+        if here and self.config.env_name and not is_same(self.config.env_name, here):
+            raise self._of_another(here)
         with self._naming_the_path():
             trainer.load_state_dict(self)
+
+    def _of_another(self, env_name: str) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} is of {self.config.env_name!r}, not of {env_name!r}. --policy.from takes its "
+            "weights into a new run, where the spaces are the same."
+        )
+
+    def begin(self, trainer: Trainer) -> None:
+        """Let ``trainer``, which has not begun, begin with the policy, and with what normalized its observations.
+
+        Raises:
+            CheckpointError: the policy is another, or one of the two normalizes observations and the other does not.
+        """
+        ours, theirs = (c.train.normalize_observations for c in (trainer.config, self.config))
+        if ours != theirs:
+            with_, option = ("with", "") if theirs else ("without", "no-")
+            raise CheckpointError(
+                f"checkpoint {self.path} was trained {with_} normalized observations; set "
+                f"--train.{option}normalize-observations."
+            )
+        self.load_policy(trainer.policy)
+        if trainer.normalizer is not None:
+            with self._naming_the_path():
+                self.load_normalizer(trainer.normalizer, "normalizer")
 
     def load_policy(self, policy: nn.Module) -> None:
         """Put the weights into ``policy``.
@@ -273,7 +300,7 @@ def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoin
     env_name = full_name(env_name)
     saved = load(find(which, env_name, data_dir))
     if not is_same(saved.config.env_name, env_name):
-        raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+        raise saved._of_another(env_name)
     saved.data["config"]["env_name"] = env_name  # where the file is now, as seen from here
     return saved
 

@@ -74,17 +74,23 @@ def _print_standings(standings: Any) -> None:
 
 
 def _saved_config(env_name: str, args: list[str]) -> Config | None:
-    """The configuration of the run that ``--resume`` in ``args`` continues; None without."""
+    """The configuration of the run that ``--resume`` in ``args`` continues, or with the policy that ``--policy.from``
+    names; None without.
+    """
 
     @dataclass
     class Where:
         resume: str | None = None
+        policy: Annotated[str | None, tyro.conf.arg(name="policy.from")] = None
         data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
 
     where, _ = tyro.cli(Where, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True)
-    if where.resume is None:
+    if where.resume is None and where.policy is None:
         return None
-    require_trainer()
+    pufferl = require_trainer()
     from puffer_numba.runs import checkpoint
 
+    if where.resume is None:
+        config = load_config(env_name, {"train.data_dir": where.data_dir})
+        return pufferl.with_policy_of(config, where.policy)
     return checkpoint.load_of(env_name, where.resume, where.data_dir).config
