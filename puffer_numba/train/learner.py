@@ -234,7 +234,7 @@ class Learner:
         """Raise `NonFiniteError` that names the first tensor of a minibatch which is not finite."""
         suspects = {
             "observations": batch.observations[rows],
-            "rewards": self.to_device(self.rollout.rewards)[rows],
+            "rewards": torch.from_numpy(self.rollout.rewards),  # all: advantages of earlier steps have a part of them
             "values of the rollout": batch.steps.old_values[rows],
             "advantages": advantages,
             "the policy's action parameters": params,

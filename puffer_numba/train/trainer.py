@@ -178,6 +178,7 @@ class Trainer:
                 break
         return records
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _scale_rewards(self) -> None:
         """Divide the rollout's rewards by the standard deviation of the discounted return, as VecNormalize does."""
         if self.return_scale is None:
@@ -191,8 +192,11 @@ class Trainer:
             self.return_scale.update(torch.from_numpy(returns[valid]), self.world.gather)
         else:  # a reward that is not finite; minibatches with its step are dealt with in the update
             self.discounted[~np.isfinite(self.discounted)] = 0
+        infinite = None if math.isfinite(rollout.rewards.sum()) else np.isinf(rollout.rewards)
         rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
         np.clip(rollout.rewards, -10, 10, out=rollout.rewards)
+        if infinite is not None:  # not to be taken for a good one
+            rollout.rewards[infinite] = np.inf
 
     def _estimate_advantages(self, epoch: int) -> None:
         """Advantages and value targets, by `gae` or `vtrace`, into the rollout."""
@@ -246,7 +250,8 @@ class Trainer:
     def solved(self) -> bool:
         """Whether the mean return of the last 100 episodes has reached ``train.target_return``."""
         target = self.config.train.target_return
-        return target is not None and self.statistics.episodes >= 100 and self.statistics.mean_return >= target
+        mean_return = self.statistics.mean_return
+        return target is not None and self.statistics.episodes >= 100 and target <= mean_return < math.inf
 
     @property
     def total_epochs(self) -> int:
@@ -267,6 +272,7 @@ class Trainer:
             self.train()
         return self
 
+    @np.errstate(over="ignore", invalid="ignore")
     def explained_variance(self) -> float:
         """1: the values predicted the returns; 0: no better than a constant. NaN where all returns are equal."""
         valid = self.rollout.masks[:-1]
