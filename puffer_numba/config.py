@@ -26,6 +26,7 @@ Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
 PolicySource = Annotated[str | None, tyro.conf.arg(name="from")]  # as "from" is a word of the language
+PolicyName = Annotated[str | None, tyro.conf.arg(aliases=["--policy"])]
 Pruner = Literal["median", "hyperband", "none"]
 
 
@@ -178,6 +179,9 @@ class VecConfig:
 class PolicyConfig:
     """The network."""
 
+    name: PolicyName = None
+    """A policy of your own: my_module:MyPolicy or my_file.py:MyPolicy, a torch module that is made as MyPolicy(env). Of
+    the settings below, lstm and from are for it too."""
     hidden_size: int = 64
     """Units of each hidden layer."""
     num_layers: int = 2
@@ -391,6 +395,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
     "tuple[str, ...]": ("a tuple of strings", lambda v: isinstance(v, tuple) and all(isinstance(x, str) for x in v)),
 }
+_ALIASES = dict.fromkeys(("PolicySource", "PolicyName"), "str | None")
 _CHOICES = {
     "Optimizer": Optimizer,
     "Advantage": Advantage,
@@ -412,7 +417,7 @@ def _check_types(section: Any, prefix: str) -> None:
             choices = get_args(_CHOICES[annotation])
             _check(section, prefix, f.name, " or ".join(choices), choices.__contains__)
             continue
-        kind, _, optional = annotation.replace("PolicySource", "str | None").partition(" | ")
+        kind, _, optional = _ALIASES.get(annotation, annotation).partition(" | ")
         allowed, test = _KINDS[kind]
         if not (optional and getattr(section, f.name) is None):
             _check(section, prefix, f.name, allowed, test)

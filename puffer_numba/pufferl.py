@@ -348,7 +348,9 @@ def with_policy_of(config: Config, which: str | Path) -> Config:
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    there = checkpoint.load(checkpoint.find(which, config.env_name, config.train.data_dir)).config
+    saved = checkpoint.load(checkpoint.find(which, config.env_name, config.train.data_dir))
+    saved.allow_policy(config.policy.name, config.train.data_dir)
+    there = saved.config
     train = replace(config.train, normalize_observations=there.train.normalize_observations)
     return replace(config, policy=replace(there.policy, from_=str(which)), train=train)
 

@@ -80,6 +80,21 @@ class Checkpoint(TrainerState):
             "weights into a new run, where the spaces are the same."
         )
 
+    def allow_policy(self, name: str | None, data_dir: str | Path) -> None:
+        """Let the configuration name a policy of the user's own where it may run: ``name``, or in ``data_dir`` its own.
+
+        Raises:
+            CheckpointError: its policy is code, which came from elsewhere and was not asked for.
+        """
+        settings = self.data["config"]["policy"]
+        its_own = settings.get("name")
+        if name is None and its_own and not self.path.resolve().is_relative_to(Path(data_dir).resolve()):
+            raise CheckpointError(
+                f"checkpoint {self.path} is of the policy {its_own}, which is code, and it is not under {data_dir}; "
+                f"--policy {its_own} says that it may run."
+            )
+        settings["name"] = name or its_own
+
     def begin(self, trainer: Trainer) -> None:
         """Let ``trainer``, which has not begun, begin with the policy, and with what normalized its observations.
 
@@ -291,17 +306,23 @@ def newest_of_run(path: Path) -> Path:
     return path
 
 
-def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoint:
+def load_of(env_name: str, which: str | Path, data_dir: str | Path, policy: str | None = None) -> Checkpoint:
     """Find and read a checkpoint of the environment ``env_name``; arguments as for `find`.
 
+    Args:
+        policy: name of the policy, where it is one of the user's own; by default, of runs under ``data_dir``, that
+            which was trained. What came from elsewhere runs no code that was not asked for.
+
     Raises:
-        CheckpointError: there is none, it cannot be read, or it is another environment's.
+        CheckpointError: there is none, it cannot be read, or it is another environment's; or its policy is code, which
+            ``policy`` has to name.
     """
     env_name = full_name(env_name)
     saved = load(find(which, env_name, data_dir))
     if not is_same(saved.config.env_name, env_name):
         raise saved._of_another(env_name)
     saved.data["config"]["env_name"] = env_name  # where the file is now, as seen from here
+    saved.allow_policy(policy, data_dir)
     return saved
 
 

@@ -59,6 +59,7 @@ def evaluate(
     seed: int = 0,
     data_dir: str | Path = "runs",
     overrides: Mapping[str, Any] | None = None,
+    policy: str | None = None,
 ) -> Evaluation:
     """Run episodes with the policy of a checkpoint.
 
@@ -72,6 +73,8 @@ def evaluate(
         fps: frames for each second, shown and recorded.
         seed: of environments and actions.
         overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
+        policy: name of a policy of one's own, ``my_module:MyPolicy``; by default, of runs in ``data_dir``, that which
+            was trained.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
@@ -82,7 +85,7 @@ def evaluate(
         raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
     if episodes is not None and episodes < 1:
         raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
-    saved = checkpoints.load_of(env_name, checkpoint, data_dir)
+    saved = checkpoints.load_of(env_name, checkpoint, data_dir, policy)
     config = saved.config.update(overrides or {})
     config.validate()
     watched = render_mode is not None or gif is not None
@@ -98,8 +101,8 @@ def evaluate(
         for episodes_, rows, present in ((shown, 1, watchers), (count - shown, ROWS, [])):
             if episodes_:
                 env = stack.enter_context(load_env(config, min(episodes_, rows)))
-                policy, normalizer = load_trained(saved, env)
-                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, present))
+                module, normalizer = load_trained(saved, env)
+                parts.append(run_episodes(env, module, episodes_, normalizer, deterministic, seed, present))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
@@ -114,6 +117,6 @@ def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningN
     config = saved.config
     policy = load_policy(config, env)
     saved.load_policy(policy)
-    if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
+    if not config.train.normalize_observations or isinstance(getattr(policy, "encoder", None), StructuredEncoder):
         return policy, None  # or it is a part of the policy
     return policy, saved.normalizer(env.single_observation_space.shape)

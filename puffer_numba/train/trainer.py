@@ -103,7 +103,7 @@ class Trainer:
         self.losses: dict[str, float] = {}
 
     def _make_actor(self) -> Actor:
-        return Actor(self.policy, self.rollout.rows, self.normalizer, self._forward_eval)
+        return Actor(self.policy, self.rollout.rows, self.normalizer, self._forward_eval, self.distribution)
 
     def _in_self_play(self, vecenv: PufferEnv) -> SelfPlay:
         config, name = self.config, self.config.env_name or type(vecenv).__name__

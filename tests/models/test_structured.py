@@ -192,7 +192,7 @@ def test_checkpoints_hold_the_statistics(tmp_path: Any) -> None:
     with vector.make(Riddle, num_envs=16, backend="serial") as env:
         trainer = make_trainer(env, overrides).learn()
         resumed = make_trainer(env, overrides)
-        with pytest.warns(UserWarning, match="they start new episodes"):
+        with pytest.warns(UserWarning, match="start new episodes"):
             resumed.load_checkpoint(trainer.save_checkpoint())
     assert trainer.policy.encoder.normalizer.count == trainer.global_step
     assert same_weights(weights(trainer), weights(resumed))

@@ -18,6 +18,8 @@ class Eval:
 
     checkpoint: str = "latest"
     """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
+    policy: str | None = None
+    """A policy of your own, such as my_module:MyPolicy; by default, of runs in data_dir, that which was trained."""
     episodes: int | None = None
     """How many to run; by default 100, or 1 where they are shown or recorded."""
     deterministic: bool = False

@@ -82,6 +82,7 @@ def _saved_config(env_name: str, args: list[str]) -> Config | None:
     class Where:
         resume: str | None = None
         policy: Annotated[str | None, tyro.conf.arg(name="policy.from")] = None
+        policy_name: Annotated[str | None, tyro.conf.arg(name="policy.name", aliases=["--policy"])] = None
         data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
 
     where, _ = tyro.cli(Where, args=[a for a in args if a not in ("-h", "--help")], return_unknown_args=True)
@@ -91,6 +92,6 @@ def _saved_config(env_name: str, args: list[str]) -> Config | None:
     from puffer_numba.runs import checkpoint
 
     if where.resume is None:
-        config = load_config(env_name, {"train.data_dir": where.data_dir})
+        config = load_config(env_name, {"train.data_dir": where.data_dir, "policy.name": where.policy_name})
         return pufferl.with_policy_of(config, where.policy)
-    return checkpoint.load_of(env_name, where.resume, where.data_dir).config
+    return checkpoint.load_of(env_name, where.resume, where.data_dir, where.policy_name).config
