@@ -214,11 +214,38 @@ class PolicyConfig:
 
 
 @dataclass
+class EvalConfig:
+    """Evaluations of the policy while it is trained, in environments of their own."""
+
+    every: int = 0
+    """Steps between two evaluations; 0: none. The best policy by them is kept: --checkpoint best."""
+    episodes: int = 20
+    """Episodes of each."""
+    deterministic: bool = False
+    """Take the greedy action instead of sampling one."""
+    target_return: float | None = None
+    """Stop as soon as the mean return of an evaluation reaches this."""
+    video: bool = False
+    """Record the first episode of each into the folder videos of the run: as MP4, or GIF without imageio-ffmpeg."""
+    seed: int = 0
+    """Of their environments and actions, the same each time."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "eval")
+        _check(self, "eval", "episodes", "at least 1", lambda v: v >= 1)
+        for name in ("every", "seed"):
+            _check(self, "eval", name, "at least 0", lambda v: v >= 0)
+
+
+@dataclass
 class LogConfig:
     """Where the run's metrics go, besides the dashboard and metrics.csv."""
 
     interval: float = 0.25
-    """Seconds between two updates of the dashboard and the logs."""
+    """Seconds between two updates of the dashboard, and at most between two of the logs."""
+    points: int = 200
+    """Updates of the logs in the whole run, after as many rollouts each, besides those by time; 0: by time alone."""
     tensorboard: bool = True
     """Write TensorBoard events into the run's folder."""
     jsonl: bool = False
@@ -236,6 +263,7 @@ class LogConfig:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
         _check_types(self, "log")
         _check(self, "log", "interval", "at least 0", lambda v: v >= 0)
+        _check(self, "log", "points", "at least 0", lambda v: v >= 0)
 
 
 @dataclass
@@ -288,6 +316,8 @@ class Config:
     """How they are stepped."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    """Evaluations while training."""
     log: LogConfig = field(default_factory=LogConfig)
     """Where metrics go."""
 
@@ -330,6 +360,7 @@ class Config:
             APIUsageError: the data has a field that this version does not know, or lacks a section.
         """
         try:
+            data = {"eval": {}, **data}  # which earlier versions had not
             return cls(data["env_name"], **{name: kind(**_kept(name, data[name])) for name, kind in SECTIONS.items()})
         except (KeyError, TypeError) as error:
             raise APIUsageError(f"not a configuration of this version: {error}.") from error
@@ -344,6 +375,7 @@ SECTIONS: dict[str, type[Any]] = {
     "env": EnvConfig,
     "vec": VecConfig,
     "policy": PolicyConfig,
+    "eval": EvalConfig,
     "log": LogConfig,
 }
 

@@ -78,7 +78,7 @@ def option_words(settings: Mapping[str, Any]) -> list[str]:
     """Settings by dotted name, ``{"env.gravity": 1.6}``, as words of a command line."""
     words: list[str] = []
     for name, value in settings.items():
-        section, key = name.replace("_", "-").split(".", 1)
+        section, key = name.rstrip("_").replace("_", "-").split(".", 1)
         if isinstance(value, bool):
             words.append(f"--{section}.{'' if value else 'no-'}{key}")
         else:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,11 @@ from puffer_numba.config import Config
 from puffer_numba.env import PufferEnv
 from puffer_numba.files import run_folder
 from puffer_numba.models import load_policy
+from puffer_numba.render.window import video_kind
 from puffer_numba.runs import checkpoint
+from puffer_numba.runs.callbacks import Callbacks, Episode
 from puffer_numba.runs.dashboard import Dashboard, PlainDashboard, Snapshot, make_dashboard
+from puffer_numba.runs.evaluation import Evaluator
 from puffer_numba.runs.evaluation import evaluate as eval
 from puffer_numba.runs.loggers import Logger, make_logger
 from puffer_numba.runs.rotation import Rotation
@@ -44,7 +47,7 @@ from puffer_numba.runs.signals import termination_raises
 from puffer_numba.train import distributed
 from puffer_numba.train.distributed import ALONE, World
 from puffer_numba.train.learner import NonFiniteError
-from puffer_numba.train.phases import ACTING, COPY, ENVIRONMENT, LOGGING, SAMPLING, SAVING
+from puffer_numba.train.phases import ACTING, COPY, ENVIRONMENT, EVALUATING, LOGGING, SAMPLING, SAVING
 from puffer_numba.train.setup import load_config, load_env
 from puffer_numba.train.trainer import Trainer
 
@@ -62,10 +65,13 @@ class PuffeRL(Trainer):
         config, vecenv, policy, world: as for `Trainer`.
         logger: receives the metrics of `mean_and_log`.
         dashboard: shown while training; without one, `print_dashboard` prints a line.
+        callbacks: objects with some of the methods of `puffer_numba.runs.callbacks.Callback`.
 
     Attributes:
+        evaluation: mean return, mean length and number of episodes of the last evaluation; empty before the first.
         last_checkpoint: folder of the newest one; None before the first.
-        saves_by_time: whether to save a checkpoint every two minutes, where ``train.checkpoint_interval`` is None.
+        saves: whether to save checkpoints by itself: every two minutes, where ``train.checkpoint_interval`` is None,
+            and the best by evaluation.
         snapshot: the run as of the last `mean_and_log`.
     """
 
@@ -77,35 +83,100 @@ class PuffeRL(Trainer):
         logger: Logger | None = None,
         dashboard: Dashboard | None = None,
         world: World = ALONE,
+        callbacks: Sequence[Any] = (),
     ) -> None:
         super().__init__(config, vecenv, policy, world)
-        self.logger, self.dashboard = logger, dashboard
-        self._started = self._last_log = self._last_checkpoint_time = time.perf_counter()
-        self._last_log_step = self._last_checkpoint_step = 0
+        self.logger, self.dashboard, self._callbacks = logger, dashboard, Callbacks(callbacks)
+        self._evaluator: Evaluator | None = None
+        self.evaluation: dict[str, float] = {}
+        self._best_evaluation = -math.inf
+        self._last_evaluation_step = 0
+        self._started = self._last_shown = self._last_checkpoint_time = time.perf_counter()
+        self._last_shown_step = self._last_checkpoint_step = 0
         self._last_checkpoint_time = self._started
         self._rotation: Rotation | None = None
         self._resumed_from: Path | None = None
         self._run_dir: Path | None = None
         self.last_checkpoint: Path | None = None
-        self.saves_by_time = False
+        self.saves = False
         self.snapshot: Snapshot | None = None
 
+    def evaluate(self) -> None:
+        """Collect one rollout, as `Trainer.evaluate`; then tell the callbacks."""
+        super().evaluate()
+        if self._callbacks.has("on_episode"):
+            for episode in zip(*(values.tolist() for values in self.statistics.last_episodes), strict=True):
+                self._tell("on_episode", Episode(*episode))
+        self._tell("on_rollout")
+
     def train(self) -> dict[str, float] | None:
-        """Learn from the rollout; then log, show and save where that is due.
+        """Learn from the rollout; then evaluate, log, show and save where that is due.
 
         Returns:
             The metrics, where it was time to log them, as PufferLib does; else None.
         """
         super().train()
+        self._tell("on_update")
+        evaluated = self._evaluate_policy() if self._evaluation_is_due() else False
         if self._checkpoint_is_due():
             self._save_or_warn()
-        is_due = self.finished or time.perf_counter() - self._last_log >= self.config.log.interval
-        if not (is_due and self.world.is_first):
+        now = time.perf_counter()
+        is_time = self.finished or now - self._last_shown >= self.config.log.interval
+        if not (self.world.is_first and (is_time or evaluated or self._is_point())):
             return None
         metrics = self.mean_and_log()
-        if self.dashboard is not None:
-            self.print_dashboard()
+        if is_time:
+            self._last_shown, self._last_shown_step = now, self.global_step
+            if self.dashboard is not None:
+                self.print_dashboard()
         return metrics
+
+    def _is_point(self) -> bool:
+        """Whether this is one of the rollouts after which metrics are logged whatever the time."""
+        points = self.config.log.points
+        return points > 0 and self.epoch % -(-self.total_epochs // points) == 0
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        if self._callbacks.has(hook) and not self._callbacks.call(hook, self, *arguments):
+            self.stopped = True
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has done its steps, reached a target, or was stopped."""
+        return super().finished or self.evaluated_well
+
+    @property
+    def evaluated_well(self) -> bool:
+        """Whether the last evaluation has reached ``eval.target_return``."""
+        target = self.config.eval.target_return
+        return target is not None and self.evaluation.get("episode_return", -math.inf) >= target
+
+    def _evaluation_is_due(self) -> bool:
+        every = self.config.eval.every
+        return every > 0 and (self.finished or self.global_step - self._last_evaluation_step >= every)
+
+    def _evaluate_policy(self) -> bool:
+        """Evaluate the policy, in the first process; save it where it is the best so far."""
+        self._last_evaluation_step = self.global_step
+        with self.phases(EVALUATING):
+            own = self._evaluated() if self.world.is_first else (0.0, 0.0, 0)
+            result = self.world.sum(*own)
+        self.evaluation = dict(zip(("episode_return", "episode_length", "episodes"), result, strict=True))
+        if self.evaluation["episode_return"] > self._best_evaluation:
+            self._best_evaluation = self.evaluation["episode_return"]
+            if self.saves:
+                self._save_or_warn()
+        return True
+
+    def _evaluated(self) -> tuple[float, float, int]:
+        """Mean return and length of the episodes of an evaluation, and their number."""
+        if self._evaluator is None:
+            self._evaluator = Evaluator(self.config)
+        video = None
+        if self.config.eval.video:
+            video = self.run_dir / "videos" / f"step_{self.global_step:012d}{video_kind()}"
+        returns, lengths = self._evaluator(self.policy, self.normalizer, video)
+        return float(returns.mean()), float(lengths.mean()), len(returns)
 
     def learn(self, total_timesteps: int | None = None) -> PuffeRL:
         """Train until `finished`: collect, learn, log, show and save. Returns self.
@@ -126,12 +197,12 @@ class PuffeRL(Trainer):
         """
         with self.phases(LOGGING):
             now = time.perf_counter()
-            speed = (self.global_step - self._last_log_step) / max(now - self._last_log, 1e-9)
-            self._last_log, self._last_log_step = now, self.global_step
+            speed = (self.global_step - self._last_shown_step) / max(now - self._last_shown, 1e-9)
+            numbers = {k: v for k, v in self.collector.infos.summary().items() if k not in OWN_STATISTICS}
             own = {name: float(value) for name, value in self.vecenv.log().items() if name not in OWN_STATISTICS}
             if self.losses:
                 self.losses["explained_variance"] = self.explained_variance()
-            self.snapshot = self._snapshot(speed, now - self._started, self.statistics.summary() | own)
+            self.snapshot = self._snapshot(speed, now - self._started, self.statistics.summary() | numbers | own)
             metrics = self._metrics(self.snapshot)
             if self.logger is not None:
                 self.logger.log(metrics, self.global_step)
@@ -144,9 +215,16 @@ class PuffeRL(Trainer):
             "uptime": snapshot.uptime,
             "epoch": float(self.epoch),
             **{f"environment/{name}": value for name, value in snapshot.statistics.items()},
+            **self._evaluation_metrics(),
             **{f"losses/{name}": value for name, value in self.losses.items()},
             **{f"performance/{name}": share for name, share in snapshot.shares().items()},
         }
+
+    def _evaluation_metrics(self) -> dict[str, float]:
+        """Of an evaluation at this very step."""
+        if not self.evaluation or self._last_evaluation_step != self.global_step:
+            return {}
+        return {f"evaluation/{name}": value for name, value in self.evaluation.items()}
 
     def _snapshot(self, steps_per_second: float, uptime: float, statistics: dict[str, float]) -> Snapshot:
         return Snapshot(
@@ -160,17 +238,20 @@ class PuffeRL(Trainer):
             profile=self.seconds_by_part(),
             losses=dict(self.losses),
             statistics=statistics,
+            evaluation=self.evaluation,
         )
 
     def seconds_by_part(self) -> dict[str, float]:
         """Seconds under PufferLib's names: env, forward, copy; learn is all the rest."""
         total = self.phases.total
         env, forward, copy = total(ENVIRONMENT), total(ACTING, SAMPLING), total(COPY)
+        evaluating = total(EVALUATING)
         return {
             "env": env,
             "forward": forward,
-            "learn": total(*self.phases.seconds) - env - forward - copy,
+            "learn": total(*self.phases.seconds) - env - forward - copy - evaluating,
             "copy": copy,
+            **({"evaluate": evaluating} if evaluating else {}),
         }
 
     def print_dashboard(self) -> None:
@@ -199,7 +280,7 @@ class PuffeRL(Trainer):
         interval = self.config.train.checkpoint_interval
         if interval is not None:
             return interval > 0 and self.global_step - self._last_checkpoint_step >= interval
-        if not self.saves_by_time:
+        if not self.saves:
             return False
         is_due = time.perf_counter() - self._last_checkpoint_time >= CHECKPOINT_SECONDS
         return self.world.sum(is_due)[0] > 0  # clocks differ, and all processes save together
@@ -226,8 +307,15 @@ class PuffeRL(Trainer):
             state = self.state_dict(together)
             if not self.world.is_first:
                 return None
-            score = self.statistics.mean_return
-            state.data |= {"automatic": automatic, "score": score if math.isfinite(score) else None}
+            evaluated = bool(self.evaluation) and self._last_evaluation_step == self.global_step
+            score = self.evaluation["episode_return"] if evaluated else self.statistics.mean_return
+            state.data |= {
+                "automatic": automatic,
+                "score": score if math.isfinite(score) else None,
+                "evaluated": evaluated,
+                "last_evaluation": self._last_evaluation_step,
+                "best_evaluation": self._best_evaluation if math.isfinite(self._best_evaluation) else None,
+            }
             path = self.run_dir / f"checkpoint_{self.global_step:012d}"
             try:
                 self.last_checkpoint = checkpoint.save(path, state)
@@ -252,18 +340,24 @@ class PuffeRL(Trainer):
         Raises:
             CheckpointError: it is missing, damaged, or of another policy, environment or optimizer.
         """
-        checkpoint.load(path).load_into(self)
+        saved = checkpoint.load(path)
+        saved.load_into(self)
         self.start_clock()
+        self._last_evaluation_step = saved.data.get("last_evaluation", self.global_step)
+        best = saved.data.get("best_evaluation")
+        self._best_evaluation = -math.inf if best is None else best
         self.last_checkpoint = self._resumed_from = Path(path)
 
     def start_clock(self) -> None:
         """Measure speed and time from now."""
-        self._started = self._last_log = self._last_checkpoint_time = time.perf_counter()
-        self._last_log_step = self._last_checkpoint_step = self.global_step
+        self._started = self._last_shown = self._last_checkpoint_time = time.perf_counter()
+        self._last_shown_step = self._last_checkpoint_step = self.global_step
 
     def close(self) -> None:
-        """Close the environments, the logger and the dashboard."""
+        """Close all environments, the logger and the dashboard."""
         super().close()
+        if self._evaluator is not None:
+            self._evaluator.close()
         if self.logger is not None:
             self.logger.close()
         if self.dashboard is not None:
@@ -278,6 +372,7 @@ def train(
     resume_from: str | Path | None = None,
     dashboard: Dashboard | None = None,
     save: bool = True,
+    callbacks: Sequence[Any] = (),
 ) -> PuffeRL:
     """Train a policy, with dashboard, logs and checkpoints.
 
@@ -291,6 +386,8 @@ def train(
         resume_from: a checkpoint's or run's folder, "latest" or "best".
         dashboard: by default a live table on a terminal, and plain lines elsewhere.
         save: whether to write logs and checkpoints.
+        callbacks: objects with some of the methods of `puffer_numba.runs.callbacks.Callback`: ``on_rollout``,
+            ``on_episode``, ``on_update``.
 
     Returns:
         The trainer, closed.
@@ -299,7 +396,9 @@ def train(
         APIUsageError: a name, setting or checkpoint that cannot be used.
         ImportError: a logger is wanted that is not installed.
     """
-    trainer = make_trainer(env_name, overrides, config=config, resume_from=resume_from, dashboard=dashboard)
+    trainer = make_trainer(
+        env_name, overrides, config=config, resume_from=resume_from, dashboard=dashboard, callbacks=callbacks
+    )
     return run(trainer, save=save)
 
 
@@ -310,6 +409,7 @@ def make_trainer(
     config: Config | None = None,
     resume_from: str | Path | None = None,
     dashboard: Dashboard | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> PuffeRL:
     """A trainer with environments, policy and dashboard, ready to `run`; arguments as for `train`."""
     if config is None:
@@ -327,7 +427,7 @@ def make_trainer(
     env = load_env(distributed.shard(config, world))
     if world.is_first:
         dashboard = dashboard or make_dashboard()
-    trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world)
+    trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world, callbacks=callbacks)
     if source is not None:
         source.begin(trainer)
     if path is not None:
@@ -368,7 +468,7 @@ def run(trainer: PuffeRL, *, save: bool = True) -> PuffeRL:
             if save:
                 if trainer.world.is_first:
                     trainer.logger = make_logger(trainer.config, trainer.run_dir, trainer.global_step)
-                trainer.saves_by_time = True
+                trainer.saves = True
                 _learn_and_save(trainer)
             else:
                 trainer.learn()

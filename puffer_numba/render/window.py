@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -29,11 +30,36 @@ def image_of(env: PufferEnv) -> Frame:
 
 @contextmanager
 def recorder(path: str | Path, fps: int) -> Iterator[Callable[[Frame], None]]:
-    """A function that appends frames ``(height, width, 3)`` to a GIF."""
-    imageio = require("imageio.v2", "render", "recording a GIF")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with imageio.get_writer(path, format="GIF", duration=1000 / fps, loop=0) as writer:
-        yield writer.append_data
+    """A function that appends frames ``(height, width, 3)`` to a GIF or an MP4.
+
+    Raises:
+        APIUsageError: ``path`` ends in neither .gif nor .mp4.
+        MissingExtra: imageio, or for MP4 imageio-ffmpeg, is not installed.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in (".gif", ".mp4"):
+        raise APIUsageError(f"cannot record {path}; expected a name that ends in .gif or .mp4.")
+    imageio = require("imageio.v2", "render", f"recording {kind}")
+    if kind == ".mp4":
+        require("imageio_ffmpeg", "video", "recording .mp4")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == ".gif":
+        with imageio.get_writer(path, format="GIF", duration=1000 / fps, loop=0) as writer:
+            yield writer.append_data
+    else:
+        with imageio.get_writer(path, format="FFMPEG", fps=fps, macro_block_size=1) as writer:
+            yield lambda frame: writer.append_data(_even(frame))
+
+
+def _even(frame: Frame) -> Frame:
+    """With its last row or column once more where their number is odd, which most players of videos refuse."""
+    return np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
+
+
+def video_kind() -> str:
+    """The best ending of a recording's name that can be written here: ".mp4" or ".gif"."""
+    return ".mp4" if importlib.util.find_spec("imageio_ffmpeg") else ".gif"
 
 
 @contextmanager

@@ -32,6 +32,13 @@ class Snapshot:
     losses: dict[str, float] = field(default_factory=dict)
     statistics: dict[str, float] = field(default_factory=dict)
     """Of the episodes: episode_return, episode_length, episodes, and the environment's own."""
+    evaluation: dict[str, float] = field(default_factory=dict)
+    """Of the last evaluation: episode_return, episode_length, episodes; empty before the first."""
+
+    def shown_statistics(self) -> dict[str, float]:
+        """The statistics, and the mean return of the last evaluation."""
+        evaluated = {"evaluated": self.evaluation["episode_return"]} if self.evaluation else {}
+        return self.statistics | evaluated
 
     @property
     def remaining(self) -> float:
@@ -103,7 +110,7 @@ def plain_line(snapshot: Snapshot) -> str:
     """The run in one line of text."""
     speed, left = number(snapshot.steps_per_second), duration(snapshot.remaining)
     shares = " ".join(f"{name} {share:.0%}" for name, share in snapshot.shares().items())
-    statistics = " ".join(f"{name} {number(value)}" for name, value in snapshot.statistics.items())
+    statistics = " ".join(f"{name} {number(value)}" for name, value in snapshot.shown_statistics().items())
     percent = min(1.0, snapshot.global_step / snapshot.total_timesteps)
     return (
         f"{snapshot.uptime:7.1f}s {percent:4.0%} step {number(snapshot.global_step)} "
@@ -118,7 +125,7 @@ def render(snapshot: Snapshot) -> RenderableType:
         columns.add_column(ratio=1)
     shares = {name: f"{share:.0%}" for name, share in snapshot.shares().items()}
     columns.add_row(
-        _section("episodes", {name: number(value) for name, value in snapshot.statistics.items()}),
+        _section("episodes", {name: number(value) for name, value in snapshot.shown_statistics().items()}),
         _section("losses", {name: number(value) for name, value in snapshot.losses.items()}),
         _section("time", shares),
     )

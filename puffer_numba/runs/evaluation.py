@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from puffer_numba.config import Config
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
@@ -106,6 +107,59 @@ def evaluate(
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
+
+
+class Evaluator:
+    """Measures the policy of a run while it is trained, in environments of its own, which are made when first needed.
+
+    Args:
+        config: of the run; its section ``eval`` says how.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._options = config, config.eval
+        self._open = ExitStack()
+        self._envs: dict[int, PufferEnv] = {}  # by their number
+
+    def __call__(
+        self, policy: nn.Module, normalizer: nn.Module | None, video: Path | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Returns and lengths of ``eval.episodes`` episodes, the same ones of the same policy.
+
+        Args:
+            policy, normalizer: as they are now; they are left so.
+            video: file to record the first episode to.
+        """
+        options, parts = self._options, []
+        shown = 0 if video is None else 1
+        with ExitStack() as stack:
+            watchers = [] if video is None else [_shown_by(stack.enter_context(recorder(video, self._fps())))]
+            for seed, episodes, rows, present in (
+                (options.seed, shown, 1, watchers),
+                (options.seed + shown, options.episodes - shown, ROWS, []),
+            ):
+                if episodes:
+                    env = self._env(min(episodes, rows))
+                    arguments = (env, policy, episodes, normalizer, options.deterministic, seed, present)
+                    parts.append(run_episodes(*arguments))
+        returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return returns, lengths
+
+    def _fps(self) -> int:
+        return self._env(1).render_fps
+
+    def _env(self, number: int) -> PufferEnv:
+        if number not in self._envs:
+            config = self._config
+            if number == 1 and self._options.video and config.env_name.startswith("gym:"):
+                params = {"render_mode": "rgb_array", **config.env.params}
+                config = replace(config, env=replace(config.env, params=params))
+            self._envs[number] = self._open.enter_context(load_env(config, number))
+        return self._envs[number]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._open.close()
 
 
 def _shown_by(show: Callable[[Frame], object]) -> Watcher:

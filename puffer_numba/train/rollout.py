@@ -91,6 +91,7 @@ class EpisodeStatistics:
     Attributes:
         recent_returns, recent_lengths: of the last 100 episodes.
         episodes: how many ended.
+        last_episodes: returns and lengths of those of this process that ended in the last rollout, until the next one.
     """
 
     def __init__(self, rollout: Rollout) -> None:
@@ -101,6 +102,7 @@ class EpisodeStatistics:
         self.running_lengths = np.zeros(rollout.rows, np.int64)
         self._returns = np.zeros(rollout.rewards.size, np.float64)
         self._lengths = np.zeros(rollout.rewards.size, np.int64)
+        self.last_episodes = self._returns[:0], self._lengths[:0]
 
     def add(self, rollout: Rollout, gather: Gather = only_here, processes: int = 1) -> None:
         """Count the episodes that ended in ``rollout``, and in those of the other ``processes``."""
@@ -115,6 +117,7 @@ class EpisodeStatistics:
             self._lengths,
         )
         maximum = -(-RECENT // processes)  # of each process
+        self.last_episodes = self._returns[:count], self._lengths[:count]
         newest = slice(max(0, count - maximum), count)
         mine = torch.full((3, maximum), torch.nan, dtype=torch.float64)
         mine[2] = count

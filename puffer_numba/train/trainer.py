@@ -53,7 +53,8 @@ class Trainer:
         self_play: that wrapper, or None.
         global_step: steps done, summed over the rows of all processes.
         epoch: rollouts done; total_epochs: rollouts to do.
-        finished: whether ``total_timesteps`` or ``target_return`` has been reached.
+        finished: whether ``total_timesteps`` or ``target_return`` has been reached, or the trainer was ``stopped``.
+        stopped: set this to end the run after the present rollout.
         losses: means over the last call of `train`.
         statistics: `EpisodeStatistics` of the run.
         rollout: the experience of the last `evaluate`, which ``collector`` put there.
@@ -101,6 +102,7 @@ class Trainer:
         )
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
+        self.stopped = False
 
     def _make_actor(self) -> Actor:
         return Actor(self.policy, self.rollout.rows, self.normalizer, self._forward_eval, self.distribution)
@@ -243,8 +245,8 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has done its steps, or reached its target."""
-        return self.global_step >= self.config.train.total_timesteps or self.solved
+        """Whether the run has done its steps, reached its target, or was stopped."""
+        return self.global_step >= self.config.train.total_timesteps or self.stopped or self.solved
 
     @property
     def solved(self) -> bool:

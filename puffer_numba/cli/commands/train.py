@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
-from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
+from puffer_numba.config import Config, EvalConfig, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.options import chosen_config, run_options
 from puffer_numba.runs.signals import Terminated
 from puffer_numba.train.setup import load_config
@@ -23,6 +23,7 @@ class GenericTrain:
     train: TrainConfig = field(default_factory=TrainConfig)
     vec: VecConfig = field(default_factory=VecConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = None
     """Continue from a checkpoint: its folder, its run's folder, "latest" or "best"."""
@@ -56,6 +57,8 @@ def run(args: list[str]) -> int:
         _print_standings(trainer.self_play.standings)
     if trainer.solved:
         print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
+    if trainer.evaluated_well:
+        print(f"solved: an evaluation returned {trainer.evaluation['episode_return']:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
     return 0
 
