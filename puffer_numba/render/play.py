@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit import JitEnv
-from puffer_numba.render.window import image_of, window
+from puffer_numba.render.window import check_display, image_of, window
 from puffer_numba.spaces.observations import action_masks
 
 IDLE = ""
@@ -36,11 +36,13 @@ def play(env: JitEnv, fps: int | None = None, episodes: int | None = None, playe
         The returns of the episodes that ended, of the agents' mean where there are several.
 
     Raises:
-        APIUsageError: the environment draws nothing, is several, or has actions that no key stands for.
+        APIUsageError: the environment draws nothing, is several, or has actions that no key stands for; there is no
+            display.
     """
     if not isinstance(env, JitEnv) or env.num_envs != 1:
         raise APIUsageError("play() takes a JitEnv of one environment; gymnasium.utils.play is for Gymnasium's.")
     keys = key_actions(env)
+    check_display()
     env.reset()
     env.action_space.seed(0)
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,16 +63,46 @@ def video_kind() -> str:
     return ".mp4" if importlib.util.find_spec("imageio_ffmpeg") else ".gif"
 
 
+_UNSEEN = ("offscreen", "dummy")  # what SDL falls back on
+_NO_DISPLAY = (
+    "no window can be shown here: there is no display (DISPLAY and WAYLAND_DISPLAY say where it is). puffer eval NAME "
+    "--gif FILE records instead."
+)
+
+
+def check_display() -> None:
+    """See that a window can be shown. A driver of SDL that was asked for, by SDL_VIDEODRIVER, is taken as it is.
+
+    Raises:
+        APIUsageError: there is no display, as on most servers.
+    """
+    displays = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in displays):
+        raise APIUsageError(_NO_DISPLAY)
+
+
 @contextmanager
 def window(title: str, fps: int) -> Iterator[Callable[[Frame], set[str]]]:
     """A function that shows frames ``(height, width, 3)`` in a window, ``fps`` for each second.
 
     It returns the names of the keys that are held, or were pressed since the last frame. Closing the window, or
     Escape, raises `KeyboardInterrupt`.
+
+    Raises:
+        APIUsageError: there is no display.
+        MissingExtra: pygame is not installed.
     """
+    check_display()
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     pygame = require("pygame", "render", "showing a window")
-    pygame.display.init()
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise APIUsageError(f"{_NO_DISPLAY} SDL says: {error}") from error
+    asked = os.environ.get("SDL_VIDEODRIVER") or os.environ.get("SDL_VIDEO_DRIVER")
+    if not asked and pygame.display.get_driver() in _UNSEEN:
+        pygame.display.quit()
+        raise APIUsageError(_NO_DISPLAY)
     pygame.display.set_caption(title)
     next_frame = time.perf_counter()
     held: set[str] = set()

@@ -18,7 +18,7 @@ from puffer_numba.models.encoders import StructuredEncoder
 from puffer_numba.models.load import load_policy
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import image_of, recorder, window
+from puffer_numba.render.window import check_display, image_of, recorder, window
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import Checkpoint
 from puffer_numba.train.episodes import Watcher, run_episodes
@@ -70,7 +70,7 @@ def evaluate(
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the greedy action instead of sampling one.
         render_mode: "human" shows a window.
-        gif: file to record the first episode to.
+        gif: file to record the first episode to, .gif or .mp4.
         fps: frames for each second, shown and recorded.
         seed: of environments and actions.
         overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
@@ -79,11 +79,13 @@ def evaluate(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
-        APIUsageError: an environment that renders no images.
-        ImportError: pygame or imageio is not installed; the message names the extra that brings them.
+        APIUsageError: an environment that renders no images; no display to show them on; ``gif`` of another kind.
+        ImportError: pygame, imageio or imageio-ffmpeg is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):
         raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
+    if render_mode == "human":
+        check_display()
     if episodes is not None and episodes < 1:
         raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
     saved = checkpoints.load_of(env_name, checkpoint, data_dir, policy)

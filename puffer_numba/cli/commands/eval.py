@@ -27,7 +27,7 @@ class Eval:
     render_mode: Literal["human"] | None = None
     """human: show a window."""
     gif: Path | None = None
-    """Record the first episode to this file."""
+    """Record the first episode to this file: .gif, or .mp4 with the extra video."""
     fps: int = 50
     """Frames for each second, shown and recorded."""
     seed: int = 0
