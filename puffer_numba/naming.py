@@ -69,8 +69,10 @@ def full_name(name: str) -> str:
     """The name that all names of an environment stand for: of one in a file, the file seen from here and its class.
 
     Raises:
-        APIUsageError: a file that does not have it.
+        APIUsageError: a file that does not have it; something else than a name.
     """
+    if not isinstance(name, str):
+        raise APIUsageError(f"expected the name of an environment, not a {type(name).__name__}: {FORMS}.")
     return files.load(name).name if files.is_file_name(name) else name
 
 

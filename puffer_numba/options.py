@@ -52,7 +52,8 @@ def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> 
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
         kind: Any = type(value)
-        text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."))
+        hint = "(default: as the checkpoint was trained)" if config is None else None
+        text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."), help_behavior_hint=hint)
         if config is None:
             fields.append((name, Annotated[kind | None, text], None))
         else:

@@ -186,7 +186,7 @@ class PuffeRL(Trainer):
         """
         self.start_clock()
         if self.dashboard is not None:
-            self.dashboard.update(self._snapshot(steps_per_second=0.0, uptime=0.0, statistics={}))
+            self._show(self._snapshot(steps_per_second=0.0, uptime=0.0, statistics={}))
         super().learn(total_timesteps)
         return self
 
@@ -260,7 +260,19 @@ class PuffeRL(Trainer):
             self.mean_and_log()
         assert self.snapshot is not None
         with self.phases(LOGGING):
-            (self.dashboard or PlainDashboard()).update(self.snapshot)
+            self._show(self.snapshot)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        """On the dashboard; one that fails, as the disk is full that it is written to, is dropped with a warning."""
+        try:
+            (self.dashboard or PlainDashboard()).update(snapshot)
+        except BrokenPipeError:  # nobody reads it any more, so nobody waits for the run
+            raise
+        except OSError as error:
+            self.dashboard = None
+            warnings.warn(
+                f"the dashboard cannot be written: {error.strerror or error}. Training continues.", stacklevel=2
+            )
 
     @property
     def run_dir(self) -> Path:

@@ -7,14 +7,17 @@ or run a policy import torch.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
+import select
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
@@ -71,17 +74,27 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the process's own; the exit code."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(USAGE, end="")
-        return 0 if args else 2
-    command, rest = args[0], args[1:]
     try:
+        code = _main(argv)
+    except SystemExit as end:  # help was printed
+        raise SystemExit(_flushed(end.code)) from None
+    return int(_flushed(code) or 0)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not args or args[0] in ("-h", "--help"):
+            print(USAGE, end="")
+            return 0 if args else 2
+        command, rest = args[0], args[1:]
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
         with _warnings_in_one_line(), termination_raises():
             code = int(import_module(f"puffer_numba.cli.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
+        if isinstance(error, OSError) and _is_of_stdout(error):
+            return _unwritten(error)
         _say(str(error))
         return 2
     except KeyboardInterrupt as interrupt:
@@ -96,6 +109,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
         _exit_at_once(code)
     return code
+
+
+def _flushed(code: Any) -> Any:
+    """The exit code, ``code`` if all that was printed could be written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return _unwritten(error)
+    return code
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code where stdout cannot be written; what is still to be written is dropped.
+
+    Who reads it may have enough, as ``head`` has: that is nothing to be told of, and 141 as of any command there.
+    """
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    if isinstance(error, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    _say(f"cannot write the output: {error.strerror}.")
+    return 2
+
+
+def _is_of_stdout(error: BaseException) -> bool:
+    """Whether ``error`` came from printing: nobody reads the pipe any more, or the disk is full that it goes to."""
+    if isinstance(error, BrokenPipeError):
+        poll = select.poll()
+        poll.register(1)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    return type(error) is OSError and error.errno == errno.ENOSPC and error.filename is None
 
 
 def _say(what: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -63,16 +65,25 @@ class Dashboard(Protocol):
 
 
 def make_dashboard(console: Console | None = None) -> Dashboard:
-    """A `LiveDashboard` where the output is a terminal, else a `PlainDashboard`."""
-    console = console or Console()
-    return LiveDashboard(console) if console.is_terminal else PlainDashboard(console)
+    """A `LiveDashboard` where the output is a terminal that can redraw, else a `PlainDashboard`."""
+    console = console or _Console()
+    moves = console.is_terminal and not console.is_dumb_terminal
+    return LiveDashboard(console) if moves else PlainDashboard(console)
+
+
+class _Console(Console):
+    """One that says that nobody reads any more; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise `BrokenPipeError`."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class PlainDashboard:
     """One line for each update."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or _Console()
         self._began = False
 
     def update(self, snapshot: Snapshot) -> None:

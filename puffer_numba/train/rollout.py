@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from puffer_numba.distributions.actions import ActionDistribution
 from puffer_numba.env import Buffers, PufferEnv
+from puffer_numba.memory import check_room
 from puffer_numba.models.normalizer import Gather, only_here
 from puffer_numba.train.advantage import finished_episodes
 
+_BYTES_OF_STEP = 40  # of a row in a rollout, besides its observation
 RECENT = 100
 """Episodes over which returns and lengths are averaged."""
 
@@ -44,6 +47,12 @@ class Rollout:
     def __init__(self, env: PufferEnv, distribution: ActionDistribution, horizon: int, pinned: bool = False) -> None:
         rows, space = env.num_agents, env.single_observation_space
         self.horizon, self.rows = horizon, rows
+        step = math.prod(space.shape) * space.dtype.itemsize + _BYTES_OF_STEP
+        check_room(
+            f"a rollout of {horizon} steps of {rows:,} rows (train.horizon, env.num_envs)",
+            horizon * rows * step,
+            "Choose fewer of one of them.",
+        )
         self.observations: NDArray[Any] = _zeros((horizon + 1, rows, *space.shape), space.dtype, pinned)
         self.masks = np.ones((horizon + 1, rows), np.bool_)
         self.values = _zeros((horizon + 1, rows), np.float32, pinned)

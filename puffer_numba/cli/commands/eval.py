@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import TrainConfig
@@ -20,8 +22,10 @@ class Eval:
     """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
     policy: str | None = None
     """A policy of your own, such as my_module:MyPolicy; by default, of runs in data_dir, that which was trained."""
-    episodes: int | None = None
-    """How many to run; by default 100, or 1 where they are shown or recorded."""
+    episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 100, or 1 if shown or recorded)")] = (
+        None
+    )
+    """How many to run."""
     deterministic: bool = False
     """Take the greedy action instead of sampling one."""
     render_mode: Literal["human"] | None = None

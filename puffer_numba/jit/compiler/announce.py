@@ -15,6 +15,9 @@ from typing import Any
 import numba
 from numba.core import event
 
+from puffer_numba.jit.compiler.caching import find_place
+
+find_place()  # before anything is to be compiled
 _PATIENCE = 0.5  # seconds
 _timers: dict[Any, threading.Timer] = {}
 _silent = False
