@@ -33,7 +33,7 @@ from puffer_numba.emulation import GymnasiumPufferEnv
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.actor import Actor
 from puffer_numba.models.load import load_policy
-from puffer_numba.pufferl import PuffeRL
+from puffer_numba.pufferl import PuffeRL, begin_as_set, with_its_policy
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import make_dashboard
 from puffer_numba.spaces.observations import ObservationLayout
@@ -127,6 +127,7 @@ class PPO:
                 raise APIUsageError(f"batch_size is {config.batch_size}; expected a divisor of the {rows} rows.")
             self.config.train.num_minibatches = rows // config.batch_size
         self.trainer = PuffeRL(self.config, self.env, policy or load_policy(self.config, self.env))
+        begin_as_set(self.trainer)
         self.policy = self.trainer.policy
         self._stream = seed_stream(self.config.train.seed)
 
@@ -237,7 +238,7 @@ class PPO:
             CheckpointError: it is missing, damaged, or does not fit.
         """
         saved = checkpoint.load(path)
-        config = saved.config.update({"train.target_return": None})  # as for a new model
+        config = saved.config.update({"train.target_return": None, "policy.from": None})  # it has begun
         if env is None and not config.env_name:
             raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
         model = cls(env or config.env_name, config, policy)
@@ -253,9 +254,10 @@ def _whole_config(env: Any, config: PPOConfig) -> Config:
     """The settings for ``env``, where ``config`` does not say otherwise."""
     overrides = {"train.target_return": None} | config.to_overrides()  # learn() trains for the steps that it is told
     if isinstance(env, str):
-        return load_config(env, overrides)
+        return with_its_policy(load_config(env, overrides)).update(overrides)
     recommended = getattr(env, "train_config", {})
     whole = Config().update({k: v for k, v in recommended.items() if not k.startswith("env.")}).update(overrides)
+    whole = with_its_policy(whole).update(overrides)
     whole.validate()
     return whole
 

@@ -425,24 +425,20 @@ def make_trainer(
 ) -> PuffeRL:
     """A trainer with environments, policy and dashboard, ready to `run`; arguments as for `train`."""
     if config is None:
-        config = load_config(env_name, overrides)
-        if config.policy.from_ is not None:
-            config = with_policy_of(config, config.policy.from_).update(overrides or {})
+        config = with_its_policy(load_config(env_name, overrides))
     config.update(overrides or {})
     config.validate()
-    source = path = None
+    path = None
     if resume_from is not None:
         path = checkpoint.find(resume_from, env_name, config.train.data_dir)
-    elif config.policy.from_ is not None:
-        source = checkpoint.load(checkpoint.find(config.policy.from_, env_name, config.train.data_dir))
     world = distributed.join(config)
     env = load_env(distributed.shard(config, world))
     if world.is_first:
         dashboard = dashboard or make_dashboard()
     trainer = PuffeRL(config, env, load_policy(config, env), dashboard=dashboard, world=world, callbacks=callbacks)
-    if source is not None:
-        source.begin(trainer)
-    if path is not None:
+    if path is None:
+        begin_as_set(trainer)
+    else:
         trainer.load_checkpoint(path)
         run_dir = checkpoint.run_to_continue(path, config.env_name, config.train.data_dir)
         if run_dir is not None:
@@ -450,16 +446,26 @@ def make_trainer(
     return trainer
 
 
-def with_policy_of(config: Config, which: str | Path) -> Config:
-    """``config`` with the settings of the policy that a checkpoint is of, and with its weights to begin with.
-
-    Args:
-        config: is not changed.
-        which: as ``resume_from`` of `train`; of any environment.
+def begin_as_set(trainer: Trainer) -> None:
+    """Let a trainer that has not begun begin with the policy of another run, where ``policy.from`` says so.
 
     Raises:
-        CheckpointError: it is missing or damaged.
+        CheckpointError: it is missing, or does not fit.
     """
+    config = trainer.config
+    if config.policy.from_ is not None:
+        checkpoint.load(checkpoint.find(config.policy.from_, config.env_name, config.train.data_dir)).begin(trainer)
+
+
+def with_its_policy(config: Config) -> Config:
+    """``config`` with the settings of the policy that it begins with, where ``policy.from`` names a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing or damaged; or its policy is code, which ``policy.name`` has to name.
+    """
+    which = config.policy.from_
+    if which is None:
+        return config
     saved = checkpoint.load(checkpoint.find(which, config.env_name, config.train.data_dir))
     saved.allow_policy(config.policy.name, config.train.data_dir)
     there = saved.config

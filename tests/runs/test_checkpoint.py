@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import pufferl
+from puffer_numba import PPO, PPOConfig, pufferl
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
 from puffer_numba.runs import checkpoint
@@ -259,6 +259,9 @@ def test_a_new_run_begins_with_the_policy_of_another(tmp_path):
     assert (second.global_step, second.config.env.params) == (0, {"gravity": 12.0})
     with pytest.raises(CheckpointError, match="trained with normalized observations; set --train"):
         make_trainer("cartpole", {"policy.from": str(path), "train.normalize_observations": False})
+    model = PPO("cartpole", PPOConfig(overrides={"policy.from": str(path), **kept}))
+    assert same_weights(weights(first), model.policy.state_dict())
+    model.close()
     with pytest.raises(CheckpointError, match=r"network.0.weight|actor.0.weight"):
         make_trainer("acrobot", {"policy.from": str(path)})
 

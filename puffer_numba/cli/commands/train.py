@@ -95,6 +95,6 @@ def _saved_config(env_name: str, args: list[str]) -> Config | None:
     from puffer_numba.runs import checkpoint
 
     if where.resume is None:
-        config = load_config(env_name, {"train.data_dir": where.data_dir, "policy.name": where.policy_name})
-        return pufferl.with_policy_of(config, where.policy)
+        given = {"train.data_dir": where.data_dir, "policy.name": where.policy_name, "policy.from": where.policy}
+        return pufferl.with_its_policy(load_config(env_name, given))
     return checkpoint.load_of(env_name, where.resume, where.data_dir, where.policy_name).config
