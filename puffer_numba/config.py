@@ -11,7 +11,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from puffer_numba.errors import APIUsageError, close_matches
 
@@ -23,6 +25,8 @@ Backend = Literal["auto", "native", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
+PolicySource = Annotated[str | None, tyro.conf.arg(name="from")]  # as "from" is a word of the language
+PolicyName = Annotated[str | None, tyro.conf.arg(aliases=["--policy"])]
 Pruner = Literal["median", "hyperband", "none"]
 
 
@@ -106,8 +110,10 @@ class TrainConfig:
     """Precision of the policy's forward pass: bfloat16 is faster on GPUs; weights and losses stay in float32."""
     torch_threads: int = 1
     """Torch's threads on the CPU. Small networks are slower with more than one."""
-    checkpoint_interval: int = 0
-    """Steps between two checkpoints; 0: only at the end and on Ctrl-C."""
+    checkpoint_interval: int | None = None
+    """Steps between two checkpoints; None: one every two minutes; 0: only at the end and when interrupted."""
+    keep_checkpoints: int = 3
+    """Newest of these checkpoints that are kept, besides the best one; 0: all. Those that are asked for always stay."""
     data_dir: str = "runs"
     """Folder of checkpoints and logs: data_dir/ENVIRONMENT/RUN."""
 
@@ -124,8 +130,9 @@ class TrainConfig:
             _check(self, "train", name, "at least 0 and below 1", lambda v: 0 <= v < 1)
         for name in ("learning_rate", "clip_coef", "vf_clip_coef", "adam_eps", "vtrace_rho_clip", "vtrace_c_clip"):
             _check(self, "train", name, "above 0", lambda v: v > 0)
-        for name in ("ent_coef", "vf_coef", "max_grad_norm", "checkpoint_interval", "seed"):
+        for name in ("ent_coef", "vf_coef", "max_grad_norm", "keep_checkpoints", "seed"):
             _check(self, "train", name, "at least 0", lambda v: v >= 0)
+        _check(self, "train", "checkpoint_interval", "at least 0, or None", lambda v: v is None or v >= 0)
         _check(self, "train", "target_kl", "above 0, or None", lambda v: v is None or v > 0)
 
 
@@ -180,6 +187,9 @@ class VecConfig:
 class PolicyConfig:
     """The network."""
 
+    name: PolicyName = None
+    """A policy of your own: my_module:MyPolicy or my_file.py:MyPolicy, a torch module that is made as MyPolicy(env). Of
+    the settings below, lstm and from are for it too."""
     hidden_size: int = 64
     """Units of each hidden layer."""
     num_layers: int = 2
@@ -199,6 +209,9 @@ class PolicyConfig:
     """The network outputs the standard deviation of continuous actions too; otherwise it is a parameter."""
     squash: bool = False
     """Squash continuous actions into their bounds with tanh instead of clipping them."""
+    from_: PolicySource = None
+    """Begin with the weights of this checkpoint, of this environment or another one with the same spaces; its settings
+    of the policy are then the defaults."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
@@ -209,11 +222,38 @@ class PolicyConfig:
 
 
 @dataclass
+class EvalConfig:
+    """Evaluations of the policy while it is trained, in environments of their own."""
+
+    every: int = 0
+    """Steps between two evaluations; 0: none. The best policy by them is kept: --checkpoint best."""
+    episodes: int = 20
+    """Episodes of each."""
+    deterministic: bool = False
+    """Take the greedy action instead of sampling one."""
+    target_return: float | None = None
+    """Stop as soon as the mean return of an evaluation reaches this."""
+    video: bool = False
+    """Record the first episode of each into the folder videos of the run: as MP4, or GIF without imageio-ffmpeg."""
+    seed: int = 0
+    """Of their environments and actions, the same each time."""
+
+    def validate(self) -> None:
+        """Raise `APIUsageError` naming the first field whose value cannot be used."""
+        _check_types(self, "eval")
+        _check(self, "eval", "episodes", "at least 1", lambda v: v >= 1)
+        for name in ("every", "seed"):
+            _check(self, "eval", name, "at least 0", lambda v: v >= 0)
+
+
+@dataclass
 class LogConfig:
     """Where the run's metrics go, besides the dashboard and metrics.csv."""
 
     interval: float = 0.25
-    """Seconds between two updates of the dashboard and the logs."""
+    """Seconds between two updates of the dashboard, and at most between two of the logs."""
+    points: int = 200
+    """Updates of the logs in the whole run, after as many rollouts each, besides those by time; 0: by time alone."""
     tensorboard: bool = True
     """Write TensorBoard events into the run's folder."""
     jsonl: bool = False
@@ -231,6 +271,7 @@ class LogConfig:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""
         _check_types(self, "log")
         _check(self, "log", "interval", "at least 0", lambda v: v >= 0)
+        _check(self, "log", "points", "at least 0", lambda v: v >= 0)
 
 
 @dataclass
@@ -283,6 +324,8 @@ class Config:
     """How they are stepped."""
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     """The network."""
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    """Evaluations while training."""
     log: LogConfig = field(default_factory=LogConfig)
     """Where metrics go."""
 
@@ -304,6 +347,7 @@ class Config:
             section = getattr(self, section_name, None) if key else None
             if not dataclasses.is_dataclass(section):
                 raise APIUsageError(unknown_setting(name, setting_names()))
+            key = f"{key}_" if f"{key}_" in _field_names(section) else key
             if key in _field_names(section) and not (section_name == "env" and key == "params"):
                 setattr(section, key, value)
             elif section_name == "env":
@@ -324,6 +368,7 @@ class Config:
             APIUsageError: the data has a field that this version does not know, or lacks a section.
         """
         try:
+            data = {"eval": {}, **data}  # which earlier versions had not
             return cls(data["env_name"], **{name: kind(**_kept(name, data[name])) for name, kind in SECTIONS.items()})
         except (KeyError, TypeError) as error:
             raise APIUsageError(f"not a configuration of this version: {error}.") from error
@@ -338,6 +383,7 @@ SECTIONS: dict[str, type[Any]] = {
     "env": EnvConfig,
     "vec": VecConfig,
     "policy": PolicyConfig,
+    "eval": EvalConfig,
     "log": LogConfig,
 }
 
@@ -350,7 +396,7 @@ REMOVED = {"log.neptune": _NEPTUNE, "log.neptune_project": _NEPTUNE}
 def setting_names() -> list[str]:
     """Every dotted name that `Config.update` knows."""
     return [
-        f"{section}.{name}"
+        f"{section}.{name.rstrip('_')}"
         for section, kind in SECTIONS.items()
         for name in _field_names(kind)
         if (section, name) != ("env", "params")
@@ -389,6 +435,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "dict[str, Any]": ("a dictionary", lambda v: isinstance(v, dict)),
     "tuple[str, ...]": ("a tuple of strings", lambda v: isinstance(v, tuple) and all(isinstance(x, str) for x in v)),
 }
+_ALIASES = dict.fromkeys(("PolicySource", "PolicyName"), "str | None")
 _CHOICES = {
     "Optimizer": Optimizer,
     "Advantage": Advantage,
@@ -410,7 +457,7 @@ def _check_types(section: Any, prefix: str) -> None:
             choices = get_args(_CHOICES[annotation])
             _check(section, prefix, f.name, " or ".join(choices), choices.__contains__)
             continue
-        kind, _, optional = annotation.partition(" | ")
+        kind, _, optional = _ALIASES.get(annotation, annotation).partition(" | ")
         allowed, test = _KINDS[kind]
         if not (optional and getattr(section, f.name) is None):
             _check(section, prefix, f.name, allowed, test)

@@ -11,6 +11,7 @@ trainer's rollout storage. Names and behaviour follow PufferLib 3, with two addi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.errors import APIUsageError as APIUsageError
 from puffer_numba.errors import integer
+from puffer_numba.memory import check_room
 
 SAME_STEP, NEXT_STEP, DISABLED = range(3)
 """When the next episode starts, as in `gymnasium.vector.AutoresetMode`: in the step that ended the last one, in the one
@@ -184,6 +186,8 @@ def make_buffers(
     unknown = sorted(set(given) - set(specs))
     if unknown:
         raise APIUsageError(f"buf has unknown arrays {unknown}; an environment has {', '.join(specs)}.")
+    missing = [math.prod(shape) * dtype.itemsize for name, (shape, dtype) in specs.items() if given.get(name) is None]
+    check_room(f"{num_agents:,} rows of {observation_space}", sum(missing), "Make fewer environments (num_envs).")
     arrays = {}
     for name, (shape, dtype) in specs.items():
         array = given.get(name)

@@ -66,6 +66,32 @@ def load(name: str) -> InFile:
     return InFile(f"{file}:{attribute}", found)
 
 
+def only_class(name: str, base: type, kind: str) -> type:
+    """The only subclass of ``base`` that the file ``name`` defines.
+
+    Args:
+        kind: what such a class is called.
+
+    Raises:
+        APIUsageError: there is no such file, it cannot be imported, or it defines none or several.
+    """
+    path, _ = _split(name)
+    module = _import(path, name)
+    found = [
+        cls
+        for attribute, cls in vars(module).items()
+        if isinstance(cls, type)
+        and issubclass(cls, base)
+        and cls.__module__ == module.__name__
+        and not attribute.startswith("_")
+    ]
+    if len(found) != 1:
+        names = ", ".join(cls.__name__ for cls in found)
+        fix = f"say which: {name}:{found[0].__name__}" if found else f"name a class or function: {name}:MyPolicy"
+        raise APIUsageError(f"{name}: {_seen_from_here(path)} defines {names or f'no {kind}'}; {fix}.")
+    return found[0]
+
+
 @contextmanager
 def by_value() -> Iterator[None]:
     """While this lasts, cloudpickle puts what files define into what it writes, for machines that do not have them."""
@@ -133,6 +159,11 @@ def import_failure(name: str, error: BaseException, files: tuple[str, ...]) -> A
         error: what was raised.
         files: how the paths of the user's files end. The last line that ran in one of them is named.
     """
+    return APIUsageError(f"{name} cannot be imported: {where_raised(error, files)}")
+
+
+def where_raised(error: BaseException, files: tuple[str, ...] = ()) -> str:
+    """Line, kind and message of an error: the last line that ran in one of ``files``, or else the last of all."""
     if isinstance(error, SyntaxError) and error.filename:
         where, message = f"{_seen_from_here(Path(error.filename))}:{error.lineno}", error.msg
     else:
@@ -140,9 +171,7 @@ def import_failure(name: str, error: BaseException, files: tuple[str, ...]) -> A
         frame = ([f for f in frames if f.filename.endswith(files)] or frames)[-1]
         where, message = f"{_seen_from_here(Path(frame.filename))}:{frame.lineno}", str(error).strip()
     first = message.splitlines()[0] if message else ""
-    return APIUsageError(
-        f"{name} cannot be imported: {where}: {': '.join(filter(None, [type(error).__name__, first]))}"
-    )
+    return f"{where}: {': '.join(filter(None, [type(error).__name__, first]))}"
 
 
 def _split(name: str) -> tuple[Path, str]:

@@ -74,8 +74,10 @@ def full_name(name: str) -> str:
     PufferLib's ``puffer_breakout``, ``breakout``.
 
     Raises:
-        APIUsageError: a file that does not have it.
+        APIUsageError: a file that does not have it; something else than a name.
     """
+    if not isinstance(name, str):
+        raise APIUsageError(f"expected the name of an environment, not a {type(name).__name__}: {FORMS}.")
     return files.load(name).name if files.is_file_name(name) else registry.known_as(name)
 
 

@@ -63,7 +63,8 @@ def env_options(spec: EnvSpec, config: EnvConfig | None, sized: bool = True) -> 
         fields.append(("num_envs", Annotated[int, tyro.conf.arg(help=number)], config.num_envs))
     for name, value in params.items():
         kind: Any = _kind(spec, name, value)
-        text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."))
+        hint = "(default: as the checkpoint was trained)" if config is None else None
+        text = tyro.conf.arg(help=helps.get(name, f"Parameter of {spec.name}."), help_behavior_hint=hint)
         if config is None:
             fields.append((name, Annotated[kind | None, text], None))
         else:
@@ -113,7 +114,7 @@ def option_words(settings: Mapping[str, Any]) -> list[str]:
     if others:
         words += [f"--env.{KWARGS}", json.dumps({name.removeprefix("env."): value for name, value in others.items()})]
     for name, value in settings.items():
-        section, key = name.replace("_", "-").split(".", 1)
+        section, key = name.rstrip("_").replace("_", "-").split(".", 1)
         if name in others:
             continue
         if isinstance(value, bool):

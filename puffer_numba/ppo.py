@@ -39,7 +39,7 @@ from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.models.actor import Actor
 from puffer_numba.models.load import load_policy
-from puffer_numba.pufferl import PuffeRL
+from puffer_numba.pufferl import PuffeRL, begin_as_set, with_its_policy
 from puffer_numba.runs import checkpoint
 from puffer_numba.runs.dashboard import make_dashboard
 from puffer_numba.spaces.observations import ObservationLayout
@@ -202,6 +202,7 @@ class PPO:
         self.trainer = PuffeRL(self.config, self.env, policy or load_policy(self.config, self.env))
         if isinstance(config, PPOConfig) and config.checkpoint_dir is not None:
             self.trainer.run_dir = Path(config.checkpoint_dir)
+        begin_as_set(self.trainer)
         self.policy = self.trainer.policy
         self._stream = seed_stream(self.config.train.seed)
 
@@ -326,7 +327,7 @@ class PPO:
             CheckpointError: it is missing, damaged, or does not fit.
         """
         saved = checkpoint.load(path)
-        config = saved.config.update({"train.target_return": None})  # as for a new model
+        config = saved.config.update({"train.target_return": None, "policy.from": None})  # it has begun
         if env is None and not config.env_name:
             raise APIUsageError(f"{path} is of an environment without a name; pass it: PPO.load(path, env).")
         model = cls(env or config.env_name, config, policy)
@@ -343,9 +344,10 @@ def _whole_config(env: Any, config: PPOConfig) -> Config:
     # learn() trains for the steps that it is told, and saves where it is told
     overrides = {"train.target_return": None, "train.checkpoint_interval": 0} | config.to_overrides()
     if isinstance(env, str):
-        return load_config(env, overrides)
+        return with_its_policy(load_config(env, overrides)).update(overrides)
     recommended = getattr(env, "train_config", {})
     whole = Config().update({k: v for k, v in recommended.items() if not k.startswith("env.")}).update(overrides)
+    whole = with_its_policy(whole).update(overrides)
     whole.validate()
     return whole
 

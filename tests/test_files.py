@@ -293,7 +293,7 @@ def test_play_takes_a_file_and_a_module(here, monkeypatch, capsys):
     pygame = pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     play = play_module.play
-    monkeypatch.setattr(play_module, "play", lambda env, fps: play(env, fps, episodes=1))
+    monkeypatch.setattr(play_module, "play", lambda env, fps, player: play(env, fps, episodes=1))
     for name in ("games/walk.py:Walk", "walk:Walk"):
         pygame.display.init()
         pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.key.key_code("1")))

@@ -19,6 +19,7 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 
 # Where what one imports is called otherwise than what one installs.
 DISTRIBUTIONS = {
+    "imageio_ffmpeg": "imageio-ffmpeg",
     "annotated_types": "annotated-types",
     "PIL": "pillow",
     "Box2D": "gymnasium[box2d]",

@@ -231,6 +231,12 @@ def test_settings_that_cannot_be_used(overrides, message):
         pufferl.make_trainer("cartpole", overrides)
 
 
+@pytest.mark.parametrize("function", [pufferl.train, pufferl.load_config, pufferl.eval])
+def test_an_object_is_no_name(function):
+    with pytest.raises(APIUsageError, match=r"expected the name of an environment, not a Aim: a registered name"):
+        function(Aim())
+
+
 def test_environments_that_do_not_reset_at_once_are_refused():
     env = registry.make("cartpole", num_envs=4, autoreset="next-step")
     with pytest.raises(APIUsageError, match="same-step"):

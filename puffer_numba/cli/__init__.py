@@ -7,17 +7,22 @@ or run a policy import torch.
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
 import os
+import select
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from puffer_numba.cli.aliases import help_text
 from puffer_numba.env import APIUsageError
 from puffer_numba.extras import MissingExtra
+from puffer_numba.runs.signals import Terminated, termination_raises
 
 USAGE = """\
 usage: puffer COMMAND [NAME] [OPTIONS]
@@ -73,33 +78,87 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the process's own; the exit code."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
-        print(USAGE + help_text())
-        return 0 if args else 2
-    command, rest = args[0], args[1:]
     try:
+        code = _main(argv)
+    except SystemExit as end:  # help was printed
+        raise SystemExit(_flushed(end.code)) from None
+    return int(_flushed(code) or 0)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not args or args[0] in ("-h", "--help"):
+            print(USAGE + help_text())
+            return 0 if args else 2
+        command, rest = args[0], args[1:]
         if command not in COMMANDS:
             raise APIUsageError(f"no command {command!r}; there are {', '.join(COMMANDS)}.")
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), termination_raises():
             code = int(import_module(f"puffer_numba.cli.commands.{command}").run(rest))
     except (APIUsageError, MissingExtra, OSError) as error:
-        if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all say the same
-            print(f"puffer: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and _is_of_stdout(error):
+            return _unwritten(error)
+        _say(str(error))
         return 2
     except KeyboardInterrupt as interrupt:
-        print("; ".join(["puffer: interrupted", *map(str, interrupt.args)]), file=sys.stderr)
-        if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
-            _exit_at_once(130)
-        return 130
-    if os.environ.get("WORLD_SIZE", "1") != "1":  # threads of torch.distributed abort some processes on their way out
+        code, said = 130, "; ".join(["interrupted", *map(str, interrupt.args)])
+    except Terminated as ended:
+        code, said = ended.code, "; ".join(filter(None, [f"ended by {ended.name}", ended.message]))
+    else:
+        if os.environ.get("WORLD_SIZE", "1") != "1":  # threads of torch.distributed abort some on their way out
+            _exit_at_once(code)
+        return code
+    _say(said)
+    if "torch" in sys.modules:  # which Python would spend most of a second on taking down; everything is closed
         _exit_at_once(code)
     return code
 
 
+def _flushed(code: Any) -> Any:
+    """The exit code, ``code`` if all that was printed could be written."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return _unwritten(error)
+    return code
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code where stdout cannot be written; what is still to be written is dropped.
+
+    Who reads it may have enough, as ``head`` has: that is nothing to be told of, and 141 as of any command there.
+    """
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    if isinstance(error, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    _say(f"cannot write the output: {error.strerror}.")
+    return 2
+
+
+def _is_of_stdout(error: BaseException) -> bool:
+    """Whether ``error`` came from printing: nobody reads the pipe any more, or the disk is full that it goes to."""
+    if isinstance(error, BrokenPipeError):
+        poll = select.poll()
+        poll.register(1)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    return type(error) is OSError and error.errno == errno.ENOSPC and error.filename is None
+
+
+def _say(what: str) -> None:
+    """One line on stderr; of several processes that torchrun started, which all say the same, from the first."""
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        if os.environ.get("RANK", "0") == "0":
+            print(f"puffer: {what}", file=sys.stderr)
+
+
 def _exit_at_once(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    gc.collect()  # semaphores of workers that are no more, which multiprocessing would call leaked
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 

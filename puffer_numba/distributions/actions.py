@@ -33,10 +33,28 @@ def seed_stream(seed: int, step: int = 0, row: int = 0) -> NDArray[np.uint64]:
 
 
 class _Storage:
-    """What all distributions share: arrays to sample into."""
+    """What all distributions share: arrays to sample into, and what they are made of."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
+    num_params: int
+
+    @property
+    def meaning(self) -> str:
+        """What the parameters of one row are, in words."""
+        raise NotImplementedError
+
+    def _check_params(self, params: Tensor, rows: int) -> None:
+        """Kernels have no bounds checks.
+
+        Raises:
+            APIUsageError: there are more or fewer parameters than they would read.
+        """
+        if params.shape != (rows, self.num_params):
+            raise APIUsageError(
+                f"action parameters have shape {tuple(params.shape)}; expected {(rows, self.num_params)}: "
+                f"{self.meaning}."
+            )
 
     @property
     def array_dtype(self) -> type[np.int64] | type[np.float32]:
@@ -71,6 +89,11 @@ class CategoricalActions(_Storage):
         self._start = np.asarray(space.start, np.int64) if np.any(space.start) else None
         self._first = None if self._start is None else torch.tensor(self._start)
 
+    @property
+    def meaning(self) -> str:
+        """What the parameters of one row are, in words."""
+        return f"a logit for each of {' + '.join(map(str, self._splits))} choices"
+
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: counted from the space's own start."""
         return actions if self._start is None else actions + self._start
@@ -80,6 +103,7 @@ class CategoricalActions(_Storage):
     ) -> None:
         """Sample into ``actions (rows, *shape)``, and their log-probabilities into ``log_probs (rows,)``."""
         rows = len(log_probs)
+        self._check_params(params, rows)
         sample_categorical(_float_array(params), self.sizes, stream, actions.reshape(rows, len(self.sizes)), log_probs)
 
     def mode(self, params: Tensor) -> Tensor:
@@ -128,6 +152,11 @@ class GaussianActions(_Storage):
         self._log_half_width = float(np.log(np.ravel(space.high - space.low) / 2).sum()) if squash else 0.0
         self._bounds = torch.tensor(space.low), torch.tensor(space.high)
 
+    @property
+    def meaning(self) -> str:
+        """What the parameters of one row are, in words."""
+        return f"{self.size} means, then {self.size} log standard deviations"
+
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: inside the box, in its dtype."""
         if self._squash:
@@ -138,6 +167,7 @@ class GaussianActions(_Storage):
         self, params: Tensor, stream: NDArray[np.uint64], actions: NDArray[Any], log_probs: NDArray[np.float32]
     ) -> None:
         """Sample into ``actions (rows, *shape)``, and their log-probabilities into ``log_probs (rows,)``."""
+        self._check_params(params, len(log_probs))
         sample_gaussian(_float_array(params), stream, actions.reshape(len(log_probs), self.size), log_probs)
 
     def mode(self, params: Tensor) -> Tensor:
@@ -165,6 +195,7 @@ class HybridActions(_Storage):
     """HybridSpace: `CategoricalActions` for its integers, and, independent of these, `GaussianActions` for others.
 
     Attributes:
+        sizes: ``(components,)`` int64: number of choices of each of its integers.
         num_params: logits, means and log standard deviations of one row.
         num_log_stds: how many of them are log standard deviations, which come last.
         shape: shape of one row's action: ``(elements,)``.
@@ -179,12 +210,18 @@ class HybridActions(_Storage):
         first, last = (space.whole(bound).astype(np.int64) for bound in (space.low, space.high))
         self._discrete = CategoricalActions(MultiDiscrete(last - first + 1, start=first))
         self._continuous = GaussianActions(Box(space.low[count:], space.high[count:], dtype=space.dtype.type), squash)
+        self.sizes = self._discrete.sizes
         self.num_params = self._discrete.num_params + self._continuous.num_params
         self.num_log_stds = self._continuous.num_log_stds
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         discrete, continuous = params.split([self._discrete.num_params, self._continuous.num_params], -1)
         return discrete, continuous
+
+    @property
+    def meaning(self) -> str:
+        """What the parameters of one row are, in words."""
+        return f"{self._discrete.meaning}, then {self._continuous.meaning}"
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Actions as the environment wants them: integers from their own starts, the others inside the box."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -37,10 +38,13 @@ from puffer_numba.jit.compiler.parts import DEBUG_OPTIONS, JIT_OPTIONS
 from puffer_numba.jit.compiler.simulation import PlainSimulation, Simulation
 from puffer_numba.jit.compiler.tuples import Episodes
 from puffer_numba.jit.random import stream_starts
+from puffer_numba.memory import check_room
 from puffer_numba.spaces import Emulated, ObservationLayout
 
 _NO_LIMIT = 2**31 - 1
 _CALIBRATION_STEPS = 40
+_MANY = 2**16  # environments from which on it matters whether there is memory for them
+_BYTES_OF_ROW = 40  # besides observations and state
 _LONGEST_PAUSE = 8192  # steps
 _WORTH_A_SECOND_THREAD = 8e-6  # seconds for one step; waking a thread costs about 3e-6
 
@@ -198,6 +202,7 @@ class JitEnv(PufferEnv):
         self.single_action_space = fields.make_space(cls, "single_action_space", self.params)
         self.single_observation_space, self.emulated = self._observation_space()
         self._low, self._high = fields.action_bounds(self.single_action_space)
+        self._check_room()
         self._allocate()
         self._step_kernel, self._reset_kernel = self._make_kernels(jit)
         self._run = self._step_plain if not jit else self._step_debug if self.debug else self._calibrate
@@ -252,6 +257,17 @@ class JitEnv(PufferEnv):
         layout = ObservationLayout(space)
         self._leaves = layout.dtype if layout.is_structured else None
         return layout.flat_space, layout.emulated(self.single_action_space)
+
+    def _check_room(self) -> None:
+        """Refuse a number of environments that cannot fit into memory, before any of it is touched."""
+        if self._num_envs < _MANY:
+            return
+        state = fields.make_state(type(self), 1, self.params, self.float_type)
+        space, agents = self.single_observation_space, self.agents_per_env or 1
+        row = 2 * math.prod(space.shape) * space.dtype.itemsize + _BYTES_OF_ROW
+        nbytes = sum(array.nbytes for array in state) + agents * row
+        what = f"num_envs={self._num_envs:,} of {type(self).__name__}"
+        check_room(what, self._num_envs * nbytes, "Make fewer environments.")
 
     def _allocate(self) -> None:
         n, agents = self._num_envs, self.agents_per_env

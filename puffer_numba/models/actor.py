@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from puffer_numba.distributions.actions import action_params
+from puffer_numba.distributions.actions import ActionDistribution, action_params
+from puffer_numba.models.output import check_output
 
 
 class Actor:
@@ -20,6 +21,7 @@ class Actor:
         policy: any that the trainer takes; it is recurrent if it has an ``initial_state``, as `LSTM` has.
         normalizer: of observations, or None.
         forward: in place of its ``forward_eval``: the same, compiled.
+        distribution: of its actions, for which what it returns is checked at the first call; None: it is not.
 
     Attributes:
         state: ``(2, rows, hidden_size)``; None where the policy is not recurrent.
@@ -31,9 +33,11 @@ class Actor:
         rows: int,
         normalizer: nn.Module | None = None,
         forward: Callable[..., Any] | None = None,
+        distribution: ActionDistribution | None = None,
     ) -> None:
         self._forward = getattr(policy, "forward_eval", policy) if forward is None else forward
-        self._normalizer = normalizer
+        self._normalizer, self._name = normalizer, type(policy).__name__
+        self._unchecked = distribution
         self._device = next((p.device for p in policy.parameters()), torch.device("cpu"))
         self.state: Tensor | None = policy.initial_state(rows) if is_recurrent(policy) else None  # type: ignore[operator]
 
@@ -65,6 +69,9 @@ class Actor:
         if self._normalizer is not None:
             observations = self._normalizer(observations)
         result = self._forward(observations) if state is None else self._forward(observations, state)
+        if self._unchecked is not None:
+            check_output(result, self._name, len(observations), self._unchecked, state)
+            self._unchecked = None
         return action_params(result[0]), result[1].reshape(-1), result[-1]
 
 

@@ -5,6 +5,7 @@ Structured observations (emulated Dicts, Tuples and so on) are taken apart by a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.normalizer import Gather, RunningNormalizer, only_here
 from puffer_numba.pytorch import NativeTensor, layer_init, nativize_dtype, nativize_tensor
-from puffer_numba.spaces import ACTION_MASK, Emulated, leaf_bounds
+from puffer_numba.spaces import Emulated, leaf_bounds, mask_leaves
 
 MAX_ONE_HOT = 256
 MAX_EMBEDDED = 2**16
@@ -191,14 +192,14 @@ class StructuredEncoder(nn.Module):
     Attributes:
         num_features: of one observation; the numbers come first.
         normalizer: of the numbers; None where it is not wanted, or there are none.
-        mask_size: elements of the leaf ``action_mask``, where there is one; else 0.
+        mask_sizes: elements of the arrays of the ``action_mask``, which is one or several; empty where there is none.
     """
 
     def __init__(self, emulated: Emulated, normalize: bool = False, cnn: str = "auto") -> None:
         super().__init__()
         self._native_dtype = nativize_dtype(emulated)
-        self._mask = _mask_index(emulated)
-        self.mask_size = 0 if self._mask is None else int(np.prod(emulated.leaves[self._mask].shape))
+        self._mask = mask_leaves(emulated)
+        self.mask_sizes = [math.prod(emulated.leaves[k].shape) for k in self._mask]
         encoders = [_leaf_encoder(leaf.space, cnn) for leaf in emulated.leaves]
         self.encoders = nn.ModuleList(encoders)
         self._numbers = [k for k, encoder in enumerate(encoders) if isinstance(encoder, BoxEncoder)]
@@ -217,9 +218,10 @@ class StructuredEncoder(nn.Module):
         return torch.cat([*numbers, *[self.encoders[k](parts[k]) for k in self._others]], -1)
 
     def action_mask(self, observations: Observations) -> Tensor:
-        """``(rows, mask_size)`` bool: the leaf of that name."""
-        assert self._mask is not None
-        return self._parts(observations)[self._mask].reshape(-1, self.mask_size) != 0
+        """``(rows, sum(mask_sizes))`` bool: what has that name."""
+        parts = self._parts(observations)
+        masks = [parts[k].flatten(1) if parts[k].ndim > 1 else parts[k][:, None] for k in self._mask]
+        return (masks[0] if len(masks) == 1 else torch.cat(masks, 1)) != 0
 
     def update(self, observations: Tensor, gather: Gather = only_here) -> None:
         """Fold ``observations (rows, *shape)`` into the statistics of the numbers, where they are kept."""
@@ -261,14 +263,8 @@ def is_structured(env: PufferEnv) -> bool:
     if emulated is None:
         return False
     leaves = emulated.leaves
-    alike = len(leaves) == 1 or (emulated.observation_dtype.kind == "f" and _mask_index(emulated) is None)
-    return not (alike and all(isinstance(leaf.space, Box) for leaf in leaves))
-
-
-def _mask_index(emulated: Emulated) -> int | None:
-    """Which of the leaves is the ``action_mask``, if any is."""
-    path = f"observation[{ACTION_MASK!r}]"
-    return next((k for k, leaf in enumerate(emulated.leaves) if leaf.path == path), None)
+    alike = len(leaves) == 1 or emulated.observation_dtype.kind == "f"
+    return not (alike and all(isinstance(leaf.space, Box) for leaf in leaves)) or bool(mask_leaves(emulated))
 
 
 def make_encoder(

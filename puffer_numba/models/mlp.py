@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from puffer_numba.config import Activation, Convolution
-from puffer_numba.distributions.actions import action_distribution
+from puffer_numba.distributions.actions import GaussianActions, action_distribution
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.models.encoders import StructuredEncoder, make_encoder
 from puffer_numba.pytorch import layer_init
@@ -23,8 +23,9 @@ ILLEGAL = -1e9  # as a logit: a probability of 0, without an infinity that could
 class MLP(nn.Module):
     """A multilayer perceptron over the observation's features, with orthogonal initialization.
 
-    Where observations are a Dict with an ``action_mask`` (PettingZoo's games, for example), actions with a 0 there
-    have probability 0. The mask has an element for each choice of the action's discrete components.
+    Where observations have an ``action_mask`` (PettingZoo's games, for example), in a Dict at any depth and of any
+    dtype, actions with a 0 there have probability 0. It has an element for each choice of the action's discrete
+    components, in one array, or a Dict or Tuple of arrays for some of the components each.
 
     Args:
         env: gives the spaces, and where its observations are structured, ``emulated``.
@@ -127,12 +128,14 @@ class MLP(nn.Module):
 
 def _mask_size(encoder: nn.Module, action_space: Any) -> int:
     """Logits that an ``action_mask`` in the observations is for; 0 where there is none."""
-    size = encoder.mask_size if isinstance(encoder, StructuredEncoder) else 0
+    sizes = encoder.mask_sizes if isinstance(encoder, StructuredEncoder) else []
     distribution = action_distribution(action_space)
-    logits = distribution.num_params - 2 * distribution.num_log_stds
-    if size not in (0, logits):
+    choices = [] if isinstance(distribution, GaussianActions) else distribution.sizes.tolist()
+    ends = list(itertools.accumulate(choices))
+    if sizes and not (sum(sizes) == sum(choices) and set(itertools.accumulate(sizes)) <= set(ends)):
         raise APIUsageError(
-            f"observation[{ACTION_MASK!r}] has {size} elements, but {action_space} has {logits} choices; it takes one "
-            "for each. (A mask of something else needs another name.)"
+            f"observation[...][{ACTION_MASK!r}] has {' + '.join(map(str, sizes))} elements, but {action_space} has "
+            f"{' + '.join(map(str, choices or [0]))} choices; it takes one for each. (A mask of something else needs "
+            "another name.)"
         )
-    return size
+    return sum(sizes)

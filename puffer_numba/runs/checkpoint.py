@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -36,6 +38,9 @@ from puffer_numba.train.trainer import Trainer
 FORMAT, READABLE = 3, (2, 3)
 WEIGHTS, ARRAYS, DATA = "weights.safetensors", "state.safetensors", "state.json"
 FILES, DIGESTS = (WEIGHTS, ARRAYS, DATA), "SHA256SUMS"
+
+Score = tuple[bool, float]
+"""Whether it is of an evaluation, and the mean return; else that of the last 100 episodes of training."""
 
 
 class CheckpointError(APIUsageError):
@@ -56,7 +61,7 @@ class Checkpoint(TrainerState):
         """Continue training where the run that wrote it was.
 
         Raises:
-            CheckpointError: it is of another policy, environment or optimizer; or of a version whose training this one
+            CheckpointError: it is of another environment, policy or optimizer; or of a version whose training this one
                 cannot continue.
         """
         if self.data["format"] != FORMAT:
@@ -64,8 +69,50 @@ class Checkpoint(TrainerState):
                 f"checkpoint {self.path} has format {self.data['format']}, of an older version: it can be evaluated, "
                 "exported and shared, but its training cannot be continued."
             )
+        here = trainer.config.env_name
+        if here and self.config.env_name and not is_same(self.config.env_name, here):
+            raise self._of_another(here)
         with self._naming_the_path():
             trainer.load_state_dict(self)
+
+    def _of_another(self, env_name: str) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} is of {self.config.env_name!r}, not of {env_name!r}. --policy.from takes its "
+            "weights into a new run, where the spaces are the same."
+        )
+
+    def allow_policy(self, name: str | None, data_dir: str | Path) -> None:
+        """Let the configuration name a policy of the user's own where it may run: ``name``, or in ``data_dir`` its own.
+
+        Raises:
+            CheckpointError: its policy is code, which came from elsewhere and was not asked for.
+        """
+        settings = self.data["config"]["policy"]
+        its_own = settings.get("name")
+        if name is None and its_own and not self.path.resolve().is_relative_to(Path(data_dir).resolve()):
+            raise CheckpointError(
+                f"checkpoint {self.path} is of the policy {its_own}, which is code, and it is not under {data_dir}; "
+                f"--policy {its_own} says that it may run."
+            )
+        settings["name"] = name or its_own
+
+    def begin(self, trainer: Trainer) -> None:
+        """Let ``trainer``, which has not begun, begin with the policy, and with what normalized its observations.
+
+        Raises:
+            CheckpointError: the policy is another, or one of the two normalizes observations and the other does not.
+        """
+        ours, theirs = (c.train.normalize_observations for c in (trainer.config, self.config))
+        if ours != theirs:
+            with_, option = ("with", "") if theirs else ("without", "no-")
+            raise CheckpointError(
+                f"checkpoint {self.path} was trained {with_} normalized observations; set "
+                f"--train.{option}normalize-observations."
+            )
+        self.load_policy(trainer.policy)
+        if trainer.normalizer is not None:
+            with self._naming_the_path():
+                self.load_normalizer(trainer.normalizer, "normalizer")
 
     def load_policy(self, policy: nn.Module) -> None:
         """Put the weights into ``policy``.
@@ -237,14 +284,14 @@ def run_to_continue(path: Path, env_name: str, data_dir: str | Path) -> Path | N
 
 
 def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
-    """The folder of a checkpoint: ``which`` itself, or where that is "latest", the newest of the environment.
+    """The folder of a checkpoint: ``which`` itself; "latest": the newest of the environment; "best": of that run's.
 
     A run's folder stands for the newest checkpoint in it.
 
     Raises:
         CheckpointError: there is none.
     """
-    if str(which) != "latest":
+    if str(which) not in ("latest", "best"):
         return newest_of_run(Path(which))
     env_name = full_name(env_name)
     roots = run_folders(data_dir, env_name)
@@ -254,7 +301,7 @@ def find(which: str | Path, env_name: str, data_dir: str | Path) -> Path:
             f"no checkpoint of {env_name!r} under {roots[0]}; train one, puffer train {shlex.quote(env_name)}, or give "
             "its path by --checkpoint."
         )
-    return found
+    return found if str(which) == "latest" else best_in(found.parent) or found
 
 
 def newest_of_run(path: Path) -> Path:
@@ -264,17 +311,23 @@ def newest_of_run(path: Path) -> Path:
     return path
 
 
-def load_of(env_name: str, which: str | Path, data_dir: str | Path) -> Checkpoint:
+def load_of(env_name: str, which: str | Path, data_dir: str | Path, policy: str | None = None) -> Checkpoint:
     """Find and read a checkpoint of the environment ``env_name``; arguments as for `find`.
 
+    Args:
+        policy: name of the policy, where it is one of the user's own; by default, of runs under ``data_dir``, that
+            which was trained. What came from elsewhere runs no code that was not asked for.
+
     Raises:
-        CheckpointError: there is none, it cannot be read, or it is another environment's.
+        CheckpointError: there is none, it cannot be read, or it is another environment's; or its policy is code, which
+            ``policy`` has to name.
     """
     env_name = full_name(env_name)
     saved = load(find(which, env_name, data_dir))
     if not is_same(saved.config.env_name, env_name):
-        raise CheckpointError(f"checkpoint {saved.path} is of {saved.config.env_name!r}, not of {env_name!r}.")
+        raise saved._of_another(env_name)
     saved.data["config"]["env_name"] = env_name  # where the file is now, as seen from here
+    saved.allow_policy(policy, data_dir)
     return saved
 
 
@@ -283,3 +336,28 @@ def newest(*folders: Path) -> Path | None:
     patterns = (f"checkpoint_*/{DATA}", f"*/checkpoint_*/{DATA}")
     found = [path for folder in folders for pattern in patterns for path in folder.glob(pattern)]
     return max(found, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if found else None
+
+
+def score_of(data: dict[str, Any]) -> Score:
+    """How good the policy of a checkpoint was, from its ``state.json``; minus infinity where that is not known."""
+    score = data.get("score")
+    return bool(data.get("evaluated")), -math.inf if score is None else float(score)
+
+
+def best_of(scores: dict[Path, Score]) -> Path | None:
+    """The best checkpoint, of equally good ones the newest; those that were evaluated come before others."""
+    return max(scores, key=lambda path: (scores[path], path.name), default=None)
+
+
+def best_in(folder: Path) -> Path | None:
+    """The best checkpoint of the run in ``folder``; None where there is none."""
+    return best_of({path: score_of(data) for path in folder.glob("checkpoint_*") if (data := read_data(path))})
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """What ``state.json`` of a checkpoint says; nothing where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        data = json.loads((path / DATA).read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return data
+    return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +34,13 @@ class Snapshot:
     losses: dict[str, float] = field(default_factory=dict)
     statistics: dict[str, float] = field(default_factory=dict)
     """Of the episodes: episode_return, episode_length, episodes, and the environment's own."""
+    evaluation: dict[str, float] = field(default_factory=dict)
+    """Of the last evaluation: episode_return, episode_length, episodes; empty before the first."""
+
+    def shown_statistics(self) -> dict[str, float]:
+        """The statistics, and the mean return of the last evaluation."""
+        evaluated = {"evaluated": self.evaluation["episode_return"]} if self.evaluation else {}
+        return self.statistics | evaluated
 
     @property
     def remaining(self) -> float:
@@ -56,16 +65,25 @@ class Dashboard(Protocol):
 
 
 def make_dashboard(console: Console | None = None) -> Dashboard:
-    """A `LiveDashboard` where the output is a terminal, else a `PlainDashboard`."""
-    console = console or Console()
-    return LiveDashboard(console) if console.is_terminal else PlainDashboard(console)
+    """A `LiveDashboard` where the output is a terminal that can redraw, else a `PlainDashboard`."""
+    console = console or _Console()
+    moves = console.is_terminal and not console.is_dumb_terminal
+    return LiveDashboard(console) if moves else PlainDashboard(console)
+
+
+class _Console(Console):
+    """One that says that nobody reads any more; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise `BrokenPipeError`."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 class PlainDashboard:
     """One line for each update."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console()
+        self.console = console or _Console()
         self._began = False
 
     def update(self, snapshot: Snapshot) -> None:
@@ -103,7 +121,7 @@ def plain_line(snapshot: Snapshot) -> str:
     """The run in one line of text."""
     speed, left = number(snapshot.steps_per_second), duration(snapshot.remaining)
     shares = " ".join(f"{name} {share:.0%}" for name, share in snapshot.shares().items())
-    statistics = " ".join(f"{name} {number(value)}" for name, value in snapshot.statistics.items())
+    statistics = " ".join(f"{name} {number(value)}" for name, value in snapshot.shown_statistics().items())
     percent = min(1.0, snapshot.global_step / snapshot.total_timesteps)
     return (
         f"{snapshot.uptime:7.1f}s {percent:4.0%} step {number(snapshot.global_step)} "
@@ -118,7 +136,7 @@ def render(snapshot: Snapshot) -> RenderableType:
         columns.add_column(ratio=1)
     shares = {name: f"{share:.0%}" for name, share in snapshot.shares().items()}
     columns.add_row(
-        _section("episodes", {name: number(value) for name, value in snapshot.statistics.items()}),
+        _section("episodes", {name: number(value) for name, value in snapshot.shown_statistics().items()}),
         _section("losses", {name: number(value) for name, value in snapshot.losses.items()}),
         _section("time", shares),
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from puffer_numba.models.load import load_policy
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.naming import render_modes
 from puffer_numba.render.canvas import Frame
-from puffer_numba.render.window import image_of, recorder, window
+from puffer_numba.render.window import check_display, image_of, recorder, window
 from puffer_numba.runs import checkpoint as checkpoints
 from puffer_numba.runs.checkpoint import Checkpoint
 from puffer_numba.train.episodes import Watcher, run_episodes
@@ -62,30 +61,36 @@ def evaluate(
     seed: int = 0,
     data_dir: str | Path = "runs",
     overrides: Mapping[str, Any] | None = None,
+    policy: str | None = None,
 ) -> Evaluation:
     """Run episodes with the policy of a checkpoint.
 
     Args:
-        checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
+        checkpoint: folder of a checkpoint or of a run; "latest": the environment's newest in ``data_dir``; "best": the
+            best of that run.
         episodes: how many; by default 100, or 1 where they are shown or recorded.
         deterministic: take the greedy action instead of sampling one.
         render_mode: "human" shows a window. Other libraries' environments that take a render mode are made with
             "rgb_array", to be shown and recorded here; or with "human" where they have nothing else.
-        gif: file to record the first episode to.
+        gif: file to record the first episode to, .gif or .mp4.
         fps: frames for each second, shown and recorded.
         seed: of environments and actions.
         overrides: settings that differ from those of training, such as ``{"env.gravity": 1.6}``.
+        policy: name of a policy of one's own, ``my_module:MyPolicy``; by default, of runs in ``data_dir``, that which
+            was trained.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, another environment's, or does not fit.
-        APIUsageError: an environment that renders no images.
-        ImportError: pygame or imageio is not installed; the message names the extra that brings them.
+        APIUsageError: an environment that renders no images; no display to show them on; ``gif`` of another kind.
+        ImportError: pygame, imageio or imageio-ffmpeg is not installed; the message names the extra that brings them.
     """
     if render_mode not in (None, "human"):
         raise APIUsageError(f"render_mode is {render_mode!r}; allowed: 'human', or None.")
+    if render_mode == "human":
+        check_display()
     if episodes is not None and episodes < 1:
         raise APIUsageError(f"episodes is {episodes}; expected at least 1.")
-    saved = checkpoints.load_of(env_name, checkpoint, data_dir)
+    saved = checkpoints.load_of(env_name, checkpoint, data_dir, policy)
     config = saved.config.update(overrides or {})
     config.validate()
     watched = render_mode is not None or gif is not None
@@ -104,8 +109,8 @@ def evaluate(
         for episodes_, rows, present in ((shown, 1, watchers), (count - shown, ROWS, [])):
             if episodes_:
                 env = stack.enter_context(load_env(seen if present else config, min(episodes_, rows)))
-                policy, normalizer = load_trained(saved, env)
-                parts.append(run_episodes(env, policy, episodes_, normalizer, deterministic, seed, present))
+                module, normalizer = load_trained(saved, env)
+                parts.append(run_episodes(env, module, episodes_, normalizer, deterministic, seed, present))
                 seed += 1  # the others' episodes differ from those that were shown
     returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Evaluation(saved.path, returns, lengths)
@@ -117,9 +122,59 @@ def _to_be_seen(config: Config, own_window: bool) -> Config:
     mode = "human" if own_window and "human" in modes and "rgb_array" not in modes else "rgb_array"
     if mode not in modes or "render_mode" in config.env.params:
         return config
-    return dataclasses.replace(
-        config, env=dataclasses.replace(config.env, params={**config.env.params, "render_mode": mode})
-    )
+    return replace(config, env=replace(config.env, params={**config.env.params, "render_mode": mode}))
+
+
+class Evaluator:
+    """Measures the policy of a run while it is trained, in environments of its own, which are made when first needed.
+
+    Args:
+        config: of the run; its section ``eval`` says how.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._options = config, config.eval
+        self._open = ExitStack()
+        self._envs: dict[int, PufferEnv] = {}  # by their number
+
+    def __call__(
+        self, policy: nn.Module, normalizer: nn.Module | None, video: Path | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Returns and lengths of ``eval.episodes`` episodes, the same ones of the same policy.
+
+        Args:
+            policy, normalizer: as they are now; they are left so.
+            video: file to record the first episode to.
+        """
+        options, parts = self._options, []
+        shown = 0 if video is None else 1
+        with ExitStack() as stack:
+            watchers = [] if video is None else [_shown_by(stack.enter_context(recorder(video, self._fps())))]
+            for seed, episodes, rows, present in (
+                (options.seed, shown, 1, watchers),
+                (options.seed + shown, options.episodes - shown, ROWS, []),
+            ):
+                if episodes:
+                    env = self._env(min(episodes, rows))
+                    arguments = (env, policy, episodes, normalizer, options.deterministic, seed, present)
+                    parts.append(run_episodes(*arguments))
+        returns, lengths = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return returns, lengths
+
+    def _fps(self) -> int:
+        return self._env(1).render_fps
+
+    def _env(self, number: int) -> PufferEnv:
+        if number not in self._envs:
+            config = self._config
+            if number == 1 and self._options.video:
+                config = _to_be_seen(config, own_window=False)
+            self._envs[number] = self._open.enter_context(load_env(config, number))
+        return self._envs[number]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._open.close()
 
 
 def _shown_by(show: Callable[[Frame], object]) -> Watcher:
@@ -131,6 +186,6 @@ def load_trained(saved: Checkpoint, env: PufferEnv) -> tuple[nn.Module, RunningN
     config = saved.config
     policy = load_policy(config, env)
     saved.load_policy(policy)
-    if not config.train.normalize_observations or isinstance(policy.encoder, StructuredEncoder):
+    if not config.train.normalize_observations or isinstance(getattr(policy, "encoder", None), StructuredEncoder):
         return policy, None  # or it is a part of the policy
     return policy, saved.normalizer(env.single_observation_space.shape)

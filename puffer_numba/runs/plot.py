@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 RETURN = "environment/episode_return"
-IGNORED = ("train.seed", "train.data_dir", "train.checkpoint_interval", "log.")
+IGNORED = ("train.seed", "train.data_dir", "train.checkpoint_interval", "train.keep_checkpoints", "log.")
 """Settings, or beginnings of their names, in which runs of one group may differ."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
 DASHES = ("-", "--", ":")

@@ -93,6 +93,7 @@ def export(
     *,
     checkpoint: str | Path = "latest",
     data_dir: str | Path = "runs",
+    policy: str | None = None,
 ) -> Exported:
     """Write the policy of a checkpoint to one file; the module's docstring has its inputs and outputs.
 
@@ -103,6 +104,7 @@ def export(
         path: its ending says what to write: ``.onnx``; ``.pt2``, which `torch.export.load` reads; or ``.pt``, for
             `torch.jit.load` and libtorch. PyTorch has deprecated the last, TorchScript, in favour of the second.
         checkpoint: folder of a checkpoint or of a run, or "latest": the environment's newest in ``data_dir``.
+        policy: as for `puffer_numba.runs.evaluation.evaluate`.
 
     Raises:
         APIUsageError: another ending.
@@ -111,10 +113,10 @@ def export(
         MissingExtra: ONNX is wanted, and its packages are not installed.
     """
     _format_of(Path(path))
-    saved = checkpoints.load_of(env_name, checkpoint, data_dir)
+    saved = checkpoints.load_of(env_name, checkpoint, data_dir, policy)
     with load_env(saved.config, ENVS) as env:
-        policy, normalizer = load_trained(saved, env)
-        return export_policy(policy, env, path, normalizer=normalizer, metadata=_origin(saved))
+        module, normalizer = load_trained(saved, env)
+        return export_policy(module, env, path, normalizer=normalizer, metadata=_origin(saved))
 
 
 def export_policy(

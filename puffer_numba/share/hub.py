@@ -40,6 +40,7 @@ def push_to_hub(
     deterministic: bool = False,
     seed: int = 0,
     endpoint: str | None = None,
+    policy: str | None = None,
 ) -> str:
     """Measure a checkpoint's policy, and upload it with a model card that tells the score.
 
@@ -55,6 +56,7 @@ def push_to_hub(
         deterministic: measure greedy actions instead of sampled ones.
         seed: of environments and actions while measuring.
         endpoint: address of the server; by default ``HF_ENDPOINT``, or https://huggingface.co.
+        policy: as for `puffer_numba.runs.evaluation.evaluate`.
 
     Returns:
         The address of the commit.
@@ -72,7 +74,8 @@ def push_to_hub(
         if (token or _stored_token()) is None:
             raise HubError("pushing needs a token that may write: hf auth login, the variable HF_TOKEN, or token=.")
         api.whoami()
-    result = evaluate(saved.config.env_name, saved.path, episodes=episodes, deterministic=deterministic, seed=seed)
+    options: dict[str, Any] = {"episodes": episodes, "deterministic": deterministic, "seed": seed, "policy": policy}
+    result = evaluate(saved.config.env_name, saved.path, **options)
     with _plain_errors(repo_id, api.endpoint):
         full_id = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
         card = model_card(saved, result, full_id, deterministic)

@@ -2,7 +2,7 @@
 
 from puffer_numba.env import Emulated, Leaf
 from puffer_numba.spaces.actions import ActionChecker, ActionLayout, HybridSpace
-from puffer_numba.spaces.observations import ACTION_MASK, ObservationLayout, action_masks, leaf_bounds
+from puffer_numba.spaces.observations import ACTION_MASK, ObservationLayout, action_masks, leaf_bounds, mask_leaves
 
 __all__ = [
     "ACTION_MASK",
@@ -14,4 +14,5 @@ __all__ = [
     "ObservationLayout",
     "action_masks",
     "leaf_bounds",
+    "mask_leaves",
 ]

@@ -526,10 +526,49 @@ def _unflatten_batch(space: Any, records: AnyArray) -> Any:
     return records
 
 
+def mask_leaves(emulated: Emulated) -> tuple[int, ...]:
+    """Which leaves are the ``action_mask``, at whatever depth it is: one, or those of a Dict or Tuple; often none.
+
+    Raises:
+        APIUsageError: there are several masks; or one that cannot be used: a part of a OneOf, a Text, or without a
+            value above 0.
+    """
+    key = f"[{ACTION_MASK!r}]"
+    found = [k for k, leaf in enumerate(emulated.leaves) if key in leaf.path]
+    paths = (emulated.leaves[k].path for k in found)
+    masks = dict.fromkeys(path[: path.index(key) + len(key)] for path in paths)
+    if len(masks) > 1:
+        raise APIUsageError(
+            f"there are several action masks, {' and '.join(masks)}; expected one, with an element for each choice of "
+            "the action. Give the others other names."
+        )
+    for k in found:
+        leaf = emulated.leaves[k]
+        problem = (
+            "is a part of a OneOf, and absent where another part is chosen"
+            if leaf.optional
+            else "is a Text"
+            if isinstance(leaf.space, Text)
+            else "is never above 0, which would allow nothing"
+            if leaf_bounds(leaf.space)[1].max() <= 0
+            else ""
+        )
+        if problem:
+            raise APIUsageError(
+                f"{leaf.path}, {leaf.space}, cannot be used as a mask: it {problem}. A mask is 0 where an action is "
+                "illegal, and 1 where it is legal; something else needs another name."
+            )
+    return tuple(found)
+
+
 def action_masks(env: PufferEnv) -> NDArray[np.bool_] | None:
-    """Which choices each row has, ``(num_agents, choices)``: the leaf ``action_mask`` of its observations, if any."""
-    emulated = env.emulated
-    names = emulated.emulated_observation_dtype.names if emulated is not None else None
-    if emulated is None or ACTION_MASK not in (names or ()):
+    """Which choices each row has, ``(num_agents, choices)``: the ``action_mask`` of its observations, if any."""
+    leaves = () if env.emulated is None else mask_leaves(env.emulated)
+    if env.emulated is None or not leaves:
         return None
-    return env.observations.view(emulated.emulated_observation_dtype)[:, 0][ACTION_MASK] != 0
+    rows = env.observations.reshape(env.num_agents, -1).view(np.uint8)
+    parts = []
+    for leaf in (env.emulated.leaves[k] for k in leaves):
+        size = leaf.dtype.itemsize * math.prod(leaf.shape)
+        parts.append(rows[:, leaf.offset : leaf.offset + size].view(leaf.dtype) != 0)
+    return np.concatenate(parts, axis=1)

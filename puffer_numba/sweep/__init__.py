@@ -102,6 +102,8 @@ def make_search(
     fixed = set(fixed)
     if config.train.self_play:
         raise APIUsageError("a sweep needs a return that tells good from bad, which that of train.self_play does not.")
+    if config.policy.from_ is not None:
+        raise APIUsageError("a sweep's trials begin anew; policy.from is for one run.")
     if space is None:
         space = parse_space(options.space or ["default"], default_space(config), fixed)
     if "train.total_timesteps" in fixed | set(space):

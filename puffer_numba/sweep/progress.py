@@ -47,7 +47,9 @@ class Progress(Protocol):
 def make_progress(title: str, total: int, console: Console | None = None) -> Progress:
     """A `LiveProgress` where the output is a terminal, else a `PlainProgress`."""
     console = console or Console()
-    return LiveProgress(title, total, console) if console.is_terminal else PlainProgress(title, total, console)
+    return (LiveProgress if console.is_terminal and not console.is_dumb_terminal else PlainProgress)(
+        title, total, console
+    )
 
 
 class PlainProgress:

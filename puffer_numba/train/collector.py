@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from puffer_numba.distributions.actions import ActionDistribution, seed_stream
-from puffer_numba.env import PufferEnv
+from puffer_numba.env import Infos, PufferEnv
 from puffer_numba.models.actor import Actor
+from puffer_numba.train.infos import InfoStatistics
 from puffer_numba.train.phases import ACTING, COPY, ENVIRONMENT, SAMPLING, Phases
 from puffer_numba.train.rollout import Rollout
 
@@ -33,6 +34,7 @@ class Collector:
         reset_done: whether the environments have been reset; if not, `collect` does so.
         first_state: of the policy when the rollout began; None where it is not recurrent.
         observation_slots: observations of each step and of the one after the rollout, as tensors.
+        infos: `InfoStatistics` of the environments.
         steps: of each row, before the present rollout; with the seed and the row it keys the sampled actions.
     """
 
@@ -54,6 +56,7 @@ class Collector:
         self._stream, self._first_row = seed_stream(seed), part * rollout.rows
         self.observation_slots = list(torch.from_numpy(rollout.observations))
         self.reset_done = False
+        self.infos = InfoStatistics(vecenv)
         self.is_asynchronous = vecenv.agents_per_batch != vecenv.num_agents
         self._waiting: list[slice] = []  # rows of batches that have not been sent actions for what they observe
         self._slots = [vecenv.prepare(buffers) for buffers in rollout.buffers(vecenv)]
@@ -106,11 +109,12 @@ class Collector:
                 with self.phases(ENVIRONMENT):
                     env.send(actions, env_ids=env.agent_ids[rows])
             with self.phases(ENVIRONMENT):
-                *results, _, env_ids, masks = env.recv()
+                *results, infos, env_ids, masks = env.recv()
             rows = _span(env_ids)
             t = times[rows.start]
             times[rows.start] += 1
             self._store(t, rows, (*results, masks))
+            self._note(t, infos, rows)
             self._end_episodes(t, rows, truncated)
             is_done = t + 1 == rollout.horizon
             if is_done:
@@ -147,10 +151,18 @@ class Collector:
         """Step the environments; results end up in the rollout."""
         env = self.vecenv
         if env.takes_out:
-            env.step(actions, out=self._slots[t])  # type: ignore[call-arg]
-            return
-        *results, _ = env.step(actions)
-        self._store(t, slice(None), (*results, env.masks))
+            *_, infos = env.step(actions, out=self._slots[t])  # type: ignore[call-arg]
+        else:
+            *results, infos = env.step(actions)
+            self._store(t, slice(None), (*results, env.masks))
+        self._note(t, infos, slice(None))
+
+    def _note(self, t: int, infos: Infos, rows: slice) -> None:
+        """Count the numbers in the infos of step ``t``, which are of some rows."""
+        if infos:
+            rollout, ended = self.rollout, np.zeros(self.rollout.rows, np.bool_)
+            np.logical_or(rollout.terminals[t, rows], rollout.truncations[t, rows], out=ended[rows])
+            self.infos.add(infos, ended)
 
     def _store(self, t: int, rows: slice, results: tuple[np.ndarray, ...]) -> None:
         """Copy observations, rewards, terminals, truncations and masks of some rows into the rollout."""

@@ -67,7 +67,7 @@ def policy_player(
     @torch.inference_mode()
     def act(env: PufferEnv, begins: NDArray[np.bool_]) -> NDArray[Any]:
         if env.num_agents not in actors:
-            actors[env.num_agents] = Actor(policy, env.num_agents, normalizer)
+            actors[env.num_agents] = Actor(policy, env.num_agents, normalizer, distribution=distribution)
         actor = actors[env.num_agents]
         actor.reset_state(begins)
         params, _ = actor.act(torch.from_numpy(env.observations), env.masks)

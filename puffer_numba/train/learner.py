@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from puffer_numba.config import TrainConfig
 from puffer_numba.distributions import ActionDistribution, CategoricalActions, action_params
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.normalizer import RunningNormalizer
+from puffer_numba.models.output import check_output
 from puffer_numba.train.acceleration import accelerate
 from puffer_numba.train.distributed import World
 from puffer_numba.train.loss import LOSS_NAMES, Steps, discrete_backward, normalize, ppo_loss
@@ -75,7 +76,7 @@ class Learner:
         self.normalizer, self.world, self.device, self.phases = normalizer, world, device, phases
         self.optimizers = make_optimizer(policy, config, device)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.skipped = 0
+        self.skipped, self._is_checked = 0, False
         self._forward = accelerate(policy, config, device)
         self._fast_loss = isinstance(distribution, CategoricalActions) and device.type == "cpu"
 
@@ -169,19 +170,33 @@ class Learner:
         if self.normalizer is not None:
             observations = self.normalizer(observations)
         if first_state is None:
-            output, values = self._forward(observations)
-            return action_params(output), values, rows
+            params, values = self._checked(self._forward(observations), len(rows))
+            return params, values, rows
         rollout, columns = self.rollout, rows[0] % self.rollout.rows
         masks, ends = (
             torch.from_numpy(a).to(self.device)[:, columns]
             for a in (rollout.masks[:-1], rollout.terminals | rollout.truncations)
         )
-        params, values = self._forward(observations, first_state[:, columns], masks, ends)
         rows = rows.flatten()
+        params, values = self._checked(self._forward(observations, first_state[:, columns], masks, ends), len(rows))
         if not masks.all():
             acting = masks.flatten().nonzero()[:, 0]
             params, values, rows = params[acting], values[acting], rows[acting]
         return params, values, rows
+
+    def _checked(self, output: Any, rows: int) -> tuple[Tensor, Tensor]:
+        """What the policy returned for ``rows`` rows, as action parameters and values; the loss reads so many.
+
+        Raises:
+            APIUsageError: it is something else.
+        """
+        if self._is_checked:
+            params, values = action_params(output[0]), output[1]
+            if params.shape == (rows, self.distribution.num_params) and values.numel() == rows:
+                return params, values
+        check_output(output, f"{type(self.policy).__name__}.forward", rows, self.distribution, None)
+        self._is_checked = True
+        return action_params(output[0]), output[1]
 
     def _scaled_advantages(self, batch: Batch, rows: Tensor) -> Tensor:
         """Advantages of a minibatch, normalized over all processes, and weighted."""
@@ -234,7 +249,7 @@ class Learner:
         """Raise `NonFiniteError` that names the first tensor of a minibatch which is not finite."""
         suspects = {
             "observations": batch.observations[rows],
-            "rewards": self.to_device(self.rollout.rewards)[rows],
+            "rewards": torch.from_numpy(self.rollout.rewards),  # all: advantages of earlier steps have a part of them
             "values of the rollout": batch.steps.old_values[rows],
             "advantages": advantages,
             "the policy's action parameters": params,

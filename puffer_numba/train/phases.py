@@ -13,6 +13,7 @@ ACTING, SAMPLING = "forward, acting", "sampling actions"
 STATISTICS, ADVANTAGES, MINIBATCHES = "statistics", "advantages", "minibatches"
 LEARNING, BACKWARD, OPTIMIZER = "forward, learning", "loss and backward", "optimizer"
 COMMUNICATION, LOGGING, SAVING = "other processes", "logging", "saving"
+EVALUATING = "evaluation"
 OTHER = "other"
 
 TORCH = (ACTING, LEARNING, BACKWARD, OPTIMIZER)

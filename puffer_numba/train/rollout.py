@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from puffer_numba.distributions.actions import ActionDistribution
 from puffer_numba.env import Buffers, PufferEnv
+from puffer_numba.memory import check_room
 from puffer_numba.models.normalizer import Gather, only_here
 from puffer_numba.train.advantage import finished_episodes
 
+_BYTES_OF_STEP = 40  # of a row in a rollout, besides its observation
 RECENT = 100
 """Episodes over which returns and lengths are averaged."""
 
@@ -44,6 +47,12 @@ class Rollout:
     def __init__(self, env: PufferEnv, distribution: ActionDistribution, horizon: int, pinned: bool = False) -> None:
         rows, space = env.num_agents, env.single_observation_space
         self.horizon, self.rows = horizon, rows
+        step = math.prod(space.shape) * space.dtype.itemsize + _BYTES_OF_STEP
+        check_room(
+            f"a rollout of {horizon} steps of {rows:,} rows (train.horizon, env.num_envs)",
+            horizon * rows * step,
+            "Choose fewer of one of them.",
+        )
         self.observations: NDArray[Any] = _zeros((horizon + 1, rows, *space.shape), space.dtype, pinned)
         self.masks = np.ones((horizon + 1, rows), np.bool_)
         self.values = _zeros((horizon + 1, rows), np.float32, pinned)
@@ -91,6 +100,7 @@ class EpisodeStatistics:
     Attributes:
         recent_returns, recent_lengths: of the last 100 episodes.
         episodes: how many ended.
+        last_episodes: returns and lengths of those of this process that ended in the last rollout, until the next one.
     """
 
     def __init__(self, rollout: Rollout) -> None:
@@ -101,6 +111,7 @@ class EpisodeStatistics:
         self.running_lengths = np.zeros(rollout.rows, np.int64)
         self._returns = np.zeros(rollout.rewards.size, np.float64)
         self._lengths = np.zeros(rollout.rewards.size, np.int64)
+        self.last_episodes = self._returns[:0], self._lengths[:0]
 
     def add(self, rollout: Rollout, gather: Gather = only_here, processes: int = 1) -> None:
         """Count the episodes that ended in ``rollout``, and in those of the other ``processes``."""
@@ -115,6 +126,7 @@ class EpisodeStatistics:
             self._lengths,
         )
         maximum = -(-RECENT // processes)  # of each process
+        self.last_episodes = self._returns[:count], self._lengths[:count]
         newest = slice(max(0, count - maximum), count)
         mine = torch.full((3, maximum), torch.nan, dtype=torch.float64)
         mine[2] = count

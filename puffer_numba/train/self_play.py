@@ -171,7 +171,7 @@ class SelfPlay(Wrapper):
         if not self.opponents or learned - self.opponents[-1].step >= self._config.self_play_interval:
             self._add_opponent(learned)
         chosen = self.opponents[self._random().integers(len(self.opponents))]
-        self._actor = Actor(chosen.policy, self.num_agents, chosen.normalizer)
+        self._actor = Actor(chosen.policy, self.num_agents, chosen.normalizer, distribution=self._distribution)
 
     def _random(self) -> np.random.Generator:
         """Random numbers of the seed, the process and the step alone, so that a checkpoint need not hold them."""

@@ -11,7 +11,7 @@ from puffer_numba import presets, registry, vector
 from puffer_numba.config import Config, VecConfig
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS
-from puffer_numba.naming import full_name, load_spec
+from puffer_numba.naming import FORMS, full_name, load_spec
 
 
 def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -27,6 +27,11 @@ def load_config(env_name: str, overrides: Mapping[str, Any] | None = None) -> Co
     Raises:
         APIUsageError: no such environment or setting, or a value that is not allowed.
     """
+    if not isinstance(env_name, str):
+        raise APIUsageError(
+            f"expected the name of an environment, not a {type(env_name).__name__}: {FORMS}. Objects are for PPO(env), "
+            "or for PuffeRL(config, env, policy)."
+        )
     env_name = full_name(env_name)
     config = Config(env_name=env_name)
     made_by = vector.env_creator(env_name) if ":" in env_name else load_spec(env_name).env_class

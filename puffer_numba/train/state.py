@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import deque
 from collections.abc import Mapping
@@ -134,20 +135,26 @@ def _of_rank(rank: int) -> str:
 def load_state(trainer: Trainer, state: TrainerState) -> None:
     """Put ``trainer`` into ``state``; see `Trainer.load_state_dict`.
 
-    Environments that cannot be saved start new episodes; a warning says so.
+    Environments that cannot be saved, or whose number or parameters have changed, start new episodes, with a warning.
     """
     data, statistics, learner = state.data, trainer.statistics, trainer.learner
     state.load_weights(trainer.policy)
     _load_optimizers(learner.optimizers, state)
-    for name, normalizer in _normalizers(trainer).items():
+    normalizers = _normalizers(trainer)
+    for name, setting in (("normalizer", "normalize_observations"), ("return_scale", "normalize_returns")):
+        if bool(state.part(name)) != (name in normalizers):
+            how = "with" if state.part(name) else "without"
+            raise StateMismatch(f"was trained {how} train.{setting}; resume with the same.")
+    for name, normalizer in normalizers.items():
         state.load_normalizer(normalizer, name)
     statistics.recent_returns = deque(state.arrays["statistics.recent_returns"].tolist(), maxlen=RECENT)
     statistics.recent_lengths = deque(state.arrays["statistics.recent_lengths"].tolist(), maxlen=RECENT)
     statistics.episodes = data["episodes"]
     trainer.global_step, trainer.epoch, trainer.collector.steps = data["global_step"], data["epoch"], data["steps"]
-    if data["ranks"] != trainer.world.size:
+    changed = _what_changed(trainer, state)
+    if changed:
         if data["reset_done"]:
-            _warn_of_new_episodes()
+            _warn_of_new_episodes(changed)
         return
     arrays = state.part(_of_rank(trainer.world.rank).removesuffix("."))
     learner.generator.set_state(torch.from_numpy(arrays["random.minibatches"].copy()))
@@ -163,7 +170,7 @@ def _load_environments(trainer: Trainer, arrays: Arrays) -> None:
         env.reset()
         env.set_state(saved)
     if not (saved and env.saves_state):
-        _warn_of_new_episodes()
+        _warn_of_new_episodes("the environments' state was not saved")
         return
     _restore(statistics.running_returns, arrays, "statistics.running_returns")
     _restore(statistics.running_lengths, arrays, "statistics.running_lengths")
@@ -175,8 +182,23 @@ def _load_environments(trainer: Trainer, arrays: Arrays) -> None:
     collector.reset_done = True
 
 
-def _warn_of_new_episodes() -> None:
-    warnings.warn("the environments' state was not saved; they start new episodes.", stacklevel=5)
+def _what_changed(trainer: Trainer, state: TrainerState) -> str:
+    """Why the saved state of the environments is of no use to ``trainer``; "" where it is."""
+    processes, rows = state.data["ranks"], len(state.arrays["rollout.masks"])
+    if processes != trainer.world.size:
+        return f"{processes} processes trained before, now {trainer.world.size} do"
+    if rows != trainer.rollout.rows:
+        return f"there were {rows} rows in each process, now there are {trainer.rollout.rows}"
+    played = any(name.startswith("env.self_play.") for name in state.arrays)
+    if state.data["reset_done"] and played != (trainer.self_play is not None):
+        return f"train.self_play was {'on' if played else 'off'}"
+    before, now = state.config.env.params, json.loads(json.dumps(trainer.config.env.params))
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return f"other parameters of the environment: {', '.join(names)}" if names else ""
+
+
+def _warn_of_new_episodes(why: str) -> None:
+    warnings.warn(f"{why}; the environments start new episodes, and all else continues.", stacklevel=5)
 
 
 def _normalizers(trainer: Trainer) -> dict[str, RunningNormalizer]:

@@ -53,7 +53,8 @@ class Trainer:
         self_play: that wrapper, or None.
         global_step: steps done, summed over the rows of all processes.
         epoch: rollouts done; total_epochs: rollouts to do.
-        finished: whether ``total_timesteps`` or ``target_return`` has been reached.
+        finished: whether ``total_timesteps`` or ``target_return`` has been reached, or the trainer was ``stopped``.
+        stopped: set this to end the run after the present rollout.
         losses: means over the last call of `train`.
         statistics: `EpisodeStatistics` of the run.
         rollout: the experience of the last `evaluate`, which ``collector`` put there.
@@ -101,9 +102,10 @@ class Trainer:
         )
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
+        self.stopped = False
 
     def _make_actor(self) -> Actor:
-        return Actor(self.policy, self.rollout.rows, self.normalizer, self._forward_eval)
+        return Actor(self.policy, self.rollout.rows, self.normalizer, self._forward_eval, self.distribution)
 
     def _in_self_play(self, vecenv: PufferEnv) -> SelfPlay:
         config, name = self.config, self.config.env_name or type(vecenv).__name__
@@ -178,6 +180,7 @@ class Trainer:
                 break
         return records
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _scale_rewards(self) -> None:
         """Divide the rollout's rewards by the standard deviation of the discounted return, as VecNormalize does."""
         if self.return_scale is None:
@@ -191,8 +194,11 @@ class Trainer:
             self.return_scale.update(torch.from_numpy(returns[valid]), self.world.gather)
         else:  # a reward that is not finite; minibatches with its step are dealt with in the update
             self.discounted[~np.isfinite(self.discounted)] = 0
+        infinite = None if math.isfinite(rollout.rewards.sum()) else np.isinf(rollout.rewards)
         rollout.rewards /= math.sqrt(float(self.return_scale.var) + 1e-8)
         np.clip(rollout.rewards, -10, 10, out=rollout.rewards)
+        if infinite is not None:  # not to be taken for a good one
+            rollout.rewards[infinite] = np.inf
 
     def _estimate_advantages(self, epoch: int) -> None:
         """Advantages and value targets, by `gae` or `vtrace`, into the rollout."""
@@ -239,14 +245,15 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has done its steps, or reached its target."""
-        return self.global_step >= self.config.train.total_timesteps or self.solved
+        """Whether the run has done its steps, reached its target, or was stopped."""
+        return self.global_step >= self.config.train.total_timesteps or self.stopped or self.solved
 
     @property
     def solved(self) -> bool:
         """Whether the mean return of the last 100 episodes has reached ``train.target_return``."""
         target = self.config.train.target_return
-        return target is not None and self.statistics.episodes >= 100 and self.statistics.mean_return >= target
+        mean_return = self.statistics.mean_return
+        return target is not None and self.statistics.episodes >= 100 and target <= mean_return < math.inf
 
     @property
     def total_epochs(self) -> int:
@@ -267,6 +274,7 @@ class Trainer:
             self.train()
         return self
 
+    @np.errstate(over="ignore", invalid="ignore")
     def explained_variance(self) -> float:
         """1: the values predicted the returns; 0: no better than a constant. NaN where all returns are equal."""
         valid = self.rollout.masks[:-1]

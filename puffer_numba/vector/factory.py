@@ -13,6 +13,7 @@ from puffer_numba.emulation.checking import CHECKED_STEPS
 from puffer_numba.env import APIUsageError, PufferEnv, autoreset_mode
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
+from puffer_numba.memory import check_room
 from puffer_numba.naming import FORMS, Creator, env_creator, is_jit
 from puffer_numba.vector.group import EnvJob
 from puffer_numba.vector.multiprocessing import Multiprocessing
@@ -21,6 +22,7 @@ from puffer_numba.vector.ray import Ray, cluster_cores
 from puffer_numba.vector.serial import Serial
 
 _BACKENDS = {"multiprocessing": Multiprocessing, "serial": Serial, "native": PufferEnv, "ray": Ray}
+_LEAST = 64  # bytes of an environment, whatever it is
 _CONTEXTS = ("forkserver", "spawn")
 _OPTIONS = (
     "env_args",
@@ -121,6 +123,7 @@ def make(
     integer("batch_size", size, minimum=1)
     if size > num_envs:
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
+    check_room(f"{num_envs:,} environments", num_envs * _LEAST, "Make fewer of them (num_envs).")
     mode = None if autoreset is None else autoreset_mode("vector.make", autoreset)
     emulation = {"checked_steps": checked_steps, "strict": strict, "text_length": text_length}
     jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs, mode, emulation)

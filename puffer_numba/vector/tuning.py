@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import integer
 from puffer_numba.jit.compiler.threads import MAX_THREADS, cores
+from puffer_numba.memory import available
 from puffer_numba.naming import Creator, env_creator, is_jit
 from puffer_numba.vector.factory import make
 from puffer_numba.vector.group import EnvJob, create
@@ -220,10 +221,6 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _random_actions(env: PufferEnv, rows: int) -> list[Any]:
     space = batch_space(env.single_action_space, rows)
     space.seed(0)
@@ -235,7 +232,7 @@ def _random_actions(env: PufferEnv, rows: int) -> list[Any]:
 
 def _settings(one: Autotuned, compiled: bool, max_envs: int | None, max_workers: int | None) -> list[Setting]:
     """What to measure, the most promising first."""
-    room = int(_PART_OF_MEMORY * _free_memory() / max(one.bytes_per_env, 1.0))
+    room = int(_PART_OF_MEMORY * available() / max(one.bytes_per_env, 1.0))
     maximum = min(max_envs or (_MAX_COMPILED if compiled else _MAX_PYTHON), max(1, room))
     settings = _compiled_settings(maximum) if compiled else _python_settings(one, maximum, max_workers or one.cores)
     return list(dict.fromkeys(settings))

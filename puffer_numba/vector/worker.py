@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 import cloudpickle
@@ -32,6 +33,7 @@ STEP, CALL, CLOSE = range(3)  # commands
 RUNNING, DONE, NUMBERS, MESSAGE, FAILED = range(5)  # answers, at first RUNNING; the last two send something by pipe
 
 _SPIN = 50e-6  # seconds
+_GRACE = 10.0  # seconds from a SIGTERM until a worker ends
 
 
 @dataclass
@@ -63,7 +65,7 @@ def buffers_of(arrays: dict[str, Any]) -> Buffers:
 def run_worker(setup: WorkerSetup, memory: SharedArrays, pipe: Connection, go: Any, done: Any) -> None:
     """Make environments and do what the parent says, until it says `CLOSE` or is no more."""
     os.setpgid(0, 0)  # what environments start belongs to this group, which ends with the worker; see `end_group`
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    leave_signals_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()  # a server that workers are forked from has the variables of when it was started
     os.environ.update(setup.environ)
@@ -152,6 +154,22 @@ def end_group(pid: int) -> None:
     """End a worker, if it is still there, and what its environments have started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def leave_signals_to_parent() -> None:
+    """Ctrl-C, SIGTERM and SIGHUP often reach all processes of a run; the parent saves what there is, and ends them.
+
+    After a SIGTERM it has some seconds for that: who sent it may want to end this process alone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, lambda *_: None)  # what is ignored, processes that an environment starts would be too
+    signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(number: int, frame: FrameType | None) -> None:
+    timer = threading.Timer(_GRACE, os._exit, (128 + number,))
+    timer.daemon = True
+    timer.start()
 
 
 def use_one_thread() -> None:

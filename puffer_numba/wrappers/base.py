@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import SAME_STEP, APIUsageError, Buffers, Infos, PufferEnv, RecvResult, Slot, StepResult
 from puffer_numba.jit.compiler.announce import announce
+from puffer_numba.spaces import mask_leaves
 
 AnyArray = NDArray[Any]
 
@@ -199,3 +200,16 @@ class Wrapper(PufferEnv):
         """Close the wrapped environment. Calling it again does nothing."""
         self.env.close()
         super().close()
+
+
+def refuse_mask(wrapper: Wrapper, env: PufferEnv) -> None:
+    """For wrappers whose observations are no longer parts with names.
+
+    Raises:
+        APIUsageError: one of the parts of ``env``'s is an action mask, which policies would not find any more.
+    """
+    if env.emulated is not None and mask_leaves(env.emulated):
+        raise APIUsageError(
+            f"{type(wrapper).__name__} would hide the action mask of {env.emulated.observation_space} from policies; "
+            "wrap the environment before it is emulated, with a wrapper of Gymnasium's that leaves the mask alone."
+        )

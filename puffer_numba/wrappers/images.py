@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import integer
 from puffer_numba.extras import require
-from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
+from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled, refuse_mask
 
 # ---------------------------------------------------------------------- images
 
@@ -43,6 +43,7 @@ class FrameStack(Wrapper):
             raise APIUsageError(
                 f"FrameStack: axis is {axis}, but a stack of {space.shape} has {len(space.shape) + 1} axes."
             )
+        refuse_mask(self, env)
         low, high = (np.stack([bound] * num_frames, axis) for bound in (space.low, space.high))
         if padding == "zero":
             low, high = np.minimum(low, 0), np.maximum(high, 0)

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
 from puffer_numba.env import APIUsageError, PufferEnv
-from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled
+from puffer_numba.wrappers.base import AnyArray, Wrapper, _compiled, refuse_mask
 from puffer_numba.wrappers.moments import merged
 
 # ---------------------------------------------------------------------- normalization
@@ -45,6 +45,7 @@ class NormalizeObservation(Wrapper):
                 f"NormalizeObservation cannot normalize {emulated.observation_space}, which is bytes of several dtypes "
                 "here; put gymnasium.wrappers.NormalizeObservation around its parts, or normalize in the policy."
             )
+        refuse_mask(self, env)
         shape = env.single_observation_space.shape
         super().__init__(env, Box(-clip, clip, shape, np.float32))
         self.emulated = None

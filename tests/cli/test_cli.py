@@ -16,6 +16,8 @@ from PIL import Image
 
 from puffer_numba import cli
 from puffer_numba.cli import COMMANDS, main
+from puffer_numba.env import APIUsageError
+from puffer_numba.render.window import window
 from tests.helpers.command_line import QUICK, fails, puffer
 
 
@@ -246,6 +248,37 @@ def test_autotune_to_a_file(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "puffer train gym:CartPole-v1 --env.num-envs" in output
     assert json.loads((tmp_path / "tuned.json").read_text())["code"] in output
+
+
+def test_without_a_display_no_window_is_shown_invisibly(trained, monkeypatch, capsys):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    for command in (["play", "cartpole"], ["eval", "cartpole", "--render-mode", "human"]):
+        assert "no window can be shown here: there is no display" in fails(capsys, *command)
+
+
+def test_sdl_falls_back_on_nothing_to_be_seen(monkeypatch):
+    """A display that is set but not there."""
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("DISPLAY", ":1234")
+    for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_VIDEO_DRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(APIUsageError, match="there is no display"), window("a title", 50):
+        pass
+    assert not pygame.display.get_init()
+
+
+def test_eval_records_an_mp4_or_says_why_not(trained, monkeypatch, capsys):
+    assert main(["eval", "cartpole", "--gif", "episode.mp4"]) == 0
+    assert (trained / "episode.mp4").read_bytes()[4:8] == b"ftyp"
+    capsys.readouterr()
+    assert "cannot record episode.avi; expected a name that ends in .gif or .mp4" in fails(
+        capsys, "eval", "cartpole", "--gif", "episode.avi"
+    )
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert 'recording .mp4 needs imageio_ffmpeg: pip install "puffer_numba[video]"' in fails(
+        capsys, "eval", "cartpole", "--gif", "episode.mp4"
+    )
 
 
 def test_eval_shows_a_window(trained, monkeypatch, capsys):

@@ -20,7 +20,9 @@ from puffer_numba.env import APIUsageError
 from puffer_numba.models.encoders import EMBEDDING_SIZE, BoxEncoder, StructuredEncoder, make_encoder
 from puffer_numba.models.mlp import MLP
 from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
-from puffer_numba.spaces.observations import ObservationLayout
+from puffer_numba.spaces.observations import ObservationLayout, action_masks
+from puffer_numba.wrappers import FrameStack, NormalizeObservation
+from tests.helpers.gym_envs import Parts
 from tests.helpers.spaces import EVERY_DTYPE, emulated, sampled, spaces
 from tests.helpers.trainer_envs import Riddle
 from tests.helpers.training import make_trainer, same_weights, weights
@@ -190,7 +192,7 @@ def test_checkpoints_hold_the_statistics(tmp_path: Any) -> None:
     with vector.make(Riddle, num_envs=16, backend="serial") as env:
         trainer = make_trainer(env, overrides).learn()
         resumed = make_trainer(env, overrides)
-        with pytest.warns(UserWarning, match="they start new episodes"):
+        with pytest.warns(UserWarning, match="start new episodes"):
             resumed.load_checkpoint(trainer.save_checkpoint())
     assert trainer.policy.encoder.normalizer.count == trainer.global_step
     assert same_weights(weights(trainer), weights(resumed))
@@ -226,13 +228,87 @@ def test_illegal_actions_have_probability_zero(connect_four):
     assert full_columns > 20
 
 
-def test_a_mask_counts_where_every_part_is_float():
-    """Such parts alone would need no StructuredEncoder."""
-    env = env_of(Dict(action_mask=Box(0, 1, (2,)), position=Box(-1, 1, (3,))))
-    policy = MLP(env)
-    params, _ = policy(torch.tensor([[1.0, 0, 0.3, 0.2, 0.1], [0, 1, 0.3, 0.2, 0.1]]))
+MASK_DTYPES = (np.bool_, np.int8, np.uint8, np.int32, np.int64, np.float16, np.float32, np.float64)
+
+
+def _mask(size, dtype=np.float32):
+    return Box(0, 1, (size,), dtype)
+
+
+@pytest.mark.parametrize("other", [np.float32, np.int64], ids=["float32", "int64"])
+@pytest.mark.parametrize("dtype", [*MASK_DTYPES, None], ids=[*(d.__name__ for d in MASK_DTYPES), "MultiBinary"])
+@pytest.mark.parametrize("nesting", ["alone", "beside", "deep", "in a Tuple"])
+def test_a_mask_counts_in_every_dtype_and_nesting(nesting, dtype, other):
+    mask = MultiBinary(2) if dtype is None else _mask(2, dtype)
+    with_mask = Dict(action_mask=mask, position=Box(-1, 1, (3,), other))
+    space = {
+        "alone": Dict(action_mask=mask),
+        "beside": with_mask,
+        "deep": Dict(a=Box(-1, 1, (1,), other), z=Dict(y=with_mask)),
+        "in a Tuple": Tuple([Discrete(3), with_mask]),
+    }[nesting]
+    layout, env = ObservationLayout(space), env_of(space)
+    env.observations = flat = np.zeros((2, *layout.flat_space.shape), layout.flat_space.dtype)
+    env.num_agents = 2
+    for row, legal in zip(flat, np.eye(2), strict=True):
+        observation = space.sample()
+        inner = {"deep": lambda o: o["z"]["y"], "in a Tuple": lambda o: o[1]}.get(nesting, lambda o: o)(observation)
+        inner["action_mask"] = legal.astype(mask.dtype)
+        layout.writer(row)(observation)
+    params, _ = MLP(env)(torch.from_numpy(flat))
     np.testing.assert_array_equal(params.softmax(-1).detach(), np.eye(2))
-    assert isinstance(make_encoder(env_of(Dict(mask=Box(0, 1, (2,)), position=Box(-1, 1, (3,))))), BoxEncoder)
+    np.testing.assert_array_equal(action_masks(env), np.eye(2))
+
+
+def test_parts_that_are_no_mask_need_no_structured_encoder():
+    assert isinstance(make_encoder(env_of(Dict(mask=_mask(2), position=Box(-1, 1, (3,))))), BoxEncoder)
+
+
+def test_a_mask_may_be_of_parts():
+    env = env_of(Dict(action_mask=Tuple([_mask(2), _mask(3, np.int8)]), position=Box(-1, 1, (3,))))
+    env.single_action_space = MultiDiscrete([2, 3])
+    layout = ObservationLayout(env.emulated.observation_space)
+    flat = np.zeros((1, *layout.flat_space.shape), layout.flat_space.dtype)
+    layout.writer(flat[0])(
+        {"action_mask": (np.array([0, 1], np.float32), np.array([1, 0, 0], np.int8)), "position": np.zeros(3)}
+    )
+    first, second = MLP(env)(torch.from_numpy(flat))[0].detach().split([2, 3], -1)
+    np.testing.assert_array_equal(first.softmax(-1), [[0, 1]])
+    np.testing.assert_array_equal(second.softmax(-1), [[1, 0, 0]])
+    env.single_action_space = MultiDiscrete([3, 2])
+    with pytest.raises(APIUsageError, match=r"has 2 \+ 3 elements, but MultiDiscrete.* has 3 \+ 2 choices"):
+        MLP(env)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (
+            Dict(a=Dict(action_mask=_mask(2)), b=Dict(action_mask=_mask(2))),
+            r"several action masks, .*\['a'\].* and .*\['b'\]",
+        ),
+        (OneOf([Dict(action_mask=_mask(2)), Discrete(2)]), "is a part of a OneOf"),
+        (Dict(action_mask=Text(2), x=_mask(2)), "is a Text"),
+        (Dict(action_mask=Box(-np.inf, 0, (2,)), x=_mask(2)), "is never above 0.* 1 where it is legal"),
+        (Dict(action_mask=_mask(3), x=_mask(2)), r"\['action_mask'\] has 3 elements, but Discrete\(2\) has 2 choices"),
+        (Dict(action_mask=Discrete(2)), r"has 1 elements, but Discrete\(2\) has 2 choices"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_is_refused(space, message):
+    with pytest.raises(APIUsageError, match=message):
+        MLP(env_of(space))
+
+
+@pytest.mark.parametrize(
+    "wrap", [NormalizeObservation, lambda env: FrameStack(env, 2)], ids=["NormalizeObservation", "FrameStack"]
+)
+def test_no_wrapper_hides_a_mask(wrap):
+    space = Dict(action_mask=_mask(2), position=_mask(3))
+    with (
+        vector.make(lambda: Parts(space, Discrete(2)), num_envs=2, backend="serial") as env,
+        pytest.raises(APIUsageError, match="would hide the action mask"),
+    ):
+        wrap(env)
 
 
 def test_illegal_actions_get_no_gradient(connect_four):
@@ -247,11 +323,3 @@ def test_illegal_actions_get_no_gradient(connect_four):
     gradient = policy.actor[-1].bias.grad
     assert (gradient[[1, 4]] == 0).all()
     assert (gradient[[0, 2, 3, 5, 6]] != 0).all()
-
-
-def test_a_mask_of_another_size_is_refused(connect_four):
-    connect_four.single_action_space = Discrete(8)
-    with pytest.raises(
-        APIUsageError, match=r"observation\['action_mask'\] has 7 elements, but Discrete\(8\) has 8 choices"
-    ):
-        MLP(connect_four)

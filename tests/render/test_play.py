@@ -38,6 +38,31 @@ def test_the_game_goes_on_where_no_key_is_an_action(hold):
     assert episode_return < 0
 
 
+def test_a_policy_plays_until_a_key_is_pressed(hold):
+    chosen, taken = [], []
+
+    def player(env, begins):
+        chosen.append(bool(begins[0]))
+        return np.array([env.keys["left"]])
+
+    def played():
+        env = puffer_numba.make("squared", size=3, seed=0, jit=False)
+        step = env.step
+        env.step = lambda actions: taken.append(int(actions[0])) or step(actions)
+        play(env, fps=1000, episodes=2, player=player)
+        ends, keys = [*chosen[1:], True], dict(env.keys)
+        chosen.clear()
+        return taken.copy(), ends, keys
+
+    actions, ends, keys = played()
+    assert set(actions) == {keys["left"]}
+    assert sum(ends) == 2, "it is told where episodes begin"
+    pygame.display.init()  # the window was closed
+    hold("right")
+    actions, *_ = played()
+    assert set(actions[-2:]) == {keys["right"]}
+
+
 def test_escape_ends(hold):
     hold("escape")
     assert play(puffer_numba.make("cartpole", jit=False)) == []
@@ -69,7 +94,7 @@ def test_the_others_make_legal_moves():
     env.reset()
     for _ in range(200):
         free = np.flatnonzero(action_masks(env)[0])
-        play_module._step(env, free[0] if env.masks[0] else None, rng)
+        play_module._step(env, free[0] if env.masks[0] else None, play_module._random(env, rng))
         rewards.add(tuple(env.rewards.tolist()))
     assert rewards == {(0, 0), (1, -1), (-1, 1)}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_numba import pufferl
+from puffer_numba import PPO, PPOConfig, pufferl
 from puffer_numba.env import APIUsageError
 from puffer_numba.pufferl import make_trainer
 from puffer_numba.runs import checkpoint
@@ -73,7 +73,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(name, extra, tmp_path):
 
 def test_latest_and_a_runs_folder_stand_for_the_newest_checkpoint(tmp_path):
     overrides = {**BASE, "train.data_dir": str(tmp_path), "train.checkpoint_interval": 2 * STEPS}
-    trainer = pufferl.train("cartpole", overrides)
+    trainer = pufferl.train("cartpole", {**overrides, "train.keep_checkpoints": 0})
     names = sorted(path.name for path in trainer.run_dir.glob("checkpoint_*"))
     assert names == [f"checkpoint_{k * STEPS:012d}" for k in (2, 4, 6, 8)]
     assert checkpoint.find("latest", "cartpole", tmp_path).name == names[-1]
@@ -173,7 +173,7 @@ def test_sha256sum_reads_the_digests(saved):
 
 def test_the_newest_whole_checkpoint_before_a_damaged_one_is_named(tmp_path):
     overrides = {**BASE, "train.data_dir": str(tmp_path), "train.checkpoint_interval": 2 * STEPS}
-    trainer = pufferl.train("cartpole", overrides)
+    trainer = pufferl.train("cartpole", {**overrides, "train.keep_checkpoints": 0})
     first, second, third, last = sorted(trainer.run_dir.glob("checkpoint_*"))
     for path in (third, last):
         os.truncate(path / "weights.safetensors", 100)
@@ -204,16 +204,66 @@ def test_a_checkpoint_of_a_later_format_is_refused(saved):
     [
         ("cartpole", {"policy.hidden_size": 8}, r"actor\.0\.weight is \(64, 4\) there, \(8, 4\) here"),
         ("cartpole", {"policy.shared": True}, r"does not fit this policy"),
-        ("squared", {}, r"does not fit this policy"),
+        ("acrobot", {}, r"is of 'cartpole', not of 'acrobot'\. --policy\.from takes its weights"),
         ("cartpole", {"train.optimizer": "muon"}, r"optimizer"),
-        ("cartpole", {"env.num_envs": 8}, r"expected|environment settings"),
-        ("cartpole", {"train.normalize_observations": True}, r"does not fit this run's normalizer"),
+        ("cartpole", {"train.normalize_observations": True}, r"trained without train\.normalize_observations; resume"),
+        ("cartpole", {"train.normalize_returns": False}, r"trained with train\.normalize_returns; resume"),
     ],
-    ids=["size", "trunk", "environment", "optimizer", "num_envs", "normalizer"],
+    ids=["size", "trunk", "environment", "optimizer", "normalizer", "return scale"],
 )
 def test_a_checkpoint_of_something_else_is_refused(saved, name, extra, message):
     with pytest.raises(APIUsageError, match=message):
         make_trainer(name, {**BASE, **extra}, resume_from=saved)
+
+
+@pytest.fixture(scope="module")
+def run_of_three(tmp_path_factory):
+    """The checkpoint of three rollouts of Tic-tac-toe without self-play, and its settings."""
+    overrides = {**BASE, "train.self_play": False, "train.normalize_observations": False}
+    overrides["train.data_dir"] = str(tmp_path_factory.mktemp("runs"))
+    trainer = make_trainer("tic_tac_toe", overrides)
+    trainer.learn(3 * trainer.rollout.horizon * 16)
+    return trainer.save_checkpoint(), overrides, trainer
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"env.num_envs": 32}, "there were 32 rows in each process, now there are 64"),
+        ({"env.max_episode_steps": 7}, "other parameters of the environment: max_episode_steps"),
+        ({"train.self_play": True}, "train.self_play was off"),
+    ],
+)
+def test_with_other_environments_new_episodes_start_and_all_else_continues(changes, why, run_of_three):
+    path, overrides, before = run_of_three
+    with pytest.warns(UserWarning, match=f"^{why}; the environments start new episodes, and all else continues"):
+        resumed = make_trainer("tic_tac_toe", {**overrides, **changes}, resume_from=path)
+    assert (resumed.global_step, resumed.epoch) == (before.global_step, before.epoch)
+    assert same_weights(weights(before), weights(resumed))
+    resumed.learn(resumed.global_step + 1)
+    assert resumed.vecenv.num_envs == changes.get("env.num_envs", 16)
+    resumed.close()
+
+
+def test_a_new_run_begins_with_the_policy_of_another(tmp_path):
+    """With its settings of the policy, and what normalized its observations."""
+    kept = {"policy.hidden_size": 24, "policy.activation": "tanh", "train.normalize_observations": True}
+    first = make_trainer("cartpole", {**BASE, **kept, "train.data_dir": str(tmp_path)})
+    first.learn(2 * STEPS)
+    path = first.save_checkpoint()
+    others = {name: value for name, value in BASE.items() if not name.startswith("policy.")}
+    second = make_trainer("cartpole", {**others, "policy.from": str(path), "env.gravity": 12.0})
+    assert (second.config.policy.hidden_size, second.config.policy.activation) == (24, "tanh")
+    assert same_weights(weights(first), weights(second))
+    assert torch.equal(first.normalizer.mean, second.normalizer.mean)
+    assert (second.global_step, second.config.env.params) == (0, {"gravity": 12.0})
+    with pytest.raises(CheckpointError, match="trained with normalized observations; set --train"):
+        make_trainer("cartpole", {"policy.from": str(path), "train.normalize_observations": False})
+    model = PPO("cartpole", PPOConfig(overrides={"policy.from": str(path), **kept}))
+    assert same_weights(weights(first), model.policy.state_dict())
+    model.close()
+    with pytest.raises(CheckpointError, match=r"network.0.weight|actor.0.weight"):
+        make_trainer("acrobot", {"policy.from": str(path)})
 
 
 def test_environments_that_cannot_be_saved_start_new_episodes(tmp_path):

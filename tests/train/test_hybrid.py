@@ -251,7 +251,7 @@ def test_checkpoints_hold_the_whole_policy(tmp_path: Any) -> None:
         trainer = make_trainer(env, overrides).learn()
         path = trainer.save_checkpoint()
         resumed = make_trainer(env, {**overrides, "train.seed": 9})
-        with pytest.warns(UserWarning, match="they start new episodes"):
+        with pytest.warns(UserWarning, match="start new episodes"):
             resumed.load_checkpoint(path)
     assert "log_std" in weights(trainer)
     assert same_weights(weights(trainer), weights(resumed))

@@ -17,15 +17,25 @@ from tests.helpers.training import make_trainer, same_weights, weights
 class Broken(Aim):
     """From its 40th step on, what ``broken`` names is NaN in one row now and then."""
 
-    broken = "rewards"
+    broken, value = "rewards", np.nan
     steps = 0
 
     def step(self, actions):
         results = super().step(np.nan_to_num(actions))  # what is seen as NaN is answered by NaN
         self.steps += 1
         if self.steps > 40 and self.steps % 16 == 0:
-            getattr(self, self.broken)[3] = np.nan
+            getattr(self, self.broken)[3] = self.value
         return results
+
+
+class Infinite(Broken):
+    """Return scaling would clip it."""
+
+    value = np.inf
+
+
+class MinusInfinite(Broken):
+    value = -np.inf
 
 
 class BrokenObservations(Broken):
@@ -44,17 +54,17 @@ def test_a_rate_that_diverges_stops_with_step_and_tensor(fast):
         trainer.learn()
 
 
-@pytest.mark.parametrize(
-    ("env_class", "where"), [(Broken, "rewards"), (BrokenObservations, "observations")], ids=["rewards", "observations"]
-)
-def test_the_first_tensor_that_is_not_finite_is_named_and_the_weights_stay(env_class, where):
-    trainer = make_trainer(env_class(), {"train.normalize_observations": True, "train.normalize_returns": True})
+@pytest.mark.parametrize("scaled", [True, False], ids=["scaled", "unscaled"])
+@pytest.mark.parametrize("env_class", [Broken, Infinite, MinusInfinite, BrokenObservations])
+def test_the_first_tensor_that_is_not_finite_is_named_and_the_weights_stay(env_class, scaled):
+    where = env_class.broken
+    trainer = make_trainer(env_class(), {"train.normalize_observations": True, "train.normalize_returns": scaled})
     with pytest.raises(NonFiniteError, match=f"first in {where}"):
         trainer.learn()
     assert finite(trainer.policy)
 
 
-@pytest.mark.parametrize("env_class", [Broken, BrokenObservations])
+@pytest.mark.parametrize("env_class", [Broken, Infinite, BrokenObservations])
 def test_skipped_minibatches_leave_no_trace(env_class):
     overrides = {
         "train.non_finite": "skip",

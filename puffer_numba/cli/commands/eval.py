@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
 from puffer_numba.config import TrainConfig
@@ -17,15 +19,19 @@ class Eval:
     """Run a trained policy, and print mean, standard deviation, minimum and maximum of return and length."""
 
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
-    episodes: int | None = None
-    """How many to run; by default 100, or 1 where they are shown or recorded."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
+    policy: str | None = None
+    """A policy of your own, such as my_module:MyPolicy; by default, of runs in data_dir, that which was trained."""
+    episodes: Annotated[int | None, tyro.conf.arg(help_behavior_hint="(default: 100, or 1 if shown or recorded)")] = (
+        None
+    )
+    """How many to run."""
     deterministic: bool = False
     """Take the greedy action instead of sampling one."""
     render_mode: Literal["human"] | None = None
     """human: show a window."""
     gif: Path | None = None
-    """Record the first episode to this file."""
+    """Record the first episode to this file: .gif, or .mp4 with the extra video."""
     fps: int = 50
     """Frames for each second, shown and recorded."""
     seed: int = 0

@@ -26,7 +26,9 @@ class Export:
     """The file: .onnx (needs the extra onnx); .pt2, torch.export's; or .pt, TorchScript, which PyTorch has
     deprecated."""
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
+    policy: str | None = None
+    """A policy of your own, such as my_module:MyPolicy; by default, of runs in data_dir, that which was trained."""
     data_dir: str = TrainConfig.data_dir
     """Where "latest" looks for checkpoints."""
 
@@ -38,7 +40,9 @@ def run(args: list[str]) -> int:
     require_trainer()
     from puffer_numba.share.export import export
 
-    result = export(options.name, options.output, checkpoint=options.checkpoint, data_dir=options.data_dir)
+    result = export(
+        options.name, options.output, checkpoint=options.checkpoint, data_dir=options.data_dir, policy=options.policy
+    )
     print(f"wrote {result.path}")
     for kind, arrays in (("input", result.inputs), ("output", result.outputs)):
         for name, description in arrays.items():

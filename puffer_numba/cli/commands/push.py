@@ -23,7 +23,9 @@ class Push:
     repo_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="REPO_ID")]
     """The repository, such as me/cartpole; it is made if there is none."""
     checkpoint: str = "latest"
-    """A checkpoint's or run's folder, or "latest": the newest of this environment."""
+    """A checkpoint's or run's folder, "latest": the newest of this environment, or "best": of that run's."""
+    policy: str | None = None
+    """A policy of your own, such as my_module:MyPolicy; by default, of runs in data_dir, that which was trained."""
     episodes: int = 100
     """Episodes to measure the score on."""
     deterministic: bool = False
@@ -44,7 +46,7 @@ def run(args: list[str]) -> int:
     from puffer_numba.runs import checkpoint
     from puffer_numba.share.hub import push_to_hub
 
-    saved = checkpoint.load_of(options.name, options.checkpoint, options.data_dir)
+    saved = checkpoint.load_of(options.name, options.checkpoint, options.data_dir, options.policy)
     commit = push_to_hub(
         saved.path,
         options.repo_id,
@@ -52,6 +54,7 @@ def run(args: list[str]) -> int:
         episodes=options.episodes,
         deterministic=options.deterministic,
         seed=options.seed,
+        policy=saved.config.policy.name,
     )
     print(f"pushed {saved.path}: {commit}")
     return 0

@@ -9,11 +9,12 @@ import tyro
 
 from puffer_numba.cli.aliases import translate
 from puffer_numba.cli.arguments import parse, require_trainer, take_name, wants_help
-from puffer_numba.config import Config, LogConfig, PolicyConfig, TrainConfig, VecConfig
+from puffer_numba.config import Config, EvalConfig, LogConfig, PolicyConfig, TrainConfig, VecConfig
 from puffer_numba.options import chosen_config, run_options
+from puffer_numba.runs.signals import Terminated
 from puffer_numba.train.setup import load_config
 
-_RESUME = "A checkpoint's or run's folder, or \"latest\", to continue from."
+_RESUME = 'A checkpoint\'s or run\'s folder, "latest" or "best", to continue from.'
 
 
 @dataclass
@@ -23,9 +24,10 @@ class GenericTrain:
     train: TrainConfig = field(default_factory=TrainConfig)
     vec: VecConfig = field(default_factory=VecConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
     log: LogConfig = field(default_factory=LogConfig)
     resume: str | None = None
-    """Continue from a checkpoint: its folder, its run's folder, or "latest"."""
+    """Continue from a checkpoint: its folder, its run's folder, "latest" or "best"."""
 
 
 def run(args: list[str]) -> int:
@@ -46,17 +48,25 @@ def run(args: list[str]) -> int:
     try:
         pufferl.run(trainer)
     except KeyboardInterrupt:
-        saved = trainer.last_checkpoint
-        message = f"saved {saved}; continue with --resume {saved}" if saved else "nothing was learned yet"
-        raise KeyboardInterrupt(message) from None
+        raise KeyboardInterrupt(_what_was_saved(trainer)) from None
+    except Terminated as ended:
+        ended.message = _what_was_saved(trainer)
+        raise
     if not trainer.world.is_first:
         return 0
     if trainer.self_play is not None and trainer.self_play.standings.scores.any():
         _print_standings(trainer.self_play.standings)
     if trainer.solved:
         print(f"solved: the last 100 episodes returned {trainer.statistics.mean_return:.1f} on average")
+    if trainer.evaluated_well:
+        print(f"solved: an evaluation returned {trainer.evaluation['episode_return']:.1f} on average")
     print(f"saved {trainer.last_checkpoint}")
     return 0
+
+
+def _what_was_saved(trainer: Any) -> str:
+    saved = trainer.last_checkpoint
+    return f"saved {saved}; continue with --resume {saved}" if saved else "nothing was learned yet"
 
 
 def _print_standings(standings: Any) -> None:
@@ -68,18 +78,25 @@ def _print_standings(standings: Any) -> None:
 
 
 def _saved_config(env_name: str, args: list[str]) -> Config | None:
-    """The configuration of the run that ``--resume`` in ``args`` continues; None without."""
+    """The configuration of the run that ``--resume`` in ``args`` continues, or with the policy that ``--policy.from``
+    names; None without.
+    """
 
     @dataclass
     class Where:
         resume: str | None = None
+        policy: Annotated[str | None, tyro.conf.arg(name="policy.from")] = None
+        policy_name: Annotated[str | None, tyro.conf.arg(name="policy.name", aliases=["--policy"])] = None
         data_dir: Annotated[str, tyro.conf.arg(name="train.data-dir")] = TrainConfig.data_dir
 
     words = translate([a for a in args if a not in ("-h", "--help")], {"--resume": str, "--train.data-dir": str})
     where, _ = tyro.cli(Where, args=words, return_unknown_args=True)
-    if where.resume is None:
+    if where.resume is None and where.policy is None:
         return None
-    require_trainer()
+    pufferl = require_trainer()
     from puffer_numba.runs import checkpoint
 
-    return checkpoint.load_of(env_name, where.resume, where.data_dir).config
+    if where.resume is None:
+        given = {"train.data_dir": where.data_dir, "policy.name": where.policy_name, "policy.from": where.policy}
+        return pufferl.with_its_policy(load_config(env_name, given))
+    return checkpoint.load_of(env_name, where.resume, where.data_dir, where.policy_name).config

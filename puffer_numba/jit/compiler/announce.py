@@ -20,6 +20,9 @@ from typing import Any
 import numba
 from numba.core import event
 
+from puffer_numba.jit.compiler.caching import find_place
+
+find_place()  # before anything is to be compiled
 _PATIENCE = 0.5  # seconds
 _PERIOD = 1.0  # seconds between two looks at the clock
 _ERASE = "\r\x1b[2K"  # the terminal's line
