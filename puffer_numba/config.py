@@ -252,7 +252,7 @@ class LogConfig:
 
     interval: float = 0.25
     """Seconds between two updates of the dashboard, and at most between two of the logs."""
-    points: int = 200
+    points: int = 20
     """Updates of the logs in the whole run, after as many rollouts each, besides those by time; 0: by time alone."""
     tensorboard: bool = True
     """Write TensorBoard events into the run's folder."""

@@ -134,7 +134,7 @@ class PuffeRL(Trainer):
 
     def _is_point(self) -> bool:
         """Whether this is one of the rollouts after which metrics are logged whatever the time."""
-        points = self.config.log.points
+        points = self.config.log.points if self.logger is not None else 0
         return points > 0 and self.epoch % -(-self.total_epochs // points) == 0
 
     def _tell(self, hook: str, *arguments: Any) -> None:
