@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import hypothesis
 import numpy as np
 import pytest
@@ -87,6 +88,18 @@ def run_python(tmp_path: Path) -> Callable[..., Process]:
         return done
 
     return run
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it, here and in Gymnasium."""
+    from puffer_numba import registry
+
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    before = dict(gymnasium.registry)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(before)
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ class Mine(CartPole):
     train_config: ClassVar = {"train.horizon": 8}
 
 
-@pytest.fixture
-def _own_registry(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-
-
 def test_every_environment_of_the_suite_has_a_preset_and_every_preset_an_environment():
     suite = [name for name in presets.names() if ":" not in name]
     assert suite == sorted(registry._BUILT_IN)
@@ -55,7 +50,7 @@ def test_an_environment_of_no_preset_has_the_defaults():
     assert JitEnv.train_config == Walk.train_config == {}
 
 
-@pytest.mark.usefixtures("_own_registry")
+@pytest.mark.usefixtures("own_registry")
 def test_what_a_class_declares_comes_before_a_preset():
     assert CartPole.train_config is presets.settings("cartpole")
     assert FrozenLake8x8.train_config == presets.settings("frozen_lake_8x8") != FrozenLake.train_config

@@ -12,15 +12,7 @@ import puffer_numba
 from puffer_numba import APIUsageError, registry
 from tests.helpers.jit_envs import Locks, Walk
 
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch):
-    """What a test registers is gone after it, here and in Gymnasium."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    before = dict(gymnasium.registry)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(before)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @pytest.mark.parametrize("name", registry._BUILT_IN)

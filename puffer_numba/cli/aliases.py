@@ -25,6 +25,8 @@ SAME = (
     ("--log.tag", "--tag"),
     ("--sweep.trials", "--trials", "--max-runs"),
     ("--sweep.seconds", "--seconds"),
+    ("--eval.episodes", "--episodes"),
+    ("--eval.deterministic", "--deterministic"),
     ("--gif", "--gif-path"),
     ("--out", "--output"),
 )

@@ -129,7 +129,8 @@ class Shown(CartPoleEnv):
 """
 
 
-def test_an_environment_with_a_window_of_its_own(tmp_path, capsys):
+def test_an_environment_with_a_window_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with at_work_in(tmp_path):
         Path("shows_itself.py").write_text(SHOWS_ITSELF)
         assert main(["train", "shows_itself.py", *SHORT]) == 0

@@ -61,15 +61,10 @@ class Shown(Paint):
 
 
 @pytest.fixture
-def test_envs(monkeypatch):
+def test_envs(own_registry):
     """Environments under names, for the time of one test."""
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    before = dict(gymnasium.registry)
     for env_class in (Drawn, Plain, Team, Walk):
         registry.register(env_class.__name__.lower(), env_class)
-    yield
-    gymnasium.registry.clear()
-    gymnasium.registry.update(before)
 
 
 def single(env_class: type = Walk, **kwargs: Any) -> JitGymnasiumEnv:
