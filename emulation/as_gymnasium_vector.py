@@ -174,6 +174,10 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Raises:
             APIUsageError: seeds or mask of the wrong length or type, or not served by this PufferEnv.
         """
+        return self._after_reset(self._begin_reset(seed, options))
+
+    def _begin_reset(self, seed: int | Sequence[int | None] | None, options: dict[str, Any] | None) -> AnyArray:
+        """Restart environments; which of them, bool (num_envs,)."""
         self._check_open()
         mask, options = split_reset_mask(options, self.num_envs)
         if seed is None or isinstance(seed, int | np.integer):
@@ -187,7 +191,10 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
                 self._restart(None, mask, options)
             else:
                 self._restart(seeds, mask, options)
-        which = self._all if mask is None else np.asarray(mask)
+        return self._all if mask is None else np.asarray(mask)
+
+    def _after_reset(self, which: AnyArray) -> tuple[Any, dict[str, Any]]:
+        """What `reset` returns, once environments have restarted."""
         self._ended[which] = False
         self._started[which] = time.perf_counter()
         observations = self.puffer_env.observations
@@ -234,14 +241,22 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         Raises:
             APIUsageError: bad actions, no reset yet, or, with autoreset disabled, an environment has ended.
         """
+        *arrays, self.puffer_infos = self.puffer_env.step(self._flat(actions))
+        return self._after_step(arrays)
+
+    def _flat(self, actions: Any) -> Any:
+        """The actions of a step, as the PufferEnv takes them."""
         self._check_open()
         if self.autoreset_mode is AutoresetMode.DISABLED:
             self._check_none_ended()
         elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
             self._started[self._ended] = time.perf_counter()
         if self._action_layout is not None:
-            actions = self._action_layout.flatten_batch(actions, self.num_envs)
-        *arrays, self.puffer_infos = self.puffer_env.step(actions)
+            return self._action_layout.flatten_batch(actions, self.num_envs)
+        return actions
+
+    def _after_step(self, arrays: Sequence[AnyArray]) -> tuple[Any, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
+        """What `step` returns, once the environments have stepped."""
         observations, rewards, terminals, truncations = (a.copy() for a in arrays) if self.copy else arrays
         self._ended = terminals | truncations
         final_info: dict[str, Any] = {}

@@ -59,5 +59,5 @@ def test_every_call_runs(text, tmp_path, monkeypatch):
 
 
 def test_every_library_has_its_table():
-    assert len(SECTIONS) == 6
+    assert len(SECTIONS) == 7
     assert all(cells(text) for _, text in SECTIONS)

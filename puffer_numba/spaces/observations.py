@@ -41,6 +41,10 @@ Report = Callable[[str, str], None]
 """Is told of a leaf whose value is outside of its space but can be written: its path, and a sentence."""
 
 
+class NoFixedSize(APIUsageError):
+    """A space whose values do not all take the same memory."""
+
+
 class AnyText(Text):
     """A Text for any string: printable ASCII letters, ``?`` for others, and as many as fit.
 
@@ -254,7 +258,7 @@ def _space_dtype(space: Space[Any], path: str) -> np.dtype[Any]:
 
 def _leaf_layout(space: Any, path: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
     if not isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary | Text):
-        raise APIUsageError(
+        raise NoFixedSize(
             f"{path} is {space!r}, whose values have no fixed size; expected Box, Discrete, MultiDiscrete, "
             "MultiBinary, Text, OneOf, or a Dict or Tuple of these. Turn it into one with "
             "gymnasium.wrappers.TransformObservation (pad it to a largest size with a mask, say), or leave it out "

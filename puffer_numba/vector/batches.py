@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import traceback
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -34,6 +37,10 @@ class WorkerError(RuntimeError):
     """A worker failed: its environment raised, it died, or it took too long."""
 
 
+class WorkerTimeout(WorkerError, TimeoutError):
+    """It took too long."""
+
+
 @dataclass
 class Failure:
     """What went wrong in a worker."""
@@ -42,20 +49,28 @@ class Failure:
     error: str
     traceback: str
     is_usage_error: bool
+    pickled: bytes | None = None
+    """The exception itself, where it can be pickled."""
 
     @classmethod
     def of(cls, error: BaseException, environment: int) -> Failure:
         """An exception that is being handled, while environment number ``environment`` was at work."""
         text = f"{type(error).__name__}: {error}"
-        return cls(environment, text, traceback.format_exc(), isinstance(error, APIUsageError))
+        pickled = None
+        with contextlib.suppress(Exception):
+            pickled = cloudpickle.dumps(error)
+        return cls(environment, text, traceback.format_exc(), isinstance(error, APIUsageError), pickled)
 
     def to_error(self, number: int) -> Exception:
-        """The same, as what the parent of worker ``number`` raises."""
+        """The same, as what the parent of worker ``number`` raises; its cause is the exception itself."""
         kind = APIUsageError if self.is_usage_error else WorkerError
-        return kind(
+        raised = kind(
             f"environment {self.environment}, in worker {number}, failed: {self.error}\n\n"
             f"In the worker:\n{self.traceback}"
         )
+        with contextlib.suppress(Exception):  # of a class that is not known here
+            raised.__cause__ = None if self.pickled is None else pickle.loads(self.pickled)
+        return raised
 
 
 class Batched(VectorEnv):
@@ -297,8 +312,8 @@ class Batched(VectorEnv):
             return f"worker {number} (environment {environments[0]})"
         return f"worker {number} (environments {environments[0]} to {environments[-1]})"
 
-    def _timeout_error(self, running: Sequence[int], timeout: float) -> WorkerError:
-        return WorkerError(
+    def _timeout_error(self, running: Sequence[int], timeout: float) -> WorkerTimeout:
+        return WorkerTimeout(
             f"{' and '.join(map(self._describe, running))} did not answer within {timeout:g} s; if the environments "
             "may take so long, give vector.make a larger timeout, or None."
         )

@@ -20,7 +20,7 @@ from puffer_numba.env import Infos, buffer_specs, make_buffers
 from puffer_numba.extras import require
 from puffer_numba.files import by_value
 from puffer_numba.jit.compiler.threads import cores
-from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, Failure, WorkerError
+from puffer_numba.vector.batches import GRACE, GRACE_AFTER_FAILURE, Batched, Failure, WorkerError, WorkerTimeout
 from puffer_numba.vector.group import EnvGroup, EnvJob, Signature, create
 from puffer_numba.vector.memory import Specs, size_of, views
 from puffer_numba.vector.multiprocessing import pickle_jobs
@@ -142,7 +142,7 @@ class Ray(Batched):
         error = self._timeout_error(sorted(self._busy), self._timeout)
         self._end(GRACE_AFTER_FAILURE)
         if starting:
-            raise WorkerError(f"{error} Each worker reserves one CPU of the cluster, of which {free:g} are free.")
+            raise WorkerTimeout(f"{error} Each worker reserves one CPU of the cluster, of which {free:g} are free.")
         raise error
 
     def _take(self, number: int, block: NDArray[np.uint8], last: NDArray[Any] | None, infos: Infos) -> Infos:
