@@ -350,10 +350,12 @@ def test_settings_of_the_backend(name, overrides, backend):
 
 
 @pytest.mark.slow
-def test_environments_on_several_threads_leave_torch_its_own(run_python):
-    """Numba starts OpenMP with as many threads as it has, in the first parallel kernel: torch's number, too."""
+def test_a_run_leaves_torchs_threads_and_its_compiler_alone(run_python):
+    """Numba starts OpenMP with as many threads as it has, in the first parallel kernel: torch's number, too. And what
+    learning needs of torch would import its compiler, which takes a second.
+    """
     code = """
-        import torch
+        import sys, torch
         from puffer_numba.pufferl import PuffeRL, load_config, load_env, load_policy
         from tests.helpers.jit_envs import force_threads
         config = load_config("cartpole", {"env.num_envs": 64, "train.horizon": 4, "train.torch_threads": 1})
@@ -361,5 +363,8 @@ def test_environments_on_several_threads_leave_torch_its_own(run_python):
         trainer = PuffeRL(config, force_threads(env), load_policy(config, env))
         trainer.evaluate()
         assert torch.get_num_threads() == 1, torch.get_num_threads()
+        trainer.train()
+        trainer.load_state_dict(trainer.state_dict())
+        assert not {"torch._dynamo", "sympy"} & set(sys.modules)
     """
     run_python(textwrap.dedent(code), NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")

@@ -20,6 +20,7 @@ from puffer_numba.config import TrainConfig
 from puffer_numba.distributions import CategoricalActions
 from puffer_numba.jit.compiler.announce import trainer_kernel
 from puffer_numba.jit.math import exp, log
+from puffer_numba.train.torch_parts import backward
 
 LOSS_NAMES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
@@ -126,7 +127,7 @@ def discrete_backward(
         LossWeights.of(config),
         LossGradients(params_gradient.numpy(), values_gradient.view(-1).numpy(), record.numpy()),
     )
-    torch.autograd.backward([params, values], [params_gradient, values_gradient])
+    backward([params, values], [params_gradient, values_gradient])
     return record
 
 

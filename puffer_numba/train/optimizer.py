@@ -7,6 +7,7 @@ from torch import nn
 
 from puffer_numba.config import TrainConfig
 from puffer_numba.env import APIUsageError
+from puffer_numba.train.torch_parts import Adam
 
 
 def make_optimizer(policy: nn.Module, config: TrainConfig, device: torch.device) -> list[torch.optim.Optimizer]:
@@ -32,7 +33,7 @@ def make_optimizer(policy: nn.Module, config: TrainConfig, device: torch.device)
 def _adam(params: list[nn.Parameter], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
     betas = (config.adam_beta1, config.adam_beta2)
     fused = device.type in ("cpu", "cuda")
-    return torch.optim.Adam(params, config.learning_rate, betas=betas, eps=config.adam_eps, fused=fused)
+    return Adam(params, config.learning_rate, betas=betas, eps=config.adam_eps, fused=fused)
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], learning_rate: float) -> None:
