@@ -23,6 +23,8 @@ from puffer_numba.train.optimizer import make_optimizer, set_learning_rate
 from puffer_numba.train.phases import BACKWARD, COMMUNICATION, COPY, LEARNING, MINIBATCHES, OPTIMIZER, Phases
 from puffer_numba.train.rollout import Rollout
 
+_LARGE = 1e4  # of an observation, which a network takes badly
+
 
 class NonFiniteError(APIUsageError):
     """A loss or gradient is NaN or infinite; the message names the first tensor that is, and the step."""
@@ -257,7 +259,12 @@ class Learner:
             **{f"gradient of {name}": p.grad for name, p in self.policy.named_parameters() if p.grad is not None},
         }
         found = next((name for name, x in suspects.items() if not x.isfinite().all()), "the gradient's length")
-        raise NonFiniteError(
-            f"NaN or infinity, first in {found}. A smaller train.learning_rate may help, or train.non_finite=skip, "
-            "which passes over such minibatches."
-        )
+        raise NonFiniteError(f"NaN or infinity, first in {found}. {self._advice(found, suspects['observations'])}")
+
+    def _advice(self, found: str, observations: Tensor) -> str:
+        if found in ("observations", "rewards"):
+            return "These come from the environment: puffer check looks for the cause."
+        largest = float(observations.abs().max()) if observations.dtype.is_floating_point else 0.0
+        if largest > _LARGE and not self.config.normalize_observations:
+            return f"Observations reach {largest:.0e}; train.normalize_observations=True scales them."
+        return "A smaller train.learning_rate may help, or train.non_finite=skip, which passes over such minibatches."

@@ -54,6 +54,24 @@ def test_a_rate_that_diverges_stops_with_step_and_tensor(fast):
         trainer.learn()
 
 
+class Huge(Aim):
+    """Observes values of 1e30, at which the policy's outputs overflow in learning."""
+
+    def step(self, actions):
+        results = super().step(actions)
+        self.observations *= np.float32(1e30)
+        return results
+
+    def reward(self, actions):
+        return -(actions[:, 0] ** 2)
+
+
+def test_observations_that_are_too_large_are_named_as_the_cause():
+    trainer = make_trainer(Huge(), {"train.total_timesteps": 100_000})
+    with pytest.raises(NonFiniteError, match=r"Observations reach \de\+30; train.normalize_observations=True scales"):
+        trainer.learn()
+
+
 @pytest.mark.parametrize("scaled", [True, False], ids=["scaled", "unscaled"])
 @pytest.mark.parametrize("env_class", [Broken, Infinite, MinusInfinite, BrokenObservations])
 def test_the_first_tensor_that_is_not_finite_is_named_and_the_weights_stay(env_class, scaled):
