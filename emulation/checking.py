@@ -10,8 +10,9 @@ from puffer_numba.errors import APIUsageError, integer
 from puffer_numba.spaces.observations import ObservationLayout
 
 CHECKED_STEPS = 16
-SAMPLED_STEPS = 97
-"""After the first ones, each so many-th is checked: a prime number, so that what happens in turns is found, too."""
+PAUSES = (29, 53, 97, 193, 389, 769, 1543, 3079)
+"""Steps from one check to the next, after the first ones; the last of them from then on, at next to no cost.
+Prime numbers, so that what happens in turns is found, too."""
 
 _told: set[tuple[str, str]] = set()
 
@@ -30,7 +31,7 @@ class ObservationChecks:
 
     Attributes:
         left: how many are still to be checked without a break.
-        every: after which number of steps one is checked, from then on; infinite for never.
+        pause: steps until the next check after those; infinite for never.
     """
 
     def __init__(self, layout: ObservationLayout, env: Any, steps: int | None, strict: bool) -> None:
@@ -39,7 +40,8 @@ class ObservationChecks:
         if not isinstance(strict, bool):
             raise APIUsageError(f"strict is {strict!r}; expected True or False.")
         self.left: float = math.inf if steps is None else steps
-        self.every: float = SAMPLED_STEPS if steps else math.inf
+        self._pauses = iter(PAUSES if steps else ())
+        self.pause: float = math.inf
         self._unchecked = 0
         self._layout, self._env, self._strict = layout, env, strict
 
@@ -50,12 +52,14 @@ class ObservationChecks:
             APIUsageError: it cannot be written; or it is outside of its space, and that is an error here.
         """
         self.left -= 1
+        if self.left <= 0:
+            self.pause = next(self._pauses, self.pause)
         return self._layout.check(observation, self._report)
 
     def sampled(self, observation: Any) -> Any:
         """One more observation: checked, if it is one of those that are."""
         self._unchecked += 1
-        if self.left <= 0 and self._unchecked < self.every:
+        if self.left <= 0 and self._unchecked < self.pause:
             return observation
         self._unchecked = 0
         return self.check(observation)

@@ -205,6 +205,8 @@ def kept(value: Any) -> Any:
     """A copy of the last info of an episode, which the reset may overwrite: arrays and containers, to any depth."""
     if isinstance(value, np.ndarray):
         return value.copy()
+    if type(value) is dict:
+        return {key: kept(item) for key, item in value.items()}
     if isinstance(value, dict):
         copied = copy.copy(value)  # of its own type
         copied.update((key, kept(item)) for key, item in value.items())

@@ -204,8 +204,9 @@ class _Stepper:
         """Take over what those wrappers say, which somebody may have changed."""
         if self.limits:
             self.steps_before = (self.limits[0]._elapsed_steps or 0) - self.length
-            self.time_limit = min(wrapper._max_episode_steps for wrapper in self.limits) - self.steps_before
-        self.stop_at = min(self.time_limit, self.check_at)
+            limit = min([wrapper._max_episode_steps for wrapper in self.limits])
+            self.time_limit = limit - self.steps_before
+        self.stop_at = self.time_limit if self.time_limit < self.check_at else self.check_at
 
     def bind(self, buffers: Buffers, write: Write, write_last: Write) -> None:
         self.rewards, self.terminals, self.truncations = buffers.rewards, buffers.terminals, buffers.truncations
@@ -235,7 +236,7 @@ class _Stepper:
         else:
             if self.checks.left == 0:
                 self.take_short_cut()
-            self.check_at = self.length + self.checks.every
+            self.check_at = self.length + self.checks.pause
         return observation
 
     def stop(self, observation: Any, truncated: bool) -> tuple[Any, bool]:
@@ -272,7 +273,7 @@ class _Stepper:
             return info
         self.write_last(observation)
         self.owner.end_episode(float(self.return_), self.length)
-        info = kept(info)
+        info = kept(info) if info else info
         reset_info = self.restart()
         self.ended = True  # the flags of this step are to be taken back
         return {**(info or {}), "reset_info": reset_info} if reset_info else info

@@ -233,14 +233,13 @@ class PettingZooPufferEnv(EmulatedEnv):
         try:
             observations, rewards, terminations, truncations, infos = result
             self.rewards[:] = [float(rewards.get(agent, 0)) if agent in acted else 0.0 for agent in self._rows]
+            self.terminals[:] = [agent in acted and bool(terminations.get(agent)) for agent in self._rows]
+            self.truncations[:] = [agent in acted and bool(truncations.get(agent)) for agent in self._rows]
+            infos.values  # noqa: B018 - it is a dict
         except (AttributeError, TypeError, ValueError):
-            self._raise_bad_result(result)
-        if not (isinstance(terminations, Mapping) and isinstance(truncations, Mapping) and isinstance(infos, Mapping)):
             self._raise_bad_result(result)
         self._length += 1
         self._returns += self.rewards
-        self.terminals[:] = [agent in acted and bool(terminations.get(agent)) for agent in self._rows]
-        self.truncations[:] = [agent in acted and bool(truncations.get(agent)) for agent in self._rows]
         ended = {agent for agent in self._rows if terminations.get(agent) or truncations.get(agent)}
         self._live = set()
         staying = [agent for agent in self.env.agents if agent not in ended]
