@@ -82,10 +82,13 @@ class NumberedInfos(list[dict[str, Any]]):
         """``(number, info)`` of each."""
         return zip(self.numbers, self, strict=True)
 
-    def add(self, number: int, infos: Infos) -> None:
-        """Append what environment ``number`` has to say."""
+    def add(self, number: int, infos: Infos, num_envs: int = 1) -> None:
+        """Append what object ``number`` has to say, each of which has ``num_envs`` environments."""
         self += infos
-        self.numbers += [number] * len(infos)
+        if isinstance(infos, NumberedInfos):
+            self.numbers += [number * num_envs + k for k in infos.numbers]
+        else:
+            self.numbers += [number] * len(infos)
 
 
 class Buffers(NamedTuple):
