@@ -34,7 +34,9 @@ class ObservationChecks:
         every: after which number of steps one is checked, from then on; infinite for never.
     """
 
-    def __init__(self, layout: ObservationLayout, env: Any, steps: int | None, strict: bool, num: int | None = None) -> None:
+    def __init__(
+        self, layout: ObservationLayout, env: Any, steps: int | None, strict: bool, num: int | None = None
+    ) -> None:
         if steps is not None:
             integer("checked_steps", steps, minimum=0)
         if not isinstance(strict, bool):

@@ -20,9 +20,12 @@ next-step, other                     a row whose episode has ended waits for one
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import ArrayLike, NDArray
@@ -103,8 +106,7 @@ class VectorPufferEnv(EmulatedEnv):
                 f"{type(made).__qualname__}; single environments are for GymnasiumPufferEnv, or vector.make."
             )
         if env_creator is not None and remake is None and "seed" in (env_kwargs or {}):
-            creator, kwargs = env_creator, dict(env_kwargs or {})
-            remake = lambda seed: creator(*env_args, **{**kwargs, "seed": seed})  # noqa: E731
+            remake = partial(_with_seed, env_creator, env_args, dict(env_kwargs or {}))
         self._remake, self._is_envpool = remake, is_envpool(made)
         _check_whole(made)
         mode = SAME_STEP if autoreset is None else autoreset_mode(type(self).__name__, autoreset)
@@ -117,7 +119,11 @@ class VectorPufferEnv(EmulatedEnv):
         num = int(made.num_envs)
         self._returns, self._lengths = np.zeros(num, np.float64), np.zeros(num, np.int32)
         self._over = np.zeros(num, np.bool_)  # whose episode ended in the last step
-        spaces = (made.single_observation_space, made.single_action_space)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", ".*precision lowered"
+            )  # EnvPool's bounds are float64; it keeps its spaces
+            spaces = (made.single_observation_space, made.single_action_space)
         super().__init__(made, spaces, num, buf, seed, checked_steps, strict, text_length, mode)
         self.masks[:] = True
         self._begin_step, self._end_step = _halves(made)
@@ -141,7 +147,14 @@ class VectorPufferEnv(EmulatedEnv):
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``, which `prepare` made."""
         PufferEnv.use(self, slot)
-        self._write, self._write_final, self._read_action = slot.prepared or self.prepare(slot.buffers).prepared
+        self._write_rows, self._write_final_rows, self._read_actions = (
+            slot.prepared or self.prepare(slot.buffers).prepared
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the functions that write into this object's buffers, which a copy makes for its own."""
+        own = ("_write_rows", "_write_final_rows", "_read_actions")
+        return {key: value for key, value in vars(self).items() if key not in own}
 
     # ------------------------------------------------------------------ stepping
 
@@ -179,16 +192,18 @@ class VectorPufferEnv(EmulatedEnv):
             options = {**(options or {}), "reset_mask": which.copy()}
         arguments = {} if chosen is None or self._is_envpool else {"seed": chosen}
         observations, infos = self.env.reset(options=options, **arguments)
-        self._write(self._checks.sampled(observations) if rows is None else observations, rows)
+        self._write_rows(self._checks.sampled(observations) if rows is None else observations, rows)
         for array in (self.rewards, self.terminals, self.truncations, self._returns, self._lengths, self._over):
             array[which] = 0
         self.masks[which] = True
         self._ready, self._pending = True, None
+        infos = _without_ids(infos)
         return self.observations, _Unpacked(self.num_agents, infos, numbers=rows) if infos else []
 
     def _seeds(self, seed: Any) -> Any:
         """The seed for a reset, as the vector environment takes it. One that was made with its seeds is made anew."""
-        is_first, chosen = not self._seeded, self._first_seed(None if np.ndim(seed) else seed)
+        is_first = not self._seeded
+        chosen: Any = self._first_seed(None if np.ndim(seed) else seed)
         if np.ndim(seed):
             if len(seed) != self.num_agents:
                 raise APIUsageError(f"reset: there are {len(seed)} seeds for {self.num_agents} environments.")
@@ -215,6 +230,7 @@ class VectorPufferEnv(EmulatedEnv):
             )
         self.env.close()
         self.env = self._remake(seed)
+        _spaces(self.env)
         self._begin_step, self._end_step = _halves(self.env)
 
     def step(self, actions: ArrayLike, out: Slot | None = None) -> StepResult:
@@ -254,11 +270,11 @@ class VectorPufferEnv(EmulatedEnv):
         if self.autoreset == DISABLED and self._over.any():
             self._raise_over()
         if self._begin_step is not None:
-            self._begin_step(self._read_action())
+            self._begin_step(self._read_actions())
 
     def recv_in_place(self) -> Infos:
         """Wait for the step that was begun, write its results into the buffers, and return the infos."""
-        result = self._end_step() if self._begin_step is not None else self.env.step(self._read_action())
+        result = self._end_step() if self._begin_step is not None else self.env.step(self._read_actions())
         try:
             observations, rewards, terminated, truncated, infos = result
             self.rewards[:] = rewards
@@ -266,8 +282,9 @@ class VectorPufferEnv(EmulatedEnv):
             self.truncations[:] = truncated
         except (TypeError, ValueError):
             self._raise_bad_result(result)
-        self._write(self._checks.sampled(observations), None)
+        self._write_rows(self._checks.sampled(observations), None)
         self._count(rewards)
+        infos = _without_ids(infos)
         over = np.logical_or(self.terminals, self.truncations, out=self._over)
         if self.waits:
             np.logical_not(over, out=self.masks)
@@ -298,7 +315,8 @@ class VectorPufferEnv(EmulatedEnv):
             is_next = self._own_mode == SAME_STEP
             return _Unpacked(self.num_agents, infos, ended=rows if is_next else None) if infos else []
         observations, reset_infos = self.env.reset(options={"reset_mask": self._over.copy()})
-        self._write(observations, rows)
+        self._write_rows(observations, rows)
+        reset_infos = _without_ids(reset_infos)
         if not (infos or reset_infos):
             return []
         return _Unpacked(self.num_agents, infos, ended=rows, reset_infos=reset_infos)
@@ -317,7 +335,7 @@ class VectorPufferEnv(EmulatedEnv):
             for row in rows:  # the only form in which Gymnasium has them
                 self._layout.writer(self.final_observations[row : row + 1][0])(last[row])
         else:
-            self._write_final(last, rows)
+            self._write_final_rows(last, rows)
 
     def _raise_over(self) -> NoReturn:
         ended = np.flatnonzero(self._over)
@@ -480,6 +498,20 @@ def _info(infos: Mapping[str, Any], index: Mapping[int, int]) -> dict[str, Any]:
     return found
 
 
+def _spaces(env: Any) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    """Those of a single environment; EnvPool makes and keeps them here, of bounds in float64, without its warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*precision lowered")
+        return env.single_observation_space, env.single_action_space
+
+
+def _without_ids(infos: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers of environments that EnvPool and ALE add, which are those within one object."""
+    if "env_id" not in infos:
+        return infos
+    return {key: value for key, value in infos.items() if key not in ("env_id", "players")}
+
+
 def own_mode(env: Any) -> int:
     """When a vector environment starts the next episode by itself; those that do not say, as Gymnasium's own."""
     return autoreset_mode(_name(env), env.metadata.get("autoreset_mode") or NEXT_STEP)
@@ -503,7 +535,7 @@ def is_envpool(env: Any) -> bool:
 
 
 def _halves(env: Any) -> tuple[Callable[[Any], Any] | None, Callable[[], Any]]:
-    """What begins a step of a vector environment and what waits for it, where it has both; ``(None, ...)`` elsewhere."""
+    """What begins a step of a vector environment and what waits for it, where it has both; elsewhere None at first."""
     if isinstance(env, AsyncVectorEnv):
         return env.step_async, env.step_wait
     if is_envpool(env) or type(env).__module__.startswith("ale_py"):
@@ -522,6 +554,10 @@ def _check_whole(env: Any) -> None:
         )
     if config.get("max_num_players", 1) > 1:
         raise APIUsageError(f"{_name(env)} has {config['max_num_players']} players; expected one agent each.")
+
+
+def _with_seed(creator: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], seed: Any) -> Any:
+    return creator(*args, **{**kwargs, "seed": seed})
 
 
 def _name(env: Any) -> str:

@@ -39,8 +39,8 @@ def env_creator(name: str) -> Creator:
     - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
       ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
     - ``pettingzoo:mpe2.simple_spread_v3``: another module's ``parallel_env``, or its ``env`` where it has none.
-    - ``envpool:HalfCheetah-v5``: EnvPool's; ``gymvec:CartPole-v1``: what ``gymnasium.make_vec`` makes. These make vector
-      environments, and take ``num_envs``.
+    - ``envpool:HalfCheetah-v5``: EnvPool's; ``gymvec:CartPole-v1``: what ``gymnasium.make_vec`` makes. These are vector
+      environments, of ``num_envs``.
     - ``my_package.my_module:make_env``: a function or class of a module.
     - ``path/to/my_file.py:MyEnv``: a class or function of a file; ``path/to/my_file.py``: the only environment in it.
 

@@ -402,7 +402,8 @@ def _batch_writer(space: Any, targets: AnyArray) -> WriteBatch:
 
         return write_parts
     if isinstance(space, OneOf | Text):
-        writers = [_writer(space, targets[row : row + 1][0]) for row in range(len(targets))]
+        one = targets.shape[1:]
+        writers = [_writer(space, targets[row : row + 1].reshape(one)) for row in range(len(targets))]
 
         def write_each(values: Any, rows: AnyArray | None) -> None:
             if rows is None:

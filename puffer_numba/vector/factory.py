@@ -13,7 +13,7 @@ from puffer_numba.emulation.checking import CHECKED_STEPS
 from puffer_numba.env import APIUsageError, PufferEnv, autoreset_mode
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
-from puffer_numba.naming import FORMS, Creator, env_creator, is_jit, makes_batch, name_of
+from puffer_numba.naming import FORMS, Creator, env_creator, is_jit, name_of
 from puffer_numba.vector.group import EnvJob, create
 from puffer_numba.vector.multiprocessing import Multiprocessing
 from puffer_numba.vector.overlap import Overlapped
@@ -135,7 +135,7 @@ def make(
     seed = _seed(seed)
     if overlap:
         return _overlapped(jobs, num_envs, seed, batch_size, backend is None or chosen is PufferEnv)
-    if chosen is PufferEnv and _is_batch(jobs[0]):
+    if chosen is PufferEnv and jobs[0].is_batch:
         return _of_vector_envs(jobs[0], num_envs, size, seed)
     if chosen is PufferEnv or chosen is Serial:
         if size != num_envs:
@@ -207,17 +207,13 @@ def _creator(creator: Any) -> Creator:
 
 def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
     if backend is None:
-        is_one = all(is_jit(job.creator) or _is_batch(job) for job in jobs) and len(set(map(id, jobs))) == 1
+        is_one = all(is_jit(job.creator) or job.is_batch for job in jobs) and len(set(map(id, jobs))) == 1
         return PufferEnv if is_one else Multiprocessing
     name = backend.lower() if isinstance(backend, str) else ""
     found = PufferEnv if name == "pufferenv" else _BACKENDS.get(name, backend)  # as PufferLib calls the native one
     if found not in _BACKENDS.values():
         raise APIUsageError(f"backend is {backend!r}; expected {', '.join(map(repr, _BACKENDS))}, or a class of these.")
     return found
-
-
-def _is_batch(job: EnvJob) -> bool:
-    return makes_batch(job.creator) and "num_envs" not in job.kwargs and not is_jit(job.creator)
 
 
 def _of_vector_envs(job: EnvJob, num_envs: int, batch_size: int, seed: int) -> PufferEnv:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from puffer_numba.naming import (
     Creator,
     env_class_of,
     is_jit,
+    makes_batch,
     name_of,
     not_installed,
     parameters_of,
@@ -48,6 +48,11 @@ class EnvJob(NamedTuple):
     """The mode that it is to have; None: its own."""
     emulation: Mapping[str, Any] | None = None
     """Options of `GymnasiumPufferEnv` and `PettingZooPufferEnv`."""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it makes one vector environment of as many environments as it is told."""
+        return makes_batch(self.creator) and "num_envs" not in self.kwargs and not is_jit(self.creator)
 
     def mode(self) -> dict[str, Any]:
         """The mode as a keyword argument of a `JitEnv` and of the emulation."""

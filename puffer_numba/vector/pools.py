@@ -18,9 +18,9 @@ from puffer_numba.vector.group import EnvGroup, EnvJob, Signature, buffers_of_ro
 class Pooled(Batched):
     """Several vector environments of equal size, each of which steps on threads of its own between `send` and `recv`.
 
-    Made by ``puffer_numba.vector.make("envpool:...", num_envs=..., batch_size=...)``. `async_reset`, and then `recv` and
-    `send` in turn: ``recv`` returns the parts in the order in which they were sent actions. So a run depends on its
-    seed alone, as it would not if a batch were of those environments that happen to be ready first.
+    Made by ``puffer_numba.vector.make("envpool:...", num_envs=..., batch_size=...)``. `async_reset`, and then `recv`
+    and `send` in turn: ``recv`` returns the parts in the order in which they were sent actions. So a run depends on
+    its seed alone, as it would not if a batch were of those environments that happen to be ready first.
 
     Environment ``i`` of all has the seed that it would have in one vector environment of all of them.
 
