@@ -314,7 +314,10 @@ class VectorPufferEnv(EmulatedEnv):
         if not self._resets_here:
             is_next = self._own_mode == SAME_STEP
             return _Unpacked(self.num_agents, infos, ended=rows if is_next else None) if infos else []
-        observations, reset_infos = self.env.reset(options={"reset_mask": self._over.copy()})
+        if self._is_envpool:  # the same without its checks
+            observations, reset_infos = self.env.reset(rows.astype(np.int32))
+        else:
+            observations, reset_infos = self.env.reset(options={"reset_mask": self._over.copy()})
         self._write_rows(observations, rows)
         reset_infos = _without_ids(reset_infos)
         if not (infos or reset_infos):

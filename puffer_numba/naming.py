@@ -308,7 +308,7 @@ _EXTRAS = {
     "Box2D": "box2d",
     "ale_py": "atari",
     "cv2": "atari",
-    "envpool": "bench",
+    "envpool": "envpool",
     "minigrid": "minigrid",
     "mpe2": "multi-agent",
     "mujoco": "mujoco",

@@ -5,7 +5,7 @@
     env = make("gym:LunarLander-v3", num_envs=8, num_workers=2)
 
 - `make`: from a name, function or class
-- `Multiprocessing`, `Serial`, `Overlapped`, `Ray`: the backends
+- `Multiprocessing`, `Serial`, `Overlapped`, `Pooled`, `Ray`: the backends
 - `autotune`: the fastest settings of `make` on this machine
 - `env_creator`: what makes the environment of a name
 """
@@ -15,6 +15,7 @@ from puffer_numba.vector.batches import WorkerError
 from puffer_numba.vector.factory import make
 from puffer_numba.vector.multiprocessing import Multiprocessing
 from puffer_numba.vector.overlap import Overlapped
+from puffer_numba.vector.pools import Pooled
 from puffer_numba.vector.ray import Ray
 from puffer_numba.vector.serial import Serial, VectorEnv
 from puffer_numba.vector.tuning import Autotuned, autotune
@@ -23,6 +24,7 @@ __all__ = [
     "Autotuned",
     "Multiprocessing",
     "Overlapped",
+    "Pooled",
     "Ray",
     "Serial",
     "VectorEnv",

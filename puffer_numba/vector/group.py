@@ -108,9 +108,9 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None, num_e
         return PettingZooPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}))
     if not isinstance(env, PufferEnv):
         raise APIUsageError(
-            f"{job.creator} returned {type(env).__module__}.{type(env).__qualname__}; expected a gymnasium.Env or "
-            "VectorEnv, a PettingZoo environment, or a PufferEnv. Environments of the old gym are converted by "
-            "shimmy.GymV21CompatibilityV0."
+            f"{job.creator} returned {type(env).__module__}.{type(env).__qualname__}; expected a gymnasium.Env, a "
+            "PettingZoo environment, a gymnasium.vector.VectorEnv, or a PufferEnv. Environments of the old gym are "
+            "converted by shimmy.GymV21CompatibilityV0."
         )
     if job.autoreset not in (None, env.autoreset):
         raise APIUsageError(

@@ -318,7 +318,7 @@ def test_parts_step_in_the_background() -> None:
     make = partial(gymnasium.make, "CartPole-v1")
 
     def create(num_envs: int) -> AsyncVectorEnv:
-        return AsyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP, shared_memory=False)
+        return AsyncVectorEnv([make] * num_envs, autoreset_mode=AutoresetMode.NEXT_STEP)
 
     with vector.make(create, num_envs=4, batch_size=2) as env:
         assert isinstance(env, Pooled)
