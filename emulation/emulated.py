@@ -54,9 +54,8 @@ class EmulatedEnv(PufferEnv):
         observation_space, action_space = spaces
         self._layout = ObservationLayout(observation_space, text_length=text_length)
         self._action_layout = ActionLayout(action_space)
-        self._checks = ObservationChecks(
-            self._layout, env, checked_steps, strict, num_agents if self._is_batch else None
-        )
+        checked, num = (type(env).__name__, num_agents) if self._is_batch else (env, None)
+        self._checks = ObservationChecks(self._layout, checked, checked_steps, strict, num)
         self.single_observation_space, self.single_action_space = (
             self._layout.flat_space,
             self._action_layout.flat_space,

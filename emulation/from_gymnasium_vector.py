@@ -296,10 +296,10 @@ class VectorPufferEnv(EmulatedEnv):
         """Add a step to the episodes under way: not those whose first observation this is."""
         if self._resets_next and self._over.any():
             acted = ~self._over
-            np.add(self._returns, rewards, out=self._returns, where=acted)
+            np.add(self._returns, np.asarray(rewards), out=self._returns, where=acted)
             self._lengths += acted
             return
-        self._returns += rewards
+        self._returns += np.asarray(rewards)  # which may be another library's
         self._lengths += 1
 
     def _end_episodes(self, rows: NDArray[np.intp], infos: dict[str, Any]) -> Infos:

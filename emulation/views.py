@@ -223,4 +223,9 @@ def _objects_of(env: PufferEnv, numbers: Sequence[int] | None) -> tuple[PufferEn
     """Who has the attributes of these environments: a backend with an object for each, or the only object."""
     inner = env.unwrapped
     one_each = is_backend(inner) and inner.driver_env.num_envs == 1
+    if is_backend(inner) and not one_each and isinstance(inner.driver_env, VectorPufferEnv):
+        raise APIUsageError(
+            f"attributes of {inner.num_envs} environments in several vector environments: ask those, by "
+            f"{type(inner).__name__}'s get_attr, set_attr and call, or make one of them all."
+        )
     return inner if one_each else source_env(inner), range(env.num_envs) if numbers is None else numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ class Pooled(Batched):
 
     Made by ``puffer_numba.vector.make("envpool:...", num_envs=..., batch_size=...)``. `async_reset`, and then `recv`
     and `send` in turn: ``recv`` returns the parts in the order in which they were sent actions. So a run depends on
-    its seed alone, as it would not if a batch were of those environments that happen to be ready first.
+    its seed alone, as it would not if a batch were of those environments that happen to be ready first. An error in a
+    step is raised by ``recv``, and closes the object.
 
     Environment ``i`` of all has the seed that it would have in one vector environment of all of them.
 
@@ -67,7 +69,12 @@ class Pooled(Batched):
             number = self._stepping.popleft()
             self._busy.discard(number)
             infos = NumberedInfos()
-            infos.add(number, self._groups[number].envs[0].recv_in_place(), self.batch_size)  # type: ignore[attr-defined]
+            try:
+                received = self._groups[number].envs[0].recv_in_place()  # type: ignore[attr-defined]
+            except BaseException:
+                self.close()
+                raise
+            infos.add(number, received, self.batch_size)
             self._replies[number] = infos
             self._ready.append(number)
 
@@ -75,9 +82,10 @@ class Pooled(Batched):
         """Close the vector environments, once their steps are done. Calling it again does nothing."""
         if self.closed:
             return
-        self._settle()
         super().close()
         self._awaiting = []
+        with suppress(Exception):  # of a step whose results nobody has asked for
+            self._settle()
         self._finalizer()
 
 

@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorWrapper
 from numpy.typing import NDArray
 
-from puffer_numba import vector
+from puffer_numba import presets, vector
 from puffer_numba.emulation import PufferVectorEnv, VectorPufferEnv
 from puffer_numba.env import APIUsageError, NumberedInfos, make_buffers
 from puffer_numba.naming import arguments_of, env_creator, makes_batch, render_modes
@@ -411,6 +411,7 @@ def test_names_and_their_options() -> None:
     assert arguments_of(env_creator("gymvec:CartPole-v1"))["sutton_barto_reward"].default is False
     assert arguments_of(env_creator("gymvec:Pendulum-v1"))["g"].default == 10.0
     assert render_modes("gymvec:CartPole-v1") == ("rgb_array",)
+    assert presets.settings("envpool:Pendulum-v1") == presets.settings("gym:Pendulum-v1") != {}
     with pytest.raises(APIUsageError, match="gymvec:CartPoal-v1"):
         env_creator("gymvec:CartPoal-v1")
 
