@@ -136,7 +136,7 @@ def make(
     if overlap:
         return _overlapped(jobs, num_envs, seed, batch_size, backend is None or chosen is PufferEnv)
     if chosen is PufferEnv and jobs[0].is_batch:
-        return _of_vector_envs(jobs[0], num_envs, size, seed)
+        return _of_vector_envs(jobs[0], num_envs, size, seed, zero_copy)
     if chosen is PufferEnv or chosen is Serial:
         if size != num_envs:
             raise APIUsageError(
@@ -216,7 +216,7 @@ def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
     return found
 
 
-def _of_vector_envs(job: EnvJob, num_envs: int, batch_size: int, seed: int) -> PufferEnv:
+def _of_vector_envs(job: EnvJob, num_envs: int, batch_size: int, seed: int, zero_copy: bool) -> PufferEnv:
     """One vector environment; or several, of ``batch_size`` environments each."""
     if "batch_size" in job.kwargs:
         raise APIUsageError("env_kwargs has 'batch_size', which is an argument of vector.make.")
@@ -228,6 +228,11 @@ def _of_vector_envs(job: EnvJob, num_envs: int, batch_size: int, seed: int) -> P
         raise APIUsageError(
             f"vector.make: {name_of(job.creator)} was called with num_envs={num_envs}, and made {env.num_envs} "
             "environments."
+        )
+    if not zero_copy:
+        raise APIUsageError(
+            "zero_copy=False takes whichever workers are ready first; parts of vector environments come in turn: leave "
+            "it out."
         )
     if num_envs % batch_size:
         raise APIUsageError(f"num_envs is {num_envs}, not a multiple of batch_size, {batch_size}; change one of them.")

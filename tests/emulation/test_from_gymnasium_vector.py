@@ -281,6 +281,10 @@ def test_what_does_not_fit_is_told() -> None:
         VectorPufferEnv(Wander())
     with pytest.raises(APIUsageError, match="batch_size is 2, but a CartPoleVectorEnv does not step in the background"):
         vector.make("gymvec:CartPole-v1", num_envs=4, batch_size=2)
+    with pytest.raises(APIUsageError, match="zero_copy=False takes whichever workers are ready first"):
+        vector.make("gymvec:CartPole-v1", num_envs=4, batch_size=2, zero_copy=False)
+    with pytest.raises(APIUsageError, match="num_envs is 4, not a multiple of batch_size, 3"):
+        vector.make("gymvec:CartPole-v1", num_envs=4, batch_size=3)
     with pytest.raises(APIUsageError, match="was called with num_envs=4, and made 3 environments"):
         vector.make(lambda num_envs: sync(AutoresetMode.SAME_STEP, 3), num_envs=4)
 
