@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, NoReturn
 
@@ -41,6 +42,7 @@ from puffer_numba.env import (
     Infos,
     NumberedInfos,
     PufferEnv,
+    RecvResult,
     Slot,
     StepResult,
     autoreset_mode,
@@ -49,6 +51,7 @@ from puffer_numba.env import (
 Remake = Callable[[Any], VectorEnv[Any, Any, Any]]
 _NAMES = {SAME_STEP: "same-step", NEXT_STEP: "next-step", DISABLED: "disabled"}
 _FINAL = ("final_obs", "final_info")
+_UNDER_WAY: Any = ()  # in place of a result that is still to be waited for
 
 
 class VectorPufferEnv(EmulatedEnv):
@@ -119,12 +122,7 @@ class VectorPufferEnv(EmulatedEnv):
         num = int(made.num_envs)
         self._returns, self._lengths = np.zeros(num, np.float64), np.zeros(num, np.int32)
         self._over = np.zeros(num, np.bool_)  # whose episode ended in the last step
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", ".*precision lowered"
-            )  # EnvPool's bounds are float64; it keeps its spaces
-            spaces = (made.single_observation_space, made.single_action_space)
-        super().__init__(made, spaces, num, buf, seed, checked_steps, strict, text_length, mode)
+        super().__init__(made, _spaces(made), num, buf, seed, checked_steps, strict, text_length, mode)
         self.masks[:] = True
         self._begin_step, self._end_step = _halves(made)
 
@@ -147,9 +145,8 @@ class VectorPufferEnv(EmulatedEnv):
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``, which `prepare` made."""
         PufferEnv.use(self, slot)
-        self._write_rows, self._write_final_rows, self._read_actions = (
-            slot.prepared or self.prepare(slot.buffers).prepared
-        )
+        prepared = slot.prepared or self.prepare(slot.buffers).prepared
+        self._write_rows, self._write_final_rows, self._read_actions = prepared
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the functions that write into this object's buffers, which a copy makes for its own."""
@@ -179,6 +176,7 @@ class VectorPufferEnv(EmulatedEnv):
             APIUsageError: the vector environment can only reset all of its environments; or its seeds are fixed, and
                 there is nothing to make it anew; an observation is not in its observation space.
         """
+        self._finish()
         which = self._reset_mask(mask, is_first=not self._ready)
         chosen = self._seeds(seed)
         rows = None if which.all() else np.flatnonzero(which)
@@ -247,6 +245,8 @@ class VectorPufferEnv(EmulatedEnv):
             APIUsageError: no reset yet; a bad action, and then nothing has changed; an observation that is not in the
                 observation space; with autoreset disabled, an environment has ended.
         """
+        if self._pending is not None:
+            raise APIUsageError("step() was called after send(); call recv() first.")
         self._take_actions(actions)
         if out is not None:
             if out.buffers.actions is not self.actions:
@@ -254,6 +254,26 @@ class VectorPufferEnv(EmulatedEnv):
             self.use(out)
         infos = self.step_in_place()
         return self.observations, self.rewards, self.terminals, self.truncations, infos
+
+    def send(self, actions: ArrayLike, env_ids: NDArray[np.int64] | None = None) -> None:
+        """Like `step`; the result is fetched with `recv`. A vector environment that can steps in the background."""
+        self._check_send(env_ids)
+        self._take_actions(actions)
+        self.send_in_place()
+        self._pending = _UNDER_WAY
+
+    def recv(self) -> RecvResult:
+        """Results of the last `send` or `async_reset`: ``(o, r, d, t, infos, env_ids, masks)``."""
+        if self._pending is _UNDER_WAY:
+            self._pending = None
+            infos = self.recv_in_place()
+            self._pending = (self.observations, self.rewards, self.terminals, self.truncations, infos)
+        return super().recv()
+
+    def _finish(self) -> None:
+        """Wait for a step whose results nobody asks for."""
+        if self._pending is _UNDER_WAY:
+            self.recv()
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
@@ -355,6 +375,13 @@ class VectorPufferEnv(EmulatedEnv):
         )
 
     # ------------------------------------------------------------------ the rest
+
+    def close(self) -> None:
+        """Close the vector environment, once a step under way is done. Calling it again does nothing."""
+        if not self.closed:
+            with suppress(Exception):
+                self._finish()
+        super().close()
 
     def get_attr(self, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
         """An attribute of each environment; where the vector environment has none of each, its own."""
@@ -510,7 +537,7 @@ def _spaces(env: Any) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
 
 def _without_ids(infos: dict[str, Any]) -> dict[str, Any]:
     """Without the numbers of environments that EnvPool and ALE add, which are those within one object."""
-    if "env_id" not in infos:
+    if not infos or "env_id" not in infos:
         return infos
     return {key: value for key, value in infos.items() if key not in ("env_id", "players")}
 

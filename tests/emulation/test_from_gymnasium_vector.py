@@ -254,6 +254,32 @@ def test_attributes_calls_and_the_end() -> None:
     assert made.closed
 
 
+def test_send_and_recv() -> None:
+    """Also of a vector environment that steps at once; and what comes between the two is refused, or waits."""
+    make = partial(gymnasium.make, "CartPole-v1")
+    for made in (SyncVectorEnv([make] * 2), AsyncVectorEnv([make] * 2)):
+        expected = VectorPufferEnv(SyncVectorEnv([make] * 2))
+        with VectorPufferEnv(made) as env:
+            expected.reset(seed=1)
+            env.async_reset(seed=1)
+            env.recv()
+            for _ in range(40):
+                actions = expected.action_space.sample()
+                env.send(actions, env_ids=env.agent_ids)
+                with pytest.raises(APIUsageError, match="called twice"):
+                    env.send(actions)
+                with pytest.raises(APIUsageError, match=r"step\(\) was called after send"):
+                    env.step(actions)
+                *_, infos, env_ids, masks = env.recv()
+                assert_alike(env, expected, infos, expected.step(actions)[4])
+                assert (env_ids.tolist(), masks.tolist()) == ([0, 1], [True, True])
+            with pytest.raises(APIUsageError, match="nothing to return"):
+                env.recv()
+            env.send(actions)
+            np.testing.assert_array_equal(env.reset(seed=4)[0], expected.reset(seed=4)[0])
+            env.send(actions)
+
+
 def test_what_does_not_fit_is_told() -> None:
     class Wrong(VectorWrapper):
         change: Any = staticmethod(lambda result: result)
