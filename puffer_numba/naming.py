@@ -294,16 +294,24 @@ def _envpool_arguments(task_id: str) -> dict[str, inspect.Parameter]:
     """EnvPool's settings of an environment, with their defaults."""
     import envpool
 
-    spec = envpool.make_spec(task_id)
+    config = envpool.make_spec(task_id).config._asdict()
     kind = inspect.Parameter.KEYWORD_ONLY
     return {
-        name: inspect.Parameter(name, kind, default=value)
-        for name, value in zip(spec._config_keys, spec._default_config_values, strict=True)
-        if name not in _ENVPOOL_OWN
+        name: inspect.Parameter(name, kind, default=value) for name, value in config.items() if name not in _ENVPOOL_OWN
     }
 
 
-_ENVPOOL_OWN = ("num_envs", "batch_size", "seed", "env_seed", "base_path", "gym_reset_return_info", "max_num_players")
+_ENVPOOL_OWN = (
+    "num_envs",
+    "batch_size",
+    "seed",
+    "env_seed",
+    "task",
+    "base_path",
+    "gym_reset_return_info",
+    "max_num_players",
+)
+
 _EXTRAS = {
     "Box2D": "box2d",
     "ale_py": "atari",
