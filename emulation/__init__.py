@@ -4,6 +4,7 @@ Theirs as ours:
 
 - `GymnasiumPufferEnv`, `PettingZooPufferEnv`: an existing environment as a `PufferEnv`; `puffer_numba.vector.make`
   does this for many at once
+- `VectorPufferEnv`: an existing vector environment, such as EnvPool's; `puffer_numba.vector.make` does this, too
 - `ActionMaskFromInfo`: masks that an environment tells in its infos, where policies look for them
 - `HybridSpace`: flat actions of which some are integers and some are real
 
@@ -21,6 +22,7 @@ from puffer_numba.emulation.as_gymnasium import JitGymnasiumEnv, make_env
 from puffer_numba.emulation.as_gymnasium_vector import PufferVectorEnv, make_vector_env
 from puffer_numba.emulation.as_pettingzoo import JitParallelEnv, PufferParallelEnv, make_parallel_env
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
+from puffer_numba.emulation.from_gymnasium_vector import VectorPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.emulation.masks import ActionMaskFromInfo
 from puffer_numba.emulation.trading import TradingEnv, VecTradingEnv
@@ -37,6 +39,7 @@ __all__ = [
     "PufferVectorEnv",
     "TradingEnv",
     "VecTradingEnv",
+    "VectorPufferEnv",
     "make_env",
     "make_parallel_env",
     "make_vector_env",

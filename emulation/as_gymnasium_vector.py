@@ -20,6 +20,7 @@ from gymnasium.vector.utils import batch_space
 
 from puffer_numba.emulation.as_gymnasium import AnyArray
 from puffer_numba.emulation.emulated import EmulatedEnv
+from puffer_numba.emulation.from_gymnasium_vector import VectorPufferEnv
 from puffer_numba.emulation.views import (
     ClosedError,
     call_each,
@@ -211,7 +212,8 @@ class PufferVectorEnv(gymnasium.vector.VectorEnv[Any, Any, AnyArray]):
         if isinstance(seed, list) and not is_backend(env.unwrapped):
             if not isinstance(self._source, EmulatedEnv):
                 raise APIUsageError(f"reset(seed=[...]) needs a JitEnv or wrapped environments; {name} takes one int.")
-            (seed,) = seed
+            if not isinstance(self._source, VectorPufferEnv):
+                (seed,) = seed
         arguments: dict[str, Any] = {"options": options} if options and isinstance(self._source, EmulatedEnv) else {}
         if mask is not None:
             if not isinstance(env.unwrapped, EmulatedEnv) and not is_backend(env.unwrapped):

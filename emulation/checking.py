@@ -28,13 +28,16 @@ class ObservationChecks:
         env: whose observations these are.
         steps: how many to check at first; some of the later ones are checked, too. 0: none at all; None: all.
         strict: raise where something is outside of its space; otherwise there is one warning for each leaf.
+        num: of observations that are checked at once, as a batch; None: they come one by one.
 
     Attributes:
         left: how many are still to be checked without a break.
         pause: steps until the next check after those; infinite for never.
     """
 
-    def __init__(self, layout: ObservationLayout, env: Any, steps: int | None, strict: bool) -> None:
+    def __init__(
+        self, layout: ObservationLayout, env: Any, steps: int | None, strict: bool, num: int | None = None
+    ) -> None:
         if steps is not None:
             integer("checked_steps", steps, minimum=0)
         if not isinstance(strict, bool):
@@ -43,7 +46,7 @@ class ObservationChecks:
         self._pauses = iter(PAUSES if steps else ())
         self.pause: float = math.inf
         self._unchecked = 0
-        self._layout, self._env, self._strict = layout, env, strict
+        self._layout, self._env, self._strict, self._num = layout, env, strict, num
 
     def check(self, observation: Any) -> Any:
         """The observation, each leaf in its own dtype.
@@ -54,7 +57,7 @@ class ObservationChecks:
         self.left -= 1
         if self.left <= 0:
             self.pause = next(self._pauses, self.pause)
-        return self._layout.check(observation, self._report)
+        return self._layout.check(observation, self._report, self._num)
 
     def sampled(self, observation: Any) -> Any:
         """One more observation: checked, if it is one of those that are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import gymnasium
 import numpy as np
@@ -34,6 +34,8 @@ class EmulatedEnv(PufferEnv):
 
     env: Any
     emulated: Emulated
+    _is_batch: ClassVar[bool] = False
+    """Whether the wrapped environment returns the observations of all rows as one batch."""
 
     def __init__(
         self,
@@ -52,7 +54,8 @@ class EmulatedEnv(PufferEnv):
         observation_space, action_space = spaces
         self._layout = ObservationLayout(observation_space, text_length=text_length)
         self._action_layout = ActionLayout(action_space)
-        self._checks = ObservationChecks(self._layout, env, checked_steps, strict)
+        checked, num = (type(env).__name__, num_agents) if self._is_batch else (env, None)
+        self._checks = ObservationChecks(self._layout, checked, checked_steps, strict, num)
         self.single_observation_space, self.single_action_space = (
             self._layout.flat_space,
             self._action_layout.flat_space,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_numba.emulation.emulated import EmulatedEnv
+from puffer_numba.emulation.from_gymnasium_vector import VectorPufferEnv
 from puffer_numba.env import DISABLED, APIUsageError, PufferEnv
 from puffer_numba.errors import is_integer
 from puffer_numba.jit import JitEnv
@@ -180,9 +181,15 @@ def check_one_agent_each(env: PufferEnv, view: str) -> None:
 
 
 def check_synchronous(env: PufferEnv, view: str) -> None:
-    """Raise unless all environments are stepped at once."""
+    """Raise unless all environments are stepped at once, and none lets a step pass before the next episode."""
     if env.agents_per_batch != env.num_agents:
         raise APIUsageError(f"{view} steps all environments at once; make them without batch_size and overlap.")
+    source = source_env(env)
+    if isinstance(source, VectorPufferEnv) and source.waits:
+        raise APIUsageError(
+            f"{view} has no masks, and the environments of a {type(source.env).__name__} wait for a step, masked, "
+            "before their next episode; use single ones, or where that is taken, autoreset='next-step'."
+        )
 
 
 def get_attributes(env: PufferEnv, name: str, numbers: Sequence[int] | None = None) -> list[Any]:
@@ -216,4 +223,9 @@ def _objects_of(env: PufferEnv, numbers: Sequence[int] | None) -> tuple[PufferEn
     """Who has the attributes of these environments: a backend with an object for each, or the only object."""
     inner = env.unwrapped
     one_each = is_backend(inner) and inner.driver_env.num_envs == 1
+    if is_backend(inner) and not one_each and isinstance(inner.driver_env, VectorPufferEnv):
+        raise APIUsageError(
+            f"attributes of {inner.num_envs} environments in several vector environments: ask those, by "
+            f"{type(inner).__name__}'s get_attr, set_attr and call, or make one of them all."
+        )
     return inner if one_each else source_env(inner), range(env.num_envs) if numbers is None else numbers

@@ -87,10 +87,13 @@ class NumberedInfos(list[dict[str, Any]]):
         """``(number, info)`` of each."""
         return zip(self.numbers, self, strict=True)
 
-    def add(self, number: int, infos: Infos) -> None:
-        """Append what environment ``number`` has to say."""
+    def add(self, number: int, infos: Infos, num_envs: int = 1) -> None:
+        """Append what object ``number`` has to say, each of which has ``num_envs`` environments."""
         self += infos
-        self.numbers += [number] * len(infos)
+        if isinstance(infos, NumberedInfos):
+            self.numbers += [number * num_envs + k for k in infos.numbers]
+        else:
+            self.numbers += [number] * len(infos)
 
 
 class Buffers(NamedTuple):
@@ -479,13 +482,16 @@ class PufferEnv:
             actions: as for `step`.
             env_ids: rows that they are for, as `recv` gave them; here, where there are no batches, always all.
         """
+        self._check_send(env_ids)
+        self._pending = self.step(actions)
+
+    def _check_send(self, env_ids: NDArray[np.int64] | None) -> None:
         if env_ids is not None and not np.array_equal(env_ids, self.agent_ids):
             raise APIUsageError(
                 f"send(): env_ids has {np.size(env_ids)} rows; expected all {self.num_agents}, in order."
             )
         if self._pending is not None:
             raise APIUsageError("send() was called twice; call recv() between two sends.")
-        self._pending = self.step(actions)
 
     def recv(self) -> RecvResult:
         """Results of the last `send` or `async_reset`: ``(o, r, d, t, infos, env_ids, masks)``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,8 +26,8 @@ from puffer_numba.jit import JitEnv
 
 Creator = Callable[..., Any]
 FORMS = (
-    "a registered name, 'my_file.py:MyEnv', 'gym:LunarLander-v3', 'pettingzoo:mpe2.simple_spread_v3', or "
-    "'my_package.my_module:make_env'"
+    "a registered name, 'my_file.py:MyEnv', 'gym:LunarLander-v3', 'gymvec:CartPole-v1', 'envpool:Pong-v5', "
+    "'pettingzoo:mpe2.simple_spread_v3', or 'my_package.my_module:make_env'"
 )
 
 
@@ -39,6 +39,8 @@ def env_creator(name: str) -> Creator:
     - ``pettingzoo:butterfly/pistonball-v6``: one of PettingZoo's registry, parallel where it is that;
       ``pettingzoo:butterfly.pistonball_v6``, the name of its module, is the same.
     - ``pettingzoo:mpe2.simple_spread_v3``: another module's ``parallel_env``, or its ``env`` where it has none.
+    - ``envpool:HalfCheetah-v5``: EnvPool's; ``gymvec:CartPole-v1``: what ``gymnasium.make_vec`` makes. These are vector
+      environments, of ``num_envs``.
     - ``my_package.my_module:make_env``: a function or class of a module.
     - ``path/to/my_file.py:MyEnv``: a class or function of a file; ``path/to/my_file.py``: the only environment in it.
 
@@ -55,6 +57,10 @@ def env_creator(name: str) -> Creator:
         return partial(spec.env_class, **spec.defaults)
     if kind == "gym":
         return _gymnasium_creator(rest, name)
+    if kind == "gymvec":
+        return _gymvec_creator(rest, name)
+    if kind == "envpool":
+        return _envpool_creator(rest, name)
     if kind == "pettingzoo":
         return _pettingzoo_creator(rest, name)
     if kind.startswith(".") or re.search(r"[/\\]", kind):
@@ -91,17 +97,45 @@ def _registered(name: str) -> registry.EnvSpec:
 
 
 def _gymnasium_creator(gym_id: str, name: str) -> Creator:
+    # The emulation checks observations itself, on the first steps; Gymnasium's checker would do so, more slowly.
+    return partial(gymnasium.make, _gymnasium_id(gym_id, name), disable_env_checker=True)
+
+
+def _gymvec_creator(gym_id: str, name: str) -> Creator:
+    found = _gymnasium_id(gym_id, name)
+    if gymnasium.spec(found).vector_entry_point is not None:
+        return partial(_make_vec, found)
+    return partial(_make_vec, found, vector_kwargs={"copy": False}, disable_env_checker=True)
+
+
+def _make_vec(gym_id: str, num_envs: int, **kwargs: Any) -> Any:
+    return gymnasium.make_vec(gym_id, num_envs=num_envs, **kwargs)
+
+
+def _envpool_creator(task_id: str, name: str) -> Creator:
+    envpool = _import(["envpool"], name)
+    known = envpool.list_all_envs()
+    if task_id not in known:
+        raise APIUsageError(f"{name}: EnvPool has no environment {task_id!r}.{did_you_mean(task_id, known)}")
+    return partial(_make_envpool, task_id)
+
+
+def _make_envpool(task_id: str, num_envs: int, seed: int | list[int], **kwargs: Any) -> Any:
+    import envpool
+
+    return envpool.make_gymnasium(task_id, num_envs=num_envs, seed=seed, **kwargs)
+
+
+def _gymnasium_id(gym_id: str, name: str) -> str:
     module, _, plain_id = gym_id.rpartition(":")
     module = module or ("" if plain_id in gymnasium.registry else plugin_of(plain_id))
     if module:
         _import([module], name)
     try:
-        found = gymnasium.spec(plain_id).id
+        return gymnasium.spec(plain_id).id
     except GymnasiumError as error:
         close = "" if "Did you mean" in str(error) else did_you_mean(plain_id, gymnasium.registry)
         raise APIUsageError(f"{name}: {error}{close}") from error
-    # The emulation checks observations itself, on the first steps; Gymnasium's checker would do so, more slowly.
-    return partial(gymnasium.make, found, disable_env_checker=True)
 
 
 def _pettingzoo_creator(zoo_id: str, name: str) -> Creator:
@@ -160,6 +194,32 @@ def is_jit(creator: Any) -> bool:
     return isinstance(env_class, type) and issubclass(env_class, JitEnv)
 
 
+def parameters_of(creator: Creator) -> Mapping[str, inspect.Parameter]:
+    """What ``creator`` can be called with."""
+    try:
+        return inspect.signature(creator).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return {}
+
+
+def wants_num_envs(creator: Creator) -> bool:
+    """Whether ``creator`` must be told how many environments to make."""
+    parameter = parameters_of(creator).get("num_envs")
+    return parameter is not None and parameter.default is inspect.Parameter.empty
+
+
+def makes_batch(creator: Creator) -> bool:
+    """Whether ``creator`` makes one object of as many environments as it is told: a class of vector environments,
+    ``gymnasium.make_vec``, or a function that needs ``num_envs``.
+    """
+    made_by = env_class_of(creator)
+    if isinstance(creator, partial) and "num_envs" in creator.keywords:
+        return False
+    if isinstance(made_by, type):
+        return issubclass(made_by, gymnasium.vector.VectorEnv) and "num_envs" in parameters_of(creator)
+    return made_by is gymnasium.make_vec or wants_num_envs(creator)
+
+
 def load_spec(env_name: str) -> registry.EnvSpec:
     """What is known of an environment by any of its names: its class, if that is a `JitEnv`, and its defaults.
 
@@ -177,6 +237,8 @@ def load_spec(env_name: str) -> registry.EnvSpec:
 
 def arguments_of(creator: Creator) -> dict[str, inspect.Parameter]:
     """What can be passed to ``creator`` by name, with the defaults; nothing where that cannot be told."""
+    if isinstance(creator, partial) and creator.func is _make_envpool:
+        return _envpool_arguments(creator.args[0])
     maker, given = _maker(creator)
     try:
         parameters = inspect.signature(maker).parameters
@@ -192,6 +254,8 @@ def arguments_of(creator: Creator) -> dict[str, inspect.Parameter]:
 def render_modes(name: str) -> tuple[str, ...]:
     """The render modes that the environment called ``name`` can be made with; a JitEnv needs none."""
     creator = env_creator(name)
+    if isinstance(creator, partial) and creator.func is _make_envpool:
+        return ("rgb_array",)
     if is_jit(creator) or "render_mode" not in arguments_of(creator):
         return ()
     metadata = getattr(_maker(creator)[0], "metadata", None) or {}
@@ -202,14 +266,12 @@ def _maker(creator: Creator) -> tuple[Any, dict[str, Any]]:
     """The class or function that ``creator`` passes its arguments on to, and those that it adds."""
     maker: Any = creator
     given: dict[str, Any] = {}
-    if isinstance(creator, partial) and creator.func in (gymnasium.make, getattr(pettingzoo, "make", None)):
+    if isinstance(creator, partial) and creator.func is _make_vec:
+        spec = gymnasium.spec(creator.args[0])
+        maker, given = _loaded(spec.vector_entry_point or spec.entry_point), dict(spec.kwargs)
+    elif isinstance(creator, partial) and creator.func in (gymnasium.make, getattr(pettingzoo, "make", None)):
         spec = creator.args[-1] if creator.func is not gymnasium.make else gymnasium.spec(creator.args[0])
-        maker, given = spec.entry_point, dict(spec.kwargs)
-        if isinstance(maker, str):
-            try:
-                maker = load_env_creator(maker)
-            except (ImportError, AttributeError, GymnasiumError):  # making it will say so
-                return None, {}
+        maker, given = _loaded(spec.entry_point), dict(spec.kwargs)
     while inspect.isfunction(maker):  # PettingZoo's pass theirs on
         variables = inspect.getclosurevars(maker)
         known = {**variables.globals, **variables.nonlocals}
@@ -220,10 +282,43 @@ def _maker(creator: Creator) -> tuple[Any, dict[str, Any]]:
     return maker, given
 
 
+def _loaded(entry_point: Any) -> Any:
+    """What Gymnasium calls to make an environment; None where it cannot be imported, which making it will say."""
+    if not isinstance(entry_point, str):
+        return entry_point
+    try:
+        return load_env_creator(entry_point)
+    except (ImportError, AttributeError, GymnasiumError):
+        return None
+
+
+def _envpool_arguments(task_id: str) -> dict[str, inspect.Parameter]:
+    """EnvPool's settings of an environment, with their defaults."""
+    import envpool
+
+    config = envpool.make_spec(task_id).config._asdict()
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return {
+        name: inspect.Parameter(name, kind, default=value) for name, value in config.items() if name not in _ENVPOOL_OWN
+    }
+
+
+_ENVPOOL_OWN = (
+    "num_envs",
+    "batch_size",
+    "seed",
+    "env_seed",
+    "task",
+    "base_path",
+    "gym_reset_return_info",
+    "max_num_players",
+)
+
 _EXTRAS = {
     "Box2D": "box2d",
     "ale_py": "atari",
     "cv2": "atari",
+    "envpool": "envpool",
     "minigrid": "minigrid",
     "mpe2": "multi-agent",
     "mujoco": "mujoco",

@@ -84,7 +84,7 @@ def declared(*extras: str) -> set[str]:
         ("envs", ["parquet"]),
         ("emulation", ["sb3", "legacy-gym"]),
         ("examples", ["test"]),
-        ("tests", ["dev"]),
+        ("tests", ["dev", "envpool"]),
         ("bench", ["bench", "dev"]),
         ("docs", ["dev"]),
     ],
@@ -100,7 +100,7 @@ def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
 
 
 def test_every_extra_is_in_the_one_for_development() -> None:
-    apart = {"dev", "bench", "opencv"}  # bench has peers that not every machine can install; opencv comes with atari
+    apart = {"dev", "bench", "envpool", "opencv"}  # not every machine can install EnvPool; opencv comes with atari
     options = next(requirement for requirement in EXTRAS["dev"] if requirement.startswith("puffer_numba["))
     assert set(EXTRAS) - apart == set(options.partition("[")[2].rstrip("]").split(","))
 

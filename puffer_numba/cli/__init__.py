@@ -45,7 +45,8 @@ Reinforcement-learning environments at the speed of C, and a PPO trainer for the
   puffer check NAME               look for mistakes in an environment
 
 NAME is a name from the list, which may begin with puffer_, or my_walk.py:MyWalk, gym:LunarLander-v3,
-pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env. Its arguments are options: --env.gravity 1.6.
+gymvec:CartPole-v1, envpool:Pong-v5, pettingzoo:mpe2.simple_spread_v3, my_package.my_module:make_env. Its arguments
+are options: --env.gravity 1.6.
 For all options: puffer COMMAND --help, puffer train NAME --help. For example:
 
   puffer new my_walk

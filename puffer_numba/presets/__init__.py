@@ -1,7 +1,8 @@
 """Training settings that suit an environment: one TOML file for each, ``NAME.toml``, found by trying.
 
 Their sections and names are those of `puffer_numba.config.Config`; `load_config` starts from them. ``gym/ID.toml`` is
-for Gymnasium's ``gym:ID``. Scores that they reach, and in which time: ``docs/learning.md``.
+for Gymnasium's ``gym:ID``, also as ``gymvec:ID`` and ``envpool:ID``. Scores that they reach, and in which time:
+``docs/learning.md``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def settings(name: str) -> dict[str, Any]:
 
     Empty where there is no file of that name. The same dictionary each time.
     """
-    path = _files().get(name)
+    kind, _, rest = name.partition(":")
+    path = _files().get(f"gym:{rest}" if kind in ("gymvec", "envpool") else name)
     if path is None:
         return {}
     sections = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -105,6 +105,14 @@ class ActionLayout:
         """
         return _reader(self.space, row.reshape(-1), iter(_starts(self._leaves)))
 
+    def batch_reader(self, rows: AnyArray) -> Callable[[], Any]:
+        """A function that returns the actions that ``rows (num, *flat_space.shape)`` hold when it is called.
+
+        They are as `gymnasium.vector.utils.batch_space` arranges them: a Dict of arrays, ``(num, ...)`` each, of the
+        leaves' own dtypes. The arrays are the same at each call, and ``rows`` themselves where they can be.
+        """
+        return _batch_reader(self.space, rows.reshape(len(rows), -1), iter(_starts(self._leaves)))
+
     def flatten_batch(self, actions: Any, num: int) -> AnyArray:
         """``num`` actions as flat ones: ``(num, *flat_space.shape)``, values unchanged and unchecked.
 
@@ -221,6 +229,29 @@ def _reader(space: Any, flat: AnyArray, starts: Iterator[int]) -> Callable[[], A
         return lambda: number(item())
     dtype, part = space.dtype, flat[start : start + int(np.prod(space.shape))].reshape(space.shape)
     return lambda: part.astype(dtype)
+
+
+def _batch_reader(space: Any, flat: AnyArray, starts: Iterator[int]) -> Callable[[], Any]:
+    """Likewise, of the actions of all rows of ``flat``."""
+    if isinstance(space, Dict):
+        items = [(key, _batch_reader(sub, flat, starts)) for key, _, sub, _ in children(space, "")]
+        return lambda: {key: read() for key, read in items}
+    if isinstance(space, Tuple):
+        parts = [_batch_reader(sub, flat, starts) for _, _, sub, _ in children(space, "")]
+        return lambda: tuple([read() for read in parts])
+    start, shape = next(starts), tuple(space.shape or ())
+    columns = flat[:, start : start + int(np.prod(shape))]
+    if columns.dtype == space.dtype and columns.shape == flat.shape:
+        whole = flat.reshape(len(flat), *shape)
+        return lambda: whole
+    converted = np.empty((len(flat), *shape), space.dtype)
+    targets = converted.reshape(columns.shape)
+
+    def read() -> AnyArray:
+        np.copyto(targets, columns, casting="unsafe")
+        return converted
+
+    return read
 
 
 class ActionChecker:

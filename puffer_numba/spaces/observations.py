@@ -27,6 +27,8 @@ ACTION_MASK = "action_mask"
 
 AnyArray = NDArray[Any]
 Write = Callable[[Any], None]
+WriteBatch = Callable[[Any, AnyArray | None], None]
+"""Writes observations of a batch: of all rows, or of those with these numbers, which may be the only ones given."""
 
 # What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
 _MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
@@ -147,10 +149,28 @@ class ObservationLayout:
 
         return write_array if isinstance(self.space, Box) else write
 
-    def check(self, observation: Any, report: Report | None = None) -> Any:
+    def batch_writer(self, flat: AnyArray) -> WriteBatch:
+        """A function that writes a batch of observations into ``flat (num, *flat_space.shape)``.
+
+        It takes them as `gymnasium.vector.utils.batch_space` arranges them, with one copy for each leaf, and raises as
+        that of `writer` does. Only texts and parts of a OneOf, which have no arrays, are written one by one.
+        """
+        num = len(flat)
+        write_fast = _batch_writer(self.space, self._records(flat))
+
+        def write(observations: Any, rows: AnyArray | None) -> None:
+            try:
+                write_fast(observations, rows)
+            except _MISFIT:
+                write_fast(self.check(observations, num=num if rows is None else len(rows)), rows)
+
+        return write
+
+    def check(self, observation: Any, report: Report | None = None, num: int | None = None) -> Any:
         """The observation with every leaf as an array of its own dtype.
 
         Args:
+            num: of observations, where it is a batch of them.
             report: is told of leaves whose values are outside of their space: bounds, NaN, numbers that the dtype
                 does not hold, superfluous keys. Rounding, and casts that lose nothing, are none. None: it does not
                 matter.
@@ -159,7 +179,7 @@ class ObservationLayout:
             APIUsageError: it cannot be written: a key is missing, or a shape is wrong. The message has the leaf's path,
                 what was expected, and what was found.
         """
-        return _check(self.space, observation, self.name, report)
+        return _check(self.space, observation, self.name, report, num)
 
     def unflatten(self, row: AnyArray) -> Any:
         """One flat observation as the space's own kind of object; arrays are views of ``row``."""
@@ -171,8 +191,11 @@ class ObservationLayout:
         A Dict of arrays for a Dict, for example: ``(num, ...)`` each, views of ``flat``. A Text or OneOf, which has no
         array, is a tuple of ``num`` values.
         """
-        leaf_shape = (len(flat), *self.leaves[0].shape)
-        return _unflatten_batch(self.space, self.view(flat) if self.is_structured else flat.reshape(leaf_shape))
+        return _unflatten_batch(self.space, self._records(flat))
+
+    def _records(self, flat: AnyArray) -> AnyArray:
+        """Flat observations as an array of records, or as the array of the lone leaf."""
+        return self.view(flat) if self.is_structured else flat.reshape(len(flat), *self.leaves[0].shape)
 
     def _record(self, row: AnyArray) -> AnyArray:
         """One flat observation as a structured array without axes, or as the lone leaf's array."""
@@ -372,22 +395,66 @@ def _text_writer(space: Text, target: AnyArray) -> Write:
     return write
 
 
+def _batch_writer(space: Any, targets: AnyArray) -> WriteBatch:
+    """A function that writes a batch of a space's values to ``targets``: records, or the array of a leaf."""
+    if isinstance(space, Dict | Tuple):
+        parts = [(key, _batch_writer(sub, targets[field])) for key, field, sub, _ in children(space, "")]
+
+        def write_parts(values: Any, rows: AnyArray | None) -> None:
+            for key, write_part in parts:
+                write_part(values[key], rows)
+
+        return write_parts
+    if isinstance(space, OneOf | Text):
+        one = targets.shape[1:]
+        writers = [_writer(space, targets[row : row + 1].reshape(one)) for row in range(len(targets))]
+
+        def write_each(values: Any, rows: AnyArray | None) -> None:
+            if rows is None:
+                if len(values) != len(writers):
+                    raise ValueError
+                for write_one, value in zip(writers, values, strict=True):
+                    write_one(value)
+                return
+            for position, row in enumerate(rows):
+                writers[row](values[position if len(values) == len(rows) else row])
+
+        return write_each
+    shape, part_shape = targets.shape, targets.shape[1:]
+
+    def write_array(values: Any, rows: AnyArray | None) -> None:
+        if rows is None:
+            if values.shape != shape:
+                raise ValueError
+            targets[...] = values
+            return
+        if values.shape[1:] != part_shape:
+            raise ValueError
+        targets[rows] = values if len(values) == len(rows) else values[rows]
+
+    return write_array
+
+
 # ---------------------------------------------------------------------- checking
 
 
-def _check(space: Any, value: Any, path: str, report: Report | None) -> Any:
+def _check(space: Any, value: Any, path: str, report: Report | None, num: int | None = None) -> Any:
     if isinstance(space, Dict):
-        return _check_dict(space, value, path, report)
+        return _check_dict(space, value, path, report, num)
     if isinstance(space, Tuple):
         if not isinstance(value, tuple | list) or len(value) != len(space.spaces):
             got = f"{len(value)} of them" if isinstance(value, tuple | list) else type(value).__name__
             raise _misfit(path, f"a tuple of {len(space.spaces)} parts", got)
-        return tuple(_check(sub, value[k], sub_path, report) for k, _, sub, sub_path in children(space, path))
+        return tuple(_check(sub, value[k], sub_path, report, num) for k, _, sub, sub_path in children(space, path))
+    if num is not None and isinstance(space, OneOf | Text):
+        if not isinstance(value, tuple | list) or len(value) != num:
+            raise _misfit(path, f"{num} values of {space!r}", repr(value)[:60])
+        return tuple(_check(space, one, f"{path}[{k}]", report) for k, one in enumerate(value))
     if isinstance(space, OneOf):
         return _check_one_of(space, value, path, report)
     if isinstance(space, Text):
         return _check_text(space, value, path, report)
-    array = _as_array(space, value, path)
+    array = _as_array(space, value, path, num)
     if report is not None:
         problem = _problem(space, array)
         if problem:
@@ -396,7 +463,7 @@ def _check(space: Any, value: Any, path: str, report: Report | None) -> Any:
         return array.astype(space.dtype, copy=False)
 
 
-def _check_dict(space: Dict, value: Any, path: str, report: Report | None) -> dict[Any, Any]:
+def _check_dict(space: Dict, value: Any, path: str, report: Report | None, num: int | None) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise _misfit(path, f"a dict with the keys {list(space.spaces)}", type(value).__name__)
     missing = [key for key in space.spaces if key not in value]
@@ -405,7 +472,7 @@ def _check_dict(space: Dict, value: Any, path: str, report: Report | None) -> di
     extra = [key for key in value if key not in space.spaces]
     if report is not None and extra:
         report(path, str(_misfit(path, f"the keys {list(space.spaces)}", f"also {extra[0]!r}")))
-    return {key: _check(sub, value[key], sub_path, report) for key, _, sub, sub_path in children(space, path)}
+    return {key: _check(sub, value[key], sub_path, report, num) for key, _, sub, sub_path in children(space, path)}
 
 
 def _check_one_of(space: OneOf, value: Any, path: str, report: Report | None) -> tuple[int, Any]:
@@ -443,17 +510,18 @@ def _text_problem(space: Text, text: str) -> tuple[str, str] | None:
     return (f"letters of {space.characters!r}", repr(odd[0])) if odd else None
 
 
-def _as_array(space: Any, value: Any, path: str) -> AnyArray:
-    """The leaf as an array of the space's shape, of numbers."""
-    given = isinstance(value, np.ndarray | np.generic)
+def _as_array(space: Any, value: Any, path: str, num: int | None) -> AnyArray:
+    """The leaf as an array of the space's shape, of numbers; or of ``num`` such leaves."""
+    shape = space.shape if num is None else (num, *space.shape)
+    given = isinstance(value, np.ndarray | np.generic) or num is not None
     try:
         if value is None:  # which NumPy takes for NaN
             raise TypeError
         array = np.asarray(value) if given or isinstance(space, Discrete) else np.asarray(value, space.dtype)
     except (TypeError, ValueError, OverflowError):
         raise _misfit(path, repr(space), f"{type(value).__name__}: {str(value)[:60]}") from None
-    if array.shape != space.shape:
-        raise _misfit(path, f"shape {space.shape}: {space!r}", f"shape {array.shape}")
+    if array.shape != shape:
+        raise _misfit(path, f"shape {shape}: {space!r}", f"shape {array.shape}")
     if array.dtype.kind not in ("iub" if isinstance(space, Discrete) else "iubf"):
         raise _misfit(path, repr(space), f"dtype {array.dtype}")
     return array

@@ -14,10 +14,11 @@ from puffer_numba.env import APIUsageError, PufferEnv, autoreset_mode
 from puffer_numba.errors import did_you_mean, integer
 from puffer_numba.jit.compiler.threads import cores
 from puffer_numba.memory import check_room
-from puffer_numba.naming import FORMS, Creator, env_creator, is_jit
-from puffer_numba.vector.group import EnvJob
+from puffer_numba.naming import FORMS, Creator, env_creator, is_jit, name_of
+from puffer_numba.vector.group import EnvJob, create
 from puffer_numba.vector.multiprocessing import Multiprocessing
 from puffer_numba.vector.overlap import Overlapped
+from puffer_numba.vector.pools import Pooled
 from puffer_numba.vector.ray import Ray, cluster_cores
 from puffer_numba.vector.serial import Serial
 
@@ -72,6 +73,8 @@ def make(
         make(MyPufferEnv, env_kwargs={"size": 10}, num_envs=4, backend="serial")
         make("cartpole", num_envs=4096)
         make("cartpole", num_envs=4096, overlap=True)
+        make("envpool:HalfCheetah-v5", num_envs=16)
+        make(lambda num_envs: gymnasium.make_vec("CartPole-v1", num_envs), num_envs=16)
 
     The environment with number ``i`` is reset with ``seed + i`` (a JitEnv continues the streams of those before it):
     the same trajectories whatever the backend and the number of workers. The main script is not imported by workers,
@@ -80,16 +83,20 @@ def make(
     Args:
         env_creator_or_creators: a name, as for `env_creator`; a function or class that returns a `gymnasium.Env`, a
             PettingZoo environment, or a `PufferEnv`; or a list of ``num_envs`` of these. Parameters of the function
-            that are called ``buf`` and ``seed`` are given arrays to write into, and ``seed + i``.
+            that are called ``buf`` and ``seed`` are given arrays to write into, and ``seed + i``. One that makes a
+            `gymnasium.vector.VectorEnv` of any size, a class of these or a function that has to be called with
+            ``num_envs``, is called once, with that and, where it has such a parameter, ``seed``.
         env_args, env_kwargs: what it is called with; for a list of creators, a list of as many.
-        backend: `Multiprocessing`; `Ray`: in a cluster; `Serial`: in this process; "native", for a JitEnv's class: one
-            object of ``num_envs`` environments, on threads. Names in lower case do, too. None: native for a JitEnv's
-            class, else Multiprocessing.
+        backend: `Multiprocessing`; `Ray`: in a cluster; `Serial`: in this process; "native", for a JitEnv's class and
+            for vector environments: one object of ``num_envs`` environments, on its own threads. Names in lower case
+            do, too. None: native for these, else Multiprocessing.
         num_envs: how many times to call the creator.
         seed: for the first reset, unless that has its own. None: fresh entropy.
         num_workers: processes. "auto" or None: as many as there are cores, here or in the cluster, or fewer where they
             would not divide ``num_envs`` and ``batch_size`` evenly. Serial and native do without.
-        batch_size: environments that `Multiprocessing.recv` waits for; by default all.
+        batch_size: environments that `Multiprocessing.recv` waits for; by default all. Vector environments that step
+            in the background, as EnvPool's do, are made in parts of that size, of which one waits for the policy
+            while the others step: see `Pooled`.
         zero_copy: return the shared memory itself, for which a batch is always of the same workers. False: a batch is
             of the workers that are ready first, and is copied, where it is of several workers but not of all.
         timeout: seconds to wait for a worker before `WorkerError`; None: for ever.
@@ -131,6 +138,8 @@ def make(
     seed = _seed(seed)
     if overlap:
         return _overlapped(jobs, num_envs, seed, batch_size, backend is None or chosen is PufferEnv)
+    if chosen is PufferEnv and jobs[0].is_batch:
+        return _of_vector_envs(jobs[0], num_envs, size, seed, zero_copy)
     if chosen is PufferEnv or chosen is Serial:
         if size != num_envs:
             raise APIUsageError(
@@ -201,14 +210,36 @@ def _creator(creator: Any) -> Creator:
 
 def _backend(backend: Any, jobs: list[EnvJob]) -> type[PufferEnv]:
     if backend is None:
-        return (
-            PufferEnv if all(is_jit(job.creator) for job in jobs) and len(set(map(id, jobs))) == 1 else Multiprocessing
-        )
+        is_one = all(is_jit(job.creator) or job.is_batch for job in jobs) and len(set(map(id, jobs))) == 1
+        return PufferEnv if is_one else Multiprocessing
     name = backend.lower() if isinstance(backend, str) else ""
     found = PufferEnv if name == "pufferenv" else _BACKENDS.get(name, backend)  # as PufferLib calls the native one
     if found not in _BACKENDS.values():
         raise APIUsageError(f"backend is {backend!r}; expected {', '.join(map(repr, _BACKENDS))}, or a class of these.")
     return found
+
+
+def _of_vector_envs(job: EnvJob, num_envs: int, batch_size: int, seed: int, zero_copy: bool) -> PufferEnv:
+    """One vector environment; or several, of ``batch_size`` environments each."""
+    if "batch_size" in job.kwargs:
+        raise APIUsageError("env_kwargs has 'batch_size', which is an argument of vector.make.")
+    if batch_size == num_envs:
+        env = create(job, 0, seed, num_envs=num_envs)
+        if env.num_envs == num_envs:
+            return env
+        env.close()
+        raise APIUsageError(
+            f"vector.make: {name_of(job.creator)} was called with num_envs={num_envs}, and made {env.num_envs} "
+            "environments."
+        )
+    if not zero_copy:
+        raise APIUsageError(
+            "zero_copy=False takes whichever workers are ready first; parts of vector environments come in turn: leave "
+            "it out."
+        )
+    if num_envs % batch_size:
+        raise APIUsageError(f"num_envs is {num_envs}, not a multiple of batch_size, {batch_size}; change one of them.")
+    return Pooled([job] * (num_envs // batch_size), batch_size, seed)
 
 
 def _native(jobs: list[EnvJob], num_envs: int, seed: int) -> PufferEnv:

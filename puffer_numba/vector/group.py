@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -13,12 +12,14 @@ import gymnasium
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv
 
 from puffer_numba.emulation.emulated import EmulatedEnv
 from puffer_numba.emulation.from_gym import is_legacy
 from puffer_numba.emulation.from_gymnasium import GymnasiumPufferEnv
+from puffer_numba.emulation.from_gymnasium_vector import VectorPufferEnv
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import APIUsageError, Buffers, Infos, NumberedInfos, PufferEnv
 from puffer_numba.jit import JitEnv
@@ -26,8 +27,11 @@ from puffer_numba.naming import (
     Creator,
     env_class_of,
     is_jit,
+    makes_batch,
     name_of,
     not_installed,
+    parameters_of,
+    wants_num_envs,
 )
 from puffer_numba.wrappers.base import Wrapper
 
@@ -44,6 +48,11 @@ class EnvJob(NamedTuple):
     """The mode that it is to have; None: its own."""
     emulation: Mapping[str, Any] | None = None
     """Options of `GymnasiumPufferEnv` and `PettingZooPufferEnv`."""
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it makes one vector environment of as many environments as it is told."""
+        return makes_batch(self.creator) and "num_envs" not in self.kwargs and not is_jit(self.creator)
 
     def mode(self) -> dict[str, Any]:
         """The mode as a keyword argument of a `JitEnv` and of the emulation."""
@@ -66,33 +75,33 @@ class Signature:
         return cls(env.single_observation_space, env.single_action_space, env.num_agents, env.num_envs, env.autoreset)
 
 
-def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> PufferEnv:
+def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None, num_envs: int | None = None) -> PufferEnv:
     """Make environment number ``index`` and wrap it where it is Gymnasium's or PettingZoo's.
 
-    A creator that has parameters named ``buf`` and ``seed`` is given them, as in PufferLib.
+    A creator that has parameters named ``buf``, ``seed`` and ``num_envs`` is given them, as in PufferLib.
 
     Args:
         seed: of all environments together.
         buf: arrays that the environment is to write into.
+        num_envs: of the vector environment that it makes. None: 1 where it must be told, else what it does by itself.
 
     Raises:
         APIUsageError: the creator returned something else.
     """
-    extra: dict[str, Any] = {"seed": _seed_of(env_class_of(job.creator), seed, index)}
+    accepted = parameters_of(job.creator)
+    if num_envs is None and "num_envs" not in job.kwargs and wants_num_envs(job.creator):
+        num_envs = 1
+    extra: dict[str, Any] = {"seed": _seed_of(env_class_of(job.creator), seed, index * (num_envs or 1))}
     if buf is not None:
         extra["buf"] = buf
-    accepted = _parameters(job.creator)
     given = {name: value for name, value in extra.items() if name in accepted and name not in job.kwargs}
+    if num_envs is not None:
+        given["num_envs"] = num_envs
     if is_jit(job.creator):
         given |= {name: value for name, value in job.mode().items() if name not in job.kwargs}
-    try:
-        env = job.creator(*job.args, **{**given, **job.kwargs})
-    except ModuleNotFoundError as error:
-        raise not_installed(name_of(job.creator), "the environment", error) from error
-    except Exception as error:
-        if isinstance(error, DependencyNotInstalled | ImportError) or isinstance(error.__cause__, ImportError):
-            raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
-        raise
+    env = _called(job, given)
+    if isinstance(env, VectorEnv):  # EnvPool's is a gymnasium.Env, too
+        return VectorPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}), remake=_remake(job, given))
     if isinstance(env, gymnasium.Env) or is_legacy(env):
         return GymnasiumPufferEnv(env, **extra, **job.mode(), **(job.emulation or {}))
     if isinstance(env, ParallelEnv | AECEnv):
@@ -100,8 +109,8 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     if not isinstance(env, PufferEnv):
         raise APIUsageError(
             f"{job.creator} returned {type(env).__module__}.{type(env).__qualname__}; expected a gymnasium.Env, a "
-            "PettingZoo environment, or a PufferEnv. Environments of the old gym are converted by "
-            "shimmy.GymV21CompatibilityV0."
+            "PettingZoo environment, a gymnasium.vector.VectorEnv, or a PufferEnv. Environments of the old gym are "
+            "converted by shimmy.GymV21CompatibilityV0."
         )
     if job.autoreset not in (None, env.autoreset):
         raise APIUsageError(
@@ -115,16 +124,26 @@ def create(job: EnvJob, index: int, seed: int, buf: Buffers | None = None) -> Pu
     return env
 
 
+def _called(job: EnvJob, given: dict[str, Any]) -> Any:
+    """What the creator returns."""
+    try:
+        return job.creator(*job.args, **{**given, **job.kwargs})
+    except ModuleNotFoundError as error:
+        raise not_installed(name_of(job.creator), "the environment", error) from error
+    except Exception as error:
+        if isinstance(error, DependencyNotInstalled | ImportError) or isinstance(error.__cause__, ImportError):
+            raise APIUsageError(f"{name_of(job.creator)}: {error}") from error
+        raise
+
+
+def _remake(job: EnvJob, given: dict[str, Any]) -> Callable[[Any], Any] | None:
+    """What makes a vector environment anew with another seed, where the creator takes one."""
+    return (lambda seed: _called(job, {**given, "seed": seed})) if "seed" in given else None
+
+
 def _seed_of(env: Any, seed: int, index: int) -> int:
     """A JitEnv's streams differ by their index already; others are told apart by the seed, as in Gymnasium."""
     return seed if isinstance(env, JitEnv) or is_jit(env) else seed + index
-
-
-def _parameters(creator: Creator) -> set[str]:
-    try:
-        return set(inspect.signature(creator).parameters)
-    except (TypeError, ValueError):  # some builtins have no signature
-        return set()
 
 
 def buffers_of_rows(buffers: Buffers, rows: slice) -> Buffers:
@@ -230,7 +249,7 @@ class EnvGroup:
             self.at_work = number
             env_infos = step(action)
             if env_infos:
-                infos.add(number, env_infos)
+                infos.add(number, env_infos, self.signature.num_envs)
         for env, (returns, lengths) in self._copied:
             returns[:] = env.episode_returns
             lengths[:] = env.episode_lengths  # type: ignore[assignment]
@@ -265,8 +284,10 @@ class EnvGroup:
                     continue
                 arguments["mask"] = part  # type: ignore[assignment]
             self.at_work = number
-            own = seed[number] if isinstance(seed, Sequence) else None if seed is None else _seed_of(env, seed, number)
-            infos.add(number, env.reset(own, **arguments)[1])
+            own = seed[number] if isinstance(seed, Sequence) else None
+            if own is None and seed is not None and not isinstance(seed, Sequence):
+                own = _seed_of(env, seed, number * env.num_envs if isinstance(env, VectorPufferEnv) else number)
+            infos.add(number, env.reset(own, **arguments)[1], self.signature.num_envs)
             if mask is None:
                 for array in (env.rewards, env.terminals, env.truncations):
                     array[:] = 0

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from puffer_numba import vector
 from puffer_numba.env import PufferEnv
+from puffer_numba.jit import JitEnv
 from puffer_numba.jit.compiler.threads import MAX_THREADS
-from puffer_numba.naming import is_jit
+from puffer_numba.naming import is_jit, makes_batch
 
 NUM_ENVS = (1, 64, 4096, 65536)
 NUM_PYTHON_ENVS = (1, 16, 64)
@@ -74,7 +75,7 @@ def measure_python(name: str, num_envs: int, backend: str, **params: Any) -> Mea
     """Measure ``num_envs`` copies of an environment that is not compiled, in this process or in workers.
 
     Args:
-        backend: "serial"; or "multiprocessing", with as many workers as there are cores.
+        backend: "serial"; "multiprocessing", with as many workers as there are cores; of a vector environment "native".
 
     Raises:
         APIUsageError: no such environment or parameter.
@@ -103,7 +104,7 @@ def _measure(name: str, num_envs: int, backend: str, threads: int, **options: An
             fastest=rates[-1],
             microseconds_per_call=env.num_agents / median * 1e6,
             first_call_seconds=first_call,
-            bytes_per_env=env.nbytes / num_envs if backend == "native" else None,
+            bytes_per_env=env.nbytes / num_envs if isinstance(env, JitEnv) else None,
             params=dict(options["env_kwargs"]),
         )
 
@@ -139,7 +140,8 @@ def main(
 ) -> list[Measurement]:
     """Measure every combination, print a table, and write JSON if asked to.
 
-    Compiled environments are measured on one thread and on all; others in this process and in workers.
+    Compiled environments are measured on one thread and on all; others in this process and in workers, unless they are
+    vector environments, which have threads of their own.
 
     Args:
         names: as for `puffer_numba.vector.env_creator`.
@@ -168,20 +170,21 @@ def main(
 
 
 def _runs(name: str, num_envs: Sequence[int] | None, params: Mapping[str, Any]) -> Iterator[Callable[[], Measurement]]:
-    if is_jit(vector.env_creator(name)):
+    creator = vector.env_creator(name)
+    if is_jit(creator):
         for n in num_envs or NUM_ENVS:
             for threads in sorted({1, MAX_THREADS}):
                 yield partial(measure, name, n, threads, **params)
     else:
         for n in num_envs or NUM_PYTHON_ENVS:
-            for backend in ("serial", "multiprocessing"):
+            for backend in ("native",) if makes_batch(creator) else ("serial", "multiprocessing"):
                 yield partial(measure_python, name, n, backend, **params)
 
 
 def _table(results: Sequence[Measurement]) -> Any:
     from rich.table import Table
 
-    compiled = any(r.backend == "native" for r in results)
+    compiled = any(r.bytes_per_env is not None for r in results)
     unit, scale = ("M/s", 1e6) if compiled else ("k/s", 1e3)
     table = Table(
         title=f"{'millions' if compiled else 'thousands'} of steps per second: median, and slowest to fastest round",

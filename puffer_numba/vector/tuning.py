@@ -22,7 +22,7 @@ from puffer_numba.naming import Creator, env_creator, is_jit
 from puffer_numba.vector.factory import make
 from puffer_numba.vector.group import EnvJob, create
 
-_MAX_COMPILED, _MAX_PYTHON = 65536, 256  # environments
+_MAX_COMPILED, _MAX_BATCH, _MAX_PYTHON = 65536, 1024, 256  # environments
 _PART_OF_MEMORY = 0.5
 _LONGEST_CALL = 0.25  # seconds; more environments for each worker would only make slow calls slower
 _PROBE_SECONDS = 1.0
@@ -146,7 +146,8 @@ def autotune(
         env_kwargs: what it is called with.
         seconds: for all measurements together; settings for which no time is left are left out, the least promising
             first.
-        max_envs: by default what half of the free memory has room for, up to 65536 that are compiled, or 256.
+        max_envs: by default what half of the free memory has room for, up to 65536 that are compiled, 1024 of a vector
+            environment, or 256.
         max_workers: by default the number of cores.
         json_path: file to write the result to.
 
@@ -165,7 +166,7 @@ def autotune(
     made = env_creator(creator) if isinstance(creator, str) else creator
     job = EnvJob(made, (), dict(env_kwargs or {}))
     result = _measure_one(creator, job)
-    settings = _settings(result, is_jit(made), max_envs, max_workers)
+    settings = _settings(result, job, max_envs, max_workers)
     _measure_all(result, job, settings, seconds)
     _print(result)
     if json_path is not None:
@@ -230,12 +231,29 @@ def _random_actions(env: PufferEnv, rows: int) -> list[Any]:
 # -- settings ---------------------------------------------------------------------------------------------
 
 
-def _settings(one: Autotuned, compiled: bool, max_envs: int | None, max_workers: int | None) -> list[Setting]:
+def _settings(one: Autotuned, job: EnvJob, max_envs: int | None, max_workers: int | None) -> list[Setting]:
     """What to measure, the most promising first."""
     room = int(_PART_OF_MEMORY * available() / max(one.bytes_per_env, 1.0))
-    maximum = min(max_envs or (_MAX_COMPILED if compiled else _MAX_PYTHON), max(1, room))
-    settings = _compiled_settings(maximum) if compiled else _python_settings(one, maximum, max_workers or one.cores)
+    usual = _MAX_COMPILED if is_jit(job.creator) else _MAX_BATCH if job.is_batch else _MAX_PYTHON
+    maximum = min(max_envs or usual, max(1, room))
+    if is_jit(job.creator):
+        settings = _compiled_settings(maximum)
+    elif job.is_batch:
+        settings = _batch_settings(job, maximum)
+    else:
+        settings = _python_settings(one, maximum, max_workers or one.cores)
     return list(dict.fromkeys(settings))
+
+
+def _batch_settings(job: EnvJob, maximum: int) -> Iterator[Setting]:
+    """Of a vector environment: all at once, or where it steps in the background, in two halves."""
+    with create(job, 0, 0) as env:
+        has_halves = getattr(env, "is_asynchronous", False)
+    sizes = [n for n in (64, 16, 256, 1024, 4) if n < maximum] + [maximum]
+    for n in sizes:
+        yield Setting("native", n)
+        if has_halves and n % 2 == 0:
+            yield Setting("native", n, batch_size=n // 2)
 
 
 def _compiled_settings(maximum: int) -> Iterator[Setting]:
@@ -341,7 +359,7 @@ def _print(result: Autotuned) -> None:
         f"{_size(result.bytes_per_env)}; {result.cores} cores"
     )
     table = Table(title="steps per second", title_justify="left")
-    compiled = any(trial.setting.backend == "native" for trial in result.trials)
+    compiled = any(trial.setting.threads is not None for trial in result.trials)
     table.add_column("backend", no_wrap=True)
     for column in ("envs", *(("threads", "overlap") if compiled else ("workers", "batch", "zero copy")), "steps/s"):
         table.add_column(column, justify="right", no_wrap=True)

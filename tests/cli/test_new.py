@@ -68,7 +68,7 @@ def test_what_is_written_is_played_and_measured(here, monkeypatch, capsys, optio
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     play = play_module.play
-    monkeypatch.setattr(play_module, "play", lambda env, fps: play(env, fps, episodes=1))
+    monkeypatch.setattr(play_module, "play", lambda env, fps, **options: play(env, fps, episodes=1, **options))
     assert main(["new", "my_walk", *options]) == 0
     assert main(["play", "my_walk.py:MyWalk", "--fps", "10000", "--seed", "0", "--env.wind", "0.2"]) == 0
     assert re.search(r"MyWalk: \d+ steps, return", capsys.readouterr().out)

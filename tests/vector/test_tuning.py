@@ -101,7 +101,7 @@ class Heavy(Counter):
 
 @pytest.mark.slow
 def test_memory_limits_the_number_of_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[Setting.__module__], "_free_memory", lambda: 20_000_000)
+    monkeypatch.setattr(sys.modules[Setting.__module__], "available", lambda: 20_000_000)
     result = vector.autotune(Heavy, seconds=10)
     assert 2.8e6 < result.bytes_per_env < 4e6
     assert {trial.setting.num_envs for trial in result.trials} <= {1, 2, 3}
