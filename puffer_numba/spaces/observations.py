@@ -28,8 +28,8 @@ ACTION_MASK = "action_mask"
 AnyArray = NDArray[Any]
 Write = Callable[[Any], None]
 
-# What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
-_MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+"""What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes."""
 _MAX_MISSIONS = 10_000
 _ROUNDING = 1e-6
 """How far a number may be outside of its bounds, relative to them, and count as rounded."""
@@ -124,21 +124,21 @@ class ObservationLayout:
 
         It raises `APIUsageError` where a key is missing or a shape is wrong, and converts lists and numbers.
         """
-        target = self._record(row)
-        write_fast, shape = _writer(self.space, target), target.shape
+        target = self.record(row)
+        write_fast, shape = value_writer(self.space, target), target.shape
 
         def write_array(value: Any) -> None:  # the same as below for a lone array, without a second call
             try:
                 if value.shape != shape:
                     raise ValueError
                 target[...] = value
-            except _MISFIT:
+            except MISFIT:
                 target[...] = self.check(value)
 
         def write(observation: Any) -> None:
             try:
                 write_fast(observation)
-            except _MISFIT:
+            except MISFIT:
                 write_fast(self.check(observation))
 
         return write_array if isinstance(self.space, Box) else write
@@ -159,7 +159,7 @@ class ObservationLayout:
 
     def unflatten(self, row: AnyArray) -> Any:
         """One flat observation as the space's own kind of object; arrays are views of ``row``."""
-        return _unflatten(self.space, self._record(row))
+        return read_value(self.space, self.record(row))
 
     def unflatten_batch(self, flat: AnyArray) -> Any:
         """Flat observations ``(num, *flat_space.shape)`` as `gymnasium.vector.utils.batch_space` arranges them.
@@ -170,8 +170,8 @@ class ObservationLayout:
         leaf_shape = (len(flat), *self.leaves[0].shape)
         return _unflatten_batch(self.space, self.view(flat) if self.is_structured else flat.reshape(leaf_shape))
 
-    def _record(self, row: AnyArray) -> AnyArray:
-        """One flat observation as a structured array without axes, or as the lone leaf's array."""
+    def record(self, row: AnyArray) -> AnyArray:
+        """A view of one flat observation: a structured array without axes, or the lone leaf's array."""
         return row.view(self.dtype).reshape(()) if self.is_structured else row.reshape(self.leaves[0].shape)
 
 
@@ -285,8 +285,13 @@ def _leaves(space: Space[Any], dtype: np.dtype[Any], path: str, offset: int, opt
 # ---------------------------------------------------------------------- writing
 
 
-def _writer(space: Any, target: Any) -> Write:
-    """A function that writes a value of ``space`` to ``target``: a record, or the array of a leaf."""
+def value_writer(space: Any, target: Any) -> Write:
+    """A function that writes a value of ``space`` to ``target``: a record, or the array of a leaf.
+
+    Records may be dicts of records and arrays, too.
+
+    It raises one of `MISFIT` where the value does not fit.
+    """
     if isinstance(space, Dict | Tuple):
         return _container_writer(space, target)
     if isinstance(space, OneOf):
@@ -322,7 +327,7 @@ def _container_writer(space: Dict | Tuple, record: Any) -> Write:
         elif isinstance(sub, Box | MultiDiscrete | MultiBinary):
             arrays.append((key, target, target.shape))
         else:
-            others.append((key, _writer(sub, target)))
+            others.append((key, value_writer(sub, target)))
 
     def write(value: Any) -> None:
         for key, target, shape in arrays:
@@ -341,7 +346,7 @@ def _container_writer(space: Dict | Tuple, record: Any) -> Write:
 def _one_of_writer(space: OneOf, record: Any) -> Write:
     which = record["index"].reshape(1)
     targets = [record[f"f{k}"] for k in range(len(space.spaces))]
-    writers = [_writer(sub, target) for sub, target in zip(space.spaces, targets, strict=True)]
+    writers = [value_writer(sub, target) for sub, target in zip(space.spaces, targets, strict=True)]
     nothing = [np.zeros((), target.dtype) for target in targets]
 
     def write(value: Any) -> None:
@@ -500,14 +505,15 @@ def _misfit(path: str, expected: str, got: str) -> APIUsageError:
 # ---------------------------------------------------------------------- reading
 
 
-def _unflatten(space: Any, target: Any) -> Any:
+def read_value(space: Any, target: Any) -> Any:
+    """The value of ``space`` in ``target``, as `value_writer` writes it there; arrays are views."""
     if isinstance(space, Dict):
-        return {key: _unflatten(sub, target[field]) for key, field, sub, _ in children(space, "")}
+        return {key: read_value(sub, target[field]) for key, field, sub, _ in children(space, "")}
     if isinstance(space, Tuple):
-        return tuple(_unflatten(sub, target[field]) for _, field, sub, _ in children(space, ""))
+        return tuple(read_value(sub, target[field]) for _, field, sub, _ in children(space, ""))
     if isinstance(space, OneOf):
         chosen = target["index"][()]
-        return chosen, _unflatten(space.spaces[chosen], target[f"f{chosen}"])
+        return chosen, read_value(space.spaces[chosen], target[f"f{chosen}"])
     if isinstance(space, Text):
         letters = space.character_list
         return "".join(letters[k] for k in target if k < len(letters))
@@ -522,7 +528,7 @@ def _unflatten_batch(space: Any, records: AnyArray) -> Any:
     if isinstance(space, Tuple):
         return tuple(_unflatten_batch(sub, records[field]) for _, field, sub, _ in children(space, ""))
     if isinstance(space, OneOf | Text):
-        return tuple(_unflatten(space, record) for record in records)
+        return tuple(read_value(space, record) for record in records)
     return records
 
 
