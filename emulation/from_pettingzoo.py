@@ -44,6 +44,7 @@ class PettingZooPufferEnv(EmulatedEnv):
 
     Attributes:
         restarted: whether the last step ended an episode and started the next one.
+        agent_parts: of unequal spaces, by agent, which parts of its row are its own; empty where all are equal.
 
     Args:
         env: a `pettingzoo.ParallelEnv`; or an `AECEnv`, which PettingZoo converts: with ``aec_to_parallel`` where its
@@ -89,23 +90,24 @@ class PettingZooPufferEnv(EmulatedEnv):
             for space_of in (made.observation_space, made.action_space)
         )
         spaces = (observations[self.possible_agents[0]], actions[self.possible_agents[0]])
-        self._parts: list[AgentPart] | None = None
+        self.agent_parts: dict[Any, AgentPart] = {}
         if any(observations[agent] != spaces[0] or actions[agent] != spaces[1] for agent in self.possible_agents):
             merged = MergedSpaces(observations, actions, text_length)
             spaces, text_length = (merged.observation_space, merged.action_space), None
-            self._parts, self.stacked_action_space = merged.parts, merged.stacked_actions()
+            self.agent_parts, self.stacked_action_space = merged.parts, merged.stacked_actions()
         super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps, strict, text_length, autoreset)
         checks = [self._checks] * self.num_agents
-        if self._parts is not None:
+        if self.agent_parts:
             self.is_obs_emulated = self.is_atn_emulated = True
-            checks = [ObservationChecks(part.observation.layout, made, checked_steps, strict) for part in self._parts]
+            layouts = [part.observation.layout for part in self.agent_parts.values()]
+            checks = [ObservationChecks(layout, made, checked_steps, strict) for layout in layouts]
         self._sampled = [check.sampled for check in checks]
 
     def use(self, slot: Slot) -> None:
         """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
         super().use(slot)
-        if self._parts is not None:
-            parts = list(enumerate(self._parts))
+        if self.agent_parts:
+            parts = list(enumerate(self.agent_parts.values()))
             self._write = [part.observation.writer(self.observations[row]) for row, part in parts]
             self._write_final = [part.observation.writer(self.final_observations[row]) for row, part in parts]
             self._read_action = [part.action.reader(self.actions[row : row + 1]) for row, part in parts]
@@ -123,18 +125,16 @@ class PettingZooPufferEnv(EmulatedEnv):
     @cached_property
     def observation_space(self) -> Any:
         """The space of all rows together; called with an agent, its own, flat."""
-        own = dict.fromkeys(self._rows, self.single_observation_space)
-        if self._parts is not None:
-            layouts = [part.observation.layout for part in self._parts]
-            own = {agent: layout.flat_space for agent, layout in zip(own, layouts, strict=True)}
+        parts = self.agent_parts.items()
+        own = {agent: part.observation.layout.flat_space for agent, part in parts}
+        own = own or dict.fromkeys(self._rows, self.single_observation_space)
         return with_agents(super().observation_space, partial(_own_space, own))
 
     @cached_property
     def action_space(self) -> Any:
         """The space of all rows together, in which each has what its agent has; called with an agent, its own, flat."""
-        own = dict.fromkeys(self._rows, self.single_action_space)
-        if self._parts is not None:
-            own = {agent: part.action.layout.flat_space for agent, part in zip(own, self._parts, strict=True)}
+        own = {agent: part.action.layout.flat_space for agent, part in self.agent_parts.items()}
+        own = own or dict.fromkeys(self._rows, self.single_action_space)
         return with_agents(super().action_space, partial(_own_space, own))
 
     def reset(
@@ -155,7 +155,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         self._clear()
         if not self._is_ours:  # somebody else's memory, for a vector backend
             return self.observations, infos
-        own = None if self._parts is None else self._own_row
+        own = self._own_row if self.agent_parts else None
         return RowsByAgent.of(self.observations, self._rows, own), InfosByAgent(infos)
 
     def _restart(self, **arguments: Any) -> Infos:
@@ -226,11 +226,10 @@ class PettingZooPufferEnv(EmulatedEnv):
         if missing:
             raise APIUsageError(f"step() got no action for {missing[0]!r}; expected one for each of {self.env.agents}.")
         idle = bounded_zeros(self.single_action_space)
-        if self._parts is not None:
+        if self.agent_parts:
             batch = np.repeat(idle[None], self.num_agents, axis=0)
-            for part, row in zip(self._parts, batch, strict=True):
-                if part.action.agent in self._live:
-                    part.action.write(actions[part.action.agent], row)
+            for agent in self._live:
+                self.agent_parts[agent].action.write(actions[agent], batch[self._rows[agent]])
             return batch
         rows = [actions[agent] if agent in self._live else idle for agent in self._rows]
         shapes = {agent: np.shape(row) for agent, row in zip(self._rows, rows, strict=True)}
@@ -255,7 +254,7 @@ class PettingZooPufferEnv(EmulatedEnv):
 
     def _own_row(self, agent: Any, row: AnyArray) -> AnyArray:
         """A copy of what the agent has of ``row``, its row of observations."""
-        return row.copy() if self._parts is None else self._parts[self._rows[agent]].observation.own_row(row)
+        return self.agent_parts[agent].observation.own_row(row) if self.agent_parts else row.copy()
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""

@@ -42,7 +42,7 @@ class MergedSpaces:
 
     Attributes:
         observation_space, action_space: of all rows, not flat.
-        parts: of each agent, in the order of the arguments.
+        parts: by agent.
 
     Args:
         observation_spaces, action_spaces: of each agent.
@@ -77,13 +77,14 @@ class MergedSpaces:
             parts = inner.spaces if are_masked else {OBSERVATION: inner}
             self.observation_space = Dict({**parts, ACTION_MASK: mask})
         whole = _Whole(ObservationLayout(self.observation_space), inner, are_masked)
-        self.parts = [
-            AgentPart(ObservationPart(own[agent], masks[agent], whole, actions[agent]), actions[agent]) for agent in own
-        ]
+        self.parts = {
+            agent: AgentPart(ObservationPart(layout, masks[agent], whole, actions[agent]), actions[agent])
+            for agent, layout in own.items()
+        }
 
     def stacked_actions(self) -> Any:
         """The space of all rows' actions, in which each has what its agent has."""
-        actions = [part.action for part in self.parts]
+        actions = [part.action for part in self.parts.values()]
         return stacked_space([action.bounds for action in actions], actions[0].whole)
 
 
