@@ -229,7 +229,8 @@ class PettingZooPufferEnv(EmulatedEnv):
         if self.agent_parts:
             batch = np.repeat(idle[None], self.num_agents, axis=0)
             for agent in self._live:
-                self.agent_parts[agent].action.write(actions[agent], batch[self._rows[agent]])
+                row = self._rows[agent]
+                self.agent_parts[agent].action.write(actions[agent], batch[row : row + 1])
             return batch
         rows = [actions[agent] if agent in self._live else idle for agent in self._rows]
         shapes = {agent: np.shape(row) for agent, row in zip(self._rows, rows, strict=True)}

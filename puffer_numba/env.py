@@ -349,7 +349,9 @@ class PufferEnv:
     @cached_property
     def action_space(self) -> gymnasium.Space[Any]:
         """The space of all rows together."""
-        return self.stacked_action_space or batch_space(self.single_action_space, self.num_agents)
+        if self.stacked_action_space is not None:
+            return self.stacked_action_space
+        return batch_space(self.single_action_space, self.num_agents)
 
     @property
     def nbytes(self) -> int:

@@ -326,3 +326,44 @@ class ActionChecker:
         raise APIUsageError(
             f"action of row {number} is {array[row].tolist()}, outside {self.space}{hint}. Nothing was stepped."
         )
+
+
+class OwnActionChecker(ActionChecker):
+    """Raises also where the integers of a row are not among its own: those of agents that are there.
+
+    Args:
+        env: which has a ``stacked_action_space``.
+        num_agents: rows that are checked at a time.
+        names: of the agents of one environment.
+    """
+
+    def __init__(self, env: PufferEnv, num_agents: int, names: Sequence[Any]) -> None:
+        super().__init__(env.single_action_space, num_agents)
+        self._env, self._names = env, names
+        bounds = [bound.reshape(len(bound), -1) for bound in leaf_bounds(env.stacked_action_space)]
+        self._num_discrete = num_discrete(env.single_action_space)
+        self._own_low, self._own_high = (bound[:, : self._num_discrete] for bound in bounds)
+
+    def __call__(self, actions: Any, row_numbers: AnyArray | None = None) -> AnyArray:
+        """As for `ActionChecker`; without ``row_numbers`` rows are those of ``env``."""
+        array = super().__call__(actions, row_numbers)
+        rows: Any = slice(None) if row_numbers is None else row_numbers
+        integers = array.reshape(len(array), -1)[:, : self._num_discrete]
+        outside = (integers < self._own_low[rows]) | (integers > self._own_high[rows])
+        outside &= self._env.masks[rows, None]
+        if outside.any():
+            at = int(np.flatnonzero(outside.any(1))[0])
+            row = at if row_numbers is None else int(row_numbers[at])
+            name = self._names[row % len(self._names)]
+            raise APIUsageError(
+                f"action of row {row} is {array[at].tolist()}, which {name!r} "
+                "does not have: the action_mask in its observation says what it has. Nothing was stepped."
+            )
+        return array
+
+
+def action_checker(env: PufferEnv, num_agents: int) -> ActionChecker:
+    """What checks so many rows of actions at a time for a backend of many environments."""
+    if env.stacked_action_space is None:
+        return ActionChecker(env.single_action_space, num_agents)
+    return OwnActionChecker(env, num_agents, env.driver_env.get_attr("possible_agents")[0])

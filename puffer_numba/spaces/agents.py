@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import Box, Dict, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, MultiDiscrete
 from numpy.typing import NDArray
 
 from puffer_numba.env import APIUsageError
@@ -38,7 +38,7 @@ class MergedSpaces:
     **Observations** are padded by `merged`. Where agents differ in their discrete actions, observations become
     ``{"observation": ..., "action_mask": ...}``, with an element for each choice of the common action space, so that no
     policy chooses what an agent does not have. Where agents have an ``action_mask`` of their own, that is widened where
-    it is.
+    it is; of one that allows nothing, as where it is another's turn, all choices of the agent remain.
 
     Attributes:
         observation_space, action_space: of all rows, not flat.
@@ -97,6 +97,7 @@ class ActionPart:
         whole: the flat action space of all.
         bounds: minimum and maximum of each element, of the whole's shape: 0 for integers that it lacks.
         choices: numbers of its own choices among those of the whole, as they lie in an ``action_mask``.
+        counts: how many of these each of its integers has.
         legal: bool, which choices it can make: its own, and 0 for each integer that it lacks.
         idle: the second of these alone.
 
@@ -114,13 +115,11 @@ class ActionPart:
         low, high = (np.array(bound) for bound in leaf_bounds(whole))
         first, last = low.reshape(-1)[: num_discrete(whole)].astype(int), high.reshape(-1)[: num_discrete(whole)]
         starts = np.cumsum([0, *(last - first + 1).astype(int)])
-        self.choices = np.concatenate(
-            [np.zeros(0, np.intp)]
-            + [
-                starts[at] - first[at] + np.arange(int(lowest), int(highest) + 1)
-                for at, lowest, highest in zip(positions[: self._num_discrete], self._low, self._high, strict=False)
-            ]
-        )
+        lows, highs = (bound[: self._num_discrete].astype(int) for bound in (self._low, self._high))
+        self.counts = highs - lows + 1
+        offsets = (starts[:-1] - first)[positions[: self._num_discrete]]
+        runs = [np.arange(i, j) for i, j in zip(offsets + lows, offsets + highs + 1, strict=True)]
+        self.choices = np.concatenate([np.zeros(0, np.intp), *runs])
         lacking = np.setdiff1d(np.arange(num_discrete(whole)), positions)
         self.idle = np.zeros(starts[-1], np.bool_)
         self.idle[starts[lacking] - first[lacking]] = True
@@ -174,7 +173,7 @@ class ActionPart:
         )
 
     def write(self, action: Any, row: AnyArray) -> None:
-        """Put the agent's own flat action into ``row``, a flat one of the whole.
+        """Put the agent's own flat action into ``row``, an array of a flat one of the whole.
 
         Raises:
             APIUsageError: it is not in the agent's own flat space.
@@ -264,14 +263,17 @@ class ObservationPart:
                 target[...] = legal
 
             return write_legal
-        shape, idle, choices = self._mask.shape, action.idle, action.choices
+        shape, idle, choices, counts = self._mask.shape, action.idle, action.choices, action.counts
+        starts = np.cumsum([0, *counts[:-1]])
 
         def write_own(observation: Any) -> None:
             mask = observation[ACTION_MASK]
             if mask.shape != shape:
                 raise ValueError
+            legal = mask.reshape(-1) != 0
+            nothing = ~np.logical_or.reduceat(legal, starts)  # it is not its turn: anything of its own may be drawn
             target[...] = idle
-            target[choices] = mask.reshape(-1)
+            target[choices] = legal | np.repeat(nothing, counts)
 
         return write_own
 
@@ -316,17 +318,18 @@ def _merged_actions(spaces: Mapping[Any, Any]) -> tuple[Any, dict[Any, ActionPar
 
 def _side_by_side(layouts: Sequence[ActionLayout]) -> Any:
     """Integers and numbers of all kinds of action spaces."""
-    discrete, boxes = {}, {}
+    kinds = {}
     for k, layout in enumerate(layouts):
-        flat, n = layout.flat_space, num_discrete(layout.flat_space)
-        low, high = (np.ravel(bound) for bound in leaf_bounds(flat))
+        n = num_discrete(layout.flat_space)
+        low, high = (np.ravel(bound) for bound in leaf_bounds(layout.flat_space))
+        parts: dict[str, Any] = {}
         if n:
             first, last = low[:n].astype(np.int64), high[:n].astype(np.int64)
-            discrete[k] = MultiDiscrete(last - first + 1, start=first)
+            parts["discrete"] = MultiDiscrete(last - first + 1, start=first)
         if n < len(low):
-            boxes[k] = Box(low[n:], high[n:], dtype=low.dtype.type)
-    found = [merged(spaces, "action") for spaces in (discrete, boxes) if spaces]
-    return found[0] if len(found) == 1 else Tuple(found)
+            parts["continuous"] = Box(low[n:], high[n:], dtype=low.dtype.type)
+        kinds[k] = Dict(parts)
+    return merged(kinds, "action")
 
 
 def _positions_side_by_side(own: ActionLayout, whole: ActionLayout) -> Positions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,26 +43,30 @@ def _merged(spaces: Mapping[Any, Any], path: str, optional: bool) -> Any:
     kind = kind_of(first)
     different = [item for item in others if item[1] != first]
     for other, space in different:
-        axes = [None if one.shape is None else len(one.shape) for one in (first, space)]
-        if kind is None or kind_of(space) is not kind or axes[0] != axes[1]:
+        if kind is None or kind_of(space) != kind:
             raise APIUsageError(
                 f"{path} is {first!r} for {name!r} but {space!r} for {other!r}, which cannot be padded to one space: "
                 "expected one kind of space, with one number of axes. Make them so in the environment."
             )
     if kind is None or not (different or optional):
         return first
-    if kind is Dict:
+    if isinstance(first, Dict):
         keys = dict.fromkeys(key for space in spaces.values() for key in space.spaces)
         return Dict([(key, _part(spaces, key, f"{path}[{key!r}]", optional)) for key in keys])
-    if kind is Tuple:
+    if isinstance(first, Tuple):
         length = max(len(space.spaces) for space in spaces.values())
         return Tuple([_part(spaces, k, f"{path}[{k}]", optional) for k in range(length)])
-    return _merged_text(spaces.values(), optional) if kind is Text else _merged_array(kind, spaces.values(), optional)
+    merge = _merged_text if isinstance(first, Text) else _merged_array
+    return merge(list(spaces.values()), optional)
 
 
 def kind_of(space: Any) -> Any:
-    """Which of Gymnasium's classes a space that can be merged with unequal ones is of; None for others."""
-    return next((kind for kind in _KINDS if isinstance(space, kind)), None)
+    """What two unequal spaces that can be merged have in common: a class of Gymnasium's, and the number of axes.
+
+    None for spaces that cannot be merged with unequal ones.
+    """
+    kind = next((kind for kind in _KINDS if isinstance(space, kind)), None)
+    return kind and (kind, None if space.shape is None else len(space.shape))
 
 
 def _part(spaces: Mapping[Any, Any], key: Any, path: str, optional: bool) -> Any:
@@ -75,7 +79,7 @@ def parts_of(space: Any) -> dict[Any, Any]:
     return {key: part for key, _, part, _ in children(space, "")}
 
 
-def _merged_text(spaces: Iterable[Any], optional: bool) -> Text:
+def _merged_text(spaces: Sequence[Any], optional: bool) -> Text:
     length = max(space.max_length for space in spaces)
     if any(isinstance(space, AnyText) for space in spaces):
         return AnyText(length)
@@ -83,18 +87,19 @@ def _merged_text(spaces: Iterable[Any], optional: bool) -> Text:
     return Text(length, min_length=0 if optional else min(space.min_length for space in spaces), charset=letters)
 
 
-def _merged_array(kind: Any, spaces: Iterable[Any], optional: bool) -> Any:
+def _merged_array(spaces: Sequence[Any], optional: bool) -> Any:
+    first = spaces[0]
     shape = tuple(np.max([space.shape for space in spaces], axis=0).astype(int).tolist())
-    if kind is MultiBinary:
-        return MultiBinary(shape)
+    if isinstance(first, MultiBinary):
+        return MultiBinary(shape if len(shape) > 1 else shape[0])
     padded = [[_padded(bound, shape) for bound in leaf_bounds(space)] for space in spaces]
     dtype = np.result_type(*[space.dtype for space in spaces])
     zero = [np.zeros(shape, dtype)] * optional
     low = np.minimum.reduce([low for low, _ in padded] + zero)
     high = np.maximum.reduce([high for _, high in padded] + zero)
-    if kind is Discrete:
+    if isinstance(first, Discrete):
         return Discrete(int(high) - int(low) + 1, start=int(low))
-    if kind is MultiDiscrete:
+    if isinstance(first, MultiDiscrete):
         return MultiDiscrete(high - low + 1, start=low)
     return Box(np.asarray(low, dtype), np.asarray(high, dtype), dtype=dtype.type)
 
