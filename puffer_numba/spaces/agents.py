@@ -23,7 +23,8 @@ from puffer_numba.spaces.observations import (
 )
 
 AnyArray = NDArray[Any]
-Positions = NDArray[np.intp]
+Positions = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 OBSERVATION = "observation"
 """The key of what is observed beside an `ACTION_MASK`."""
 
@@ -112,22 +113,31 @@ class ActionPart:
         self._low, self._high = (np.ravel(bound) for bound in leaf_bounds(own))
         self._num_discrete = num_discrete(own)
         self._check = ActionChecker(own, 1)
-        low, high = (np.array(bound) for bound in leaf_bounds(whole))
-        first, last = low.reshape(-1)[: num_discrete(whole)].astype(int), high.reshape(-1)[: num_discrete(whole)]
-        starts = np.cumsum([0, *(last - first + 1).astype(int)])
-        lows, highs = (bound[: self._num_discrete].astype(int) for bound in (self._low, self._high))
-        self.counts = highs - lows + 1
-        offsets = (starts[:-1] - first)[positions[: self._num_discrete]]
-        runs = [np.arange(i, j) for i, j in zip(offsets + lows, offsets + highs + 1, strict=True)]
-        self.choices = np.concatenate([np.zeros(0, np.intp), *runs])
-        lacking = np.setdiff1d(np.arange(num_discrete(whole)), positions)
-        self.idle = np.zeros(starts[-1], np.bool_)
-        self.idle[starts[lacking] - first[lacking]] = True
+        self.counts, self.choices, self.idle = self._choices()
         self.legal = self.idle.copy()
         self.legal[self.choices] = True
-        low.reshape(-1)[lacking], high.reshape(-1)[lacking] = 0, 0
-        low.reshape(-1)[positions], high.reshape(-1)[positions] = self._low, self._high
-        self.bounds = (low, high)
+        self.bounds = self._bounds()
+
+    def _choices(self) -> tuple[Positions, Positions, Flags]:
+        """``counts``, ``choices`` and ``idle``."""
+        n = num_discrete(self.whole)
+        first, last = (np.ravel(bound)[:n].astype(np.int64) for bound in leaf_bounds(self.whole))
+        starts = np.cumsum([0, *(last - first + 1)])
+        zeros = starts[:-1] - first  # where each integer's 0 is among the choices
+        lows, highs = (bound[: self._num_discrete].astype(np.int64) for bound in (self._low, self._high))
+        own = zeros[self._positions[: self._num_discrete]]
+        runs = [np.arange(i, j) for i, j in zip(own + lows, own + highs + 1, strict=True)]
+        idle = np.zeros(starts[-1], np.bool_)
+        idle[np.delete(zeros, self._positions[: self._num_discrete])] = True
+        return highs - lows + 1, np.concatenate([np.zeros(0, np.int64), *runs]), idle
+
+    def _bounds(self) -> tuple[AnyArray, AnyArray]:
+        low, high = (np.array(bound) for bound in leaf_bounds(self.whole))
+        for bound, own in ((low, self._low), (high, self._high)):
+            flat = bound.reshape(-1)  # a view
+            flat[: num_discrete(self.whole)] = 0
+            flat[self._positions] = own
+        return low, high
 
     def reader(self, row: AnyArray) -> Callable[[], Any]:
         """A function that returns the agent's own action, which is in ``row``, a flat one of the whole.
@@ -139,14 +149,16 @@ class ActionPart:
             return self._number_reader(flat)
         own = np.empty(len(self._positions), row.dtype)
         read = self.layout.reader(own)
-        integers, numbers = own[:n], own[n:]
-        low, high = self._low.astype(row.dtype), self._high.astype(row.dtype)
+        (integers, numbers), (first, lowest), (last, highest) = (
+            np.split(values.astype(row.dtype, copy=False), [n]) for values in (own, self._low, self._high)
+        )
 
         def read_part() -> Any:
             np.take(flat, self._positions, out=own)
-            if ((integers < low[:n]) | (integers > high[:n])).any():
+            if n and ((integers < first) | (integers > last)).any():
                 self._raise_outside(own)
-            np.clip(numbers, low[n:], high[n:], out=numbers)
+            if len(numbers):
+                np.clip(numbers, lowest, highest, out=numbers)
             return read()
 
         return read_part
@@ -340,7 +352,7 @@ def _positions_side_by_side(own: ActionLayout, whole: ActionLayout) -> Positions
 def _positions_by_path(own: ActionLayout, whole: ActionLayout) -> Positions:
     """Where each element of a flat action of ``own`` is in one of ``whole``, which was merged of its space."""
     places = {path: (leaf, start) for path, leaf, start in whole.leaves}
-    positions = np.empty(num_elements(own.flat_space), np.intp)
+    positions = np.empty(num_elements(own.flat_space), np.int64)
     for path, leaf, start in own.leaves:
         big, at = places[path]
         numbers = at + np.arange(int(np.prod(big.shape))).reshape(big.shape)

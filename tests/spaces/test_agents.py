@@ -49,7 +49,7 @@ def has_one_of(space: Any) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:.*Casting input x")  # of Gymnasium, about its own samples
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spaces=unequal_spaces(3), seed=st.integers(0, 99))
 def test_observations_are_padded_and_can_be_cut_again(spaces: list[Any], seed: int) -> None:
     own = dict(zip(AGENTS, spaces, strict=True))
@@ -82,7 +82,7 @@ def legal_action(flat: Any, legal: Any, generator: np.random.Generator) -> Any:
     return np.concatenate([low + chosen, np.ravel(action)[len(low) :]]).astype(flat.dtype).reshape(flat.shape)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spaces=action_spaces, seed=st.integers(0, 99))
 def test_actions_that_the_mask_allows_are_the_agents_own(spaces: list[Any], seed: int) -> None:
     own = dict(zip(AGENTS, spaces, strict=True))
