@@ -24,6 +24,7 @@ from puffer_numba.emulation.views import (
 )
 from puffer_numba.env import APIUsageError, Infos, PufferEnv
 from puffer_numba.jit import JitEnv
+from puffer_numba.spaces.agents import AgentPart
 
 AnyArray = NDArray[Any]
 
@@ -84,6 +85,11 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         action_space = self._action_layout.space if self._action_layout else env.single_action_space
         self.observation_spaces = {agent: deepcopy(observation_space) for agent in self.possible_agents}
         self.action_spaces = {agent: deepcopy(action_space) for agent in self.possible_agents}
+        is_changed = flat or env.emulated is not source.emulated or env.stacked_action_space is None
+        self._parts: dict[Any, AgentPart] = {} if is_changed else source.agent_parts  # type: ignore[attr-defined]
+        for agent, part in self._parts.items():
+            self.observation_spaces[agent] = deepcopy(part.observation.layout.space)
+            self.action_spaces[agent] = deepcopy(part.action.layout.space)
         if self._wrapped is None:
             self.state_space = batch_space(env.single_observation_space, env.num_agents)
         elif hasattr(self._wrapped, "state_space"):
@@ -186,6 +192,10 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         return np.asarray(batch)
 
     def _flat_action(self, agent: Any, action: Any) -> ArrayLike:
+        if self._parts:
+            part, row = self._parts[agent].action, self._idle_action.copy()
+            part.write(part.layout.flatten_batch(_batch_of_one(action), 1)[0], row)
+            return row
         if self._action_layout is not None:
             action = self._action_layout.flatten_batch(_batch_of_one(action), 1)[0]
         shape = np.shape(action)
@@ -200,6 +210,9 @@ class PufferParallelEnv(ParallelEnv[Any, Any, Any]):
         """Observations of agents; the last ones of those that have ended."""
         now, last = self.puffer_env.observations, self.puffer_env.final_observations
         rows = {agent: (last if agent in ended else now)[self._rows[agent]].copy() for agent in agents}
+        if self._parts:
+            parts = {agent: self._parts[agent].observation for agent in rows}
+            return {agent: part.layout.unflatten(part.own_row(rows[agent])) for agent, part in parts.items()}
         return {agent: self._layout.unflatten(row) for agent, row in rows.items()} if self._layout else rows
 
     def _infos(self, agents: list[Any], infos: dict[Any, Any]) -> dict[Any, dict[str, Any]]:

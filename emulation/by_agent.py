@@ -11,6 +11,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 SpaceOf = Callable[[Any], Space[Any]]
+OwnRow = Callable[[Any, NDArray[Any]], NDArray[Any]]
 
 
 class SpaceByAgent:
@@ -53,19 +54,27 @@ class RowsByAgent(np.ndarray[Any, Any]):
     """
 
     _rows: Mapping[Any, int]
+    _own: OwnRow | None
 
     @classmethod
-    def of(cls, array: NDArray[Any], rows: Mapping[Any, int]) -> RowsByAgent:
-        """A view of ``array``, whose row ``rows[name]`` is that of the agent ``name``."""
+    def of(cls, array: NDArray[Any], rows: Mapping[Any, int], own: OwnRow | None = None) -> RowsByAgent:
+        """A view of ``array``, whose row ``rows[name]`` is that of the agent ``name``.
+
+        Args:
+            own: what makes the agent's own observation of its name and row; None: it is the row.
+        """
         made = array.view(cls)
-        made._rows = rows
+        made._rows, made._own = rows, own
         return made
 
     def __array_finalize__(self, source: Any) -> None:
-        self._rows = getattr(source, "_rows", {})
+        self._rows, self._own = getattr(source, "_rows", {}), getattr(source, "_own", None)
 
     def __getitem__(self, key: Any) -> Any:
-        return np.asarray(self)[self._rows[key] if isinstance(key, str) else key]
+        if not isinstance(key, str):
+            return np.asarray(self)[key]
+        row = np.asarray(self)[self._rows[key]]
+        return row if self._own is None else self._own(key, row)
 
     def __contains__(self, key: object) -> bool:
         return key in self._rows if isinstance(key, str) else key in np.asarray(self)
@@ -76,7 +85,8 @@ class RowsByAgent(np.ndarray[Any, Any]):
 
     def values(self) -> Iterator[NDArray[Any]]:
         """Their rows."""
-        return iter(np.asarray(self))
+        rows = np.asarray(self)
+        return iter(rows) if self._own is None else map(self._own, self._rows, rows)
 
     def items(self) -> Iterator[tuple[Any, NDArray[Any]]]:
         """Names and rows."""

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from puffer_numba.emulation.checking import CHECKED_STEPS
 from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, brief, kept, several
 from puffer_numba.emulation.from_gym import convert_legacy, is_legacy
+from puffer_numba.emulation.masks import ActionMaskFromInfo
 from puffer_numba.env import DISABLED, NEXT_STEP, SAME_STEP, APIUsageError, Buffers, Infos, Slot
 from puffer_numba.spaces.observations import Write
 
@@ -49,6 +50,8 @@ class GymnasiumPufferEnv(EmulatedEnv):
             and `TEXT_LENGTH` where that accepts anything.
         autoreset: when the next episode starts, as in `gymnasium.vector.AutoresetMode`: "same-step", in the step that
             ends one; "next-step", in the one after it, which ignores its action; "disabled", by ``reset``.
+        info_masks: whether its infos have an ``action_mask``, which then comes into observations as with
+            `ActionMaskFromInfo`.
 
     Raises:
         APIUsageError: no environment or two; not a Gymnasium one; spaces of no fixed size.
@@ -67,6 +70,7 @@ class GymnasiumPufferEnv(EmulatedEnv):
         strict: bool = False,
         text_length: int | None = None,
         autoreset: str | int | AutoresetMode = SAME_STEP,
+        info_masks: bool | None = None,
     ) -> None:
         made = _make_object("GymnasiumPufferEnv", env, env_creator, env_args, env_kwargs)
         if is_legacy(made):
@@ -80,6 +84,8 @@ class GymnasiumPufferEnv(EmulatedEnv):
         missing = [name for name in ("observation_space", "action_space") if getattr(made, name, None) is None]
         if missing:
             raise APIUsageError(f"{type(made).__qualname__} has no {missing[0]}; set it, in the class or in __init__.")
+        if info_masks:
+            made = ActionMaskFromInfo(made)
         spaces = (made.observation_space, made.action_space)
         super().__init__(made, spaces, 1, buf, seed, checked_steps, strict, text_length, autoreset)
 

@@ -99,10 +99,15 @@ class VectorPufferEnv(EmulatedEnv):
         checked_steps: int | None = CHECKED_STEPS,
         strict: bool = False,
         text_length: int | None = None,
+        info_masks: bool | None = None,
         autoreset: str | int | AutoresetMode | None = None,
         remake: Remake | None = None,
     ) -> None:
         made = _make_object("VectorPufferEnv", env, env_creator, env_args, env_kwargs)
+        if info_masks:
+            raise APIUsageError(
+                "info_masks=True is for single environments; here, masks have to be in the observations."
+            )
         if not isinstance(made, VectorEnv):
             raise APIUsageError(
                 f"VectorPufferEnv takes a gymnasium.vector.VectorEnv, not a {type(made).__module__}."

@@ -13,10 +13,12 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel, turn_based_aec_to_parallel
 
 from puffer_numba.emulation.by_agent import InfosByAgent, RowsByAgent, with_agents
-from puffer_numba.emulation.checking import CHECKED_STEPS
+from puffer_numba.emulation.checking import CHECKED_STEPS, ObservationChecks
 from puffer_numba.emulation.emulated import AnyArray, Buf, EmulatedEnv, _make_object, brief, is_number, kept, several
+from puffer_numba.emulation.masks import ActionMasksFromInfos
 from puffer_numba.emulation.views import bounded_zeros
-from puffer_numba.env import DISABLED, SAME_STEP, APIUsageError, Infos
+from puffer_numba.env import DISABLED, SAME_STEP, APIUsageError, Infos, Slot
+from puffer_numba.spaces.agents import AgentPart, MergedSpaces
 
 
 class PettingZooPufferEnv(EmulatedEnv):
@@ -28,14 +30,21 @@ class PettingZooPufferEnv(EmulatedEnv):
     ``infos`` has the environment's own dict by agent, where one of them is not empty; in the step in which the next
     episode starts, also the first one of that.
 
+    **Agents of unequal spaces** have rows of the smallest spaces that hold those of all, as
+    `puffer_numba.spaces.agents.MergedSpaces` says. Observations are padded with zeros. Where agents differ in discrete
+    actions, observations become ``{"observation": ..., "action_mask": ...}``, and policies choose only what an agent
+    has; another action is an error. What an agent lacks of a Box is ignored, and clipped to its own bounds.
+
     **By agent**, as in PufferLib and PettingZoo: `step` also takes a dict of the actions of ``agents``, and then
     returns dicts, in which an agent that is not there has zeros, reward 0 and True for terminated. It then starts no
-    new episode, so that ``while env.agents:`` ends. ``env.action_space(agent)`` is ``single_action_space``,
-    ``env.observation_space(agent)`` the other one. `reset`, which cannot know how `step` will be called, returns an
-    array of which ``observations[agent]`` and ``observations.items()`` can be asked.
+    new episode, so that ``while env.agents:`` ends. ``env.action_space(agent)`` and
+    ``env.observation_space(agent)`` are those of the agent, flat: ``single_action_space``, or its own where they are
+    unequal; so are its actions and observations in dicts. `reset`, which cannot know how `step` will be called, returns
+    an array of which ``observations[agent]`` and ``observations.items()`` can be asked.
 
     Attributes:
         restarted: whether the last step ended an episode and started the next one.
+        agent_parts: of unequal spaces, by agent, which parts of its row are its own; empty where all are equal.
 
     Args:
         env: a `pettingzoo.ParallelEnv`; or an `AECEnv`, which PettingZoo converts: with ``aec_to_parallel`` where its
@@ -43,10 +52,12 @@ class PettingZooPufferEnv(EmulatedEnv):
             whose turn it is counts.
         env_creator, env_args, env_kwargs, buf, seed, checked_steps, strict, text_length, autoreset: as in
             `GymnasiumPufferEnv`.
+        info_masks: whether infos have an ``action_mask`` for each agent; observations then become
+            ``{"observation": ..., "action_mask": ...}``. None: for OpenSpiel's games by shimmy, which have.
 
     Raises:
         APIUsageError: no environment or two; not a PettingZoo one; no ``possible_agents``; agents whose spaces
-            differ; spaces of no fixed size.
+            cannot be padded to one; spaces of no fixed size.
     """
 
     def __init__(
@@ -61,8 +72,11 @@ class PettingZooPufferEnv(EmulatedEnv):
         strict: bool = False,
         text_length: int | None = None,
         autoreset: str | int | AutoresetMode = SAME_STEP,
+        info_masks: bool | None = None,
     ) -> None:
         made = _as_parallel(_make_object("PettingZooPufferEnv", env, env_creator, env_args, env_kwargs))
+        if _is_openspiel(made) if info_masks is None else info_masks:
+            made = ActionMasksFromInfos(made)
         self.possible_agents = _possible_agents(made)
         self._rows = {agent: row for row, agent in enumerate(self.possible_agents)}
         self._live: set[Any] = set()
@@ -71,11 +85,32 @@ class PettingZooPufferEnv(EmulatedEnv):
         self._returns = np.zeros(len(self._rows))
         self._played = np.zeros(len(self._rows), np.bool_)
         self._length = 0
-        spaces = (
-            _shared_space(made.observation_space, self.possible_agents, "observation"),
-            _shared_space(made.action_space, self.possible_agents, "action"),
+        observations, actions = (
+            {agent: space_of(agent) for agent in self.possible_agents}
+            for space_of in (made.observation_space, made.action_space)
         )
+        spaces = (observations[self.possible_agents[0]], actions[self.possible_agents[0]])
+        self.agent_parts: dict[Any, AgentPart] = {}
+        if any(observations[agent] != spaces[0] or actions[agent] != spaces[1] for agent in self.possible_agents):
+            merged = MergedSpaces(observations, actions, text_length)
+            spaces, text_length = (merged.observation_space, merged.action_space), None
+            self.agent_parts, self.stacked_action_space = merged.parts, merged.stacked_actions()
         super().__init__(made, spaces, len(self._rows), buf, seed, checked_steps, strict, text_length, autoreset)
+        checks = [self._checks] * self.num_agents
+        if self.agent_parts:
+            self.is_obs_emulated = self.is_atn_emulated = True
+            layouts = [part.observation.layout for part in self.agent_parts.values()]
+            checks = [ObservationChecks(layout, made, checked_steps, strict) for layout in layouts]
+        self._sampled = [check.sampled for check in checks]
+
+    def use(self, slot: Slot) -> None:
+        """Write the next steps into the buffers of ``slot``. Costs some microseconds."""
+        super().use(slot)
+        if self.agent_parts:
+            parts = list(enumerate(self.agent_parts.values()))
+            self._write = [part.observation.writer(self.observations[row]) for row, part in parts]
+            self._write_final = [part.observation.writer(self.final_observations[row]) for row, part in parts]
+            self._read_action = [part.action.reader(self.actions[row : row + 1]) for row, part in parts]
 
     @property
     def num_envs(self) -> int:
@@ -90,12 +125,17 @@ class PettingZooPufferEnv(EmulatedEnv):
     @cached_property
     def observation_space(self) -> Any:
         """The space of all rows together; called with an agent, its own, flat."""
-        return with_agents(super().observation_space, partial(_own_space, self.single_observation_space, self._rows))
+        parts = self.agent_parts.items()
+        own = {agent: part.observation.layout.flat_space for agent, part in parts}
+        own = own or dict.fromkeys(self._rows, self.single_observation_space)
+        return with_agents(super().observation_space, partial(_own_space, own))
 
     @cached_property
     def action_space(self) -> Any:
-        """The space of all rows together; called with an agent, its own, flat."""
-        return with_agents(super().action_space, partial(_own_space, self.single_action_space, self._rows))
+        """The space of all rows together, in which each has what its agent has; called with an agent, its own, flat."""
+        own = {agent: part.action.layout.flat_space for agent, part in self.agent_parts.items()}
+        own = own or dict.fromkeys(self._rows, self.single_action_space)
+        return with_agents(super().action_space, partial(_own_space, own))
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None, mask: ArrayLike | None = None
@@ -115,7 +155,8 @@ class PettingZooPufferEnv(EmulatedEnv):
         self._clear()
         if not self._is_ours:  # somebody else's memory, for a vector backend
             return self.observations, infos
-        return RowsByAgent.of(self.observations, self._rows), InfosByAgent(infos)
+        own = self._own_row if self.agent_parts else None
+        return RowsByAgent.of(self.observations, self._rows, own), InfosByAgent(infos)
 
     def _restart(self, **arguments: Any) -> Infos:
         result = self.env.reset(**arguments)
@@ -144,7 +185,7 @@ class PettingZooPufferEnv(EmulatedEnv):
             )
         if agent not in observations:
             raise APIUsageError(f"{self.env} returned no observation for {agent!r}, which is in its agents.")
-        self._write[row](self._checks.sampled(observations[agent]))
+        self._write[row](self._sampled[row](observations[agent]))
         self._live.add(agent)
         self._played[row] = True
 
@@ -185,6 +226,12 @@ class PettingZooPufferEnv(EmulatedEnv):
         if missing:
             raise APIUsageError(f"step() got no action for {missing[0]!r}; expected one for each of {self.env.agents}.")
         idle = bounded_zeros(self.single_action_space)
+        if self.agent_parts:
+            batch = np.repeat(idle[None], self.num_agents, axis=0)
+            for agent in self._live:
+                row = self._rows[agent]
+                self.agent_parts[agent].action.write(actions[agent], batch[row : row + 1])
+            return batch
         rows = [actions[agent] if agent in self._live else idle for agent in self._rows]
         shapes = {agent: np.shape(row) for agent, row in zip(self._rows, rows, strict=True)}
         for agent, shape in shapes.items():
@@ -197,11 +244,18 @@ class PettingZooPufferEnv(EmulatedEnv):
         gone = acted - self._live
         rows = self._rows.items()
         return (
-            {a: (self.final_observations if a in gone else self.observations)[row].copy() for a, row in rows},
+            {
+                a: self._own_row(a, (self.final_observations if a in gone else self.observations)[row])
+                for a, row in rows
+            },
             {a: float(self.rewards[row]) for a, row in rows},
             {a: bool(self.terminals[row]) or a not in acted | self._live for a, row in rows},
             {a: bool(self.truncations[row]) for a, row in rows},
         )
+
+    def _own_row(self, agent: Any, row: AnyArray) -> AnyArray:
+        """A copy of what the agent has of ``row``, its row of observations."""
+        return self.agent_parts[agent].observation.own_row(row) if self.agent_parts else row.copy()
 
     def step_in_place(self) -> Infos:
         """`step` with what lies in ``actions``, which is taken to be valid; returns the infos alone."""
@@ -270,7 +324,7 @@ class PettingZooPufferEnv(EmulatedEnv):
         for agent in agents:
             row = self._rows[agent]
             if agent in observations:
-                self._write_final[row](self._checks.sampled(observations[agent]))
+                self._write_final[row](self._sampled[row](observations[agent]))
             else:
                 self.final_observations[row] = self.observations[row]
             if not self.terminals[row]:
@@ -279,14 +333,14 @@ class PettingZooPufferEnv(EmulatedEnv):
             self.episode_returns[row], self.episode_lengths[row] = self._returns[row], self._length  # type: ignore[index]
 
 
-def _check_agent(agent: Any, rows: Mapping[Any, int]) -> None:
-    if agent not in rows:
-        raise APIUsageError(f"{agent!r} is no agent; there are {', '.join(map(str, rows))}.")
+def _check_agent(agent: Any, agents: Mapping[Any, Any]) -> None:
+    if agent not in agents:
+        raise APIUsageError(f"{agent!r} is no agent; there are {', '.join(map(str, agents))}.")
 
 
-def _own_space(space: Any, rows: Mapping[Any, int], agent: Any) -> Any:
-    _check_agent(agent, rows)
-    return space
+def _own_space(spaces: Mapping[Any, Any], agent: Any) -> Any:
+    _check_agent(agent, spaces)
+    return spaces[agent]
 
 
 def _as_parallel(env: Any) -> Any:
@@ -307,12 +361,6 @@ def _possible_agents(env: Any) -> list[Any]:
     return agents
 
 
-def _shared_space(space_of: Callable[[Any], Any], agents: list[Any], kind: str) -> Any:
-    first = space_of(agents[0])
-    for agent in agents[1:]:
-        if space_of(agent) != first:
-            raise APIUsageError(
-                f"agents have different {kind} spaces: {agents[0]!r} {first!r}, {agent!r} {space_of(agent)!r}. Make "
-                f"them equal with supersuit.pad_{kind}{'_space' if kind == 'action' else 's'}_v0."
-            )
-    return first
+def _is_openspiel(env: Any) -> bool:
+    """Whether it is one of shimmy's, which tells masks in its infos."""
+    return type(env.unwrapped).__module__ == "shimmy.openspiel_compatibility"

@@ -172,6 +172,8 @@ class VecConfig:
     """Stop where an observation of a wrapped environment is outside of its space, instead of a warning."""
     text_length: int | None = None
     """Letters for each text in observations; None: as its space says, 256 where that accepts anything."""
+    info_masks: bool | None = None
+    """Take action masks from the infos of a wrapped environment; None: of OpenSpiel's games."""
 
     def validate(self) -> None:
         """Raise `APIUsageError` naming the first field whose value cannot be used."""

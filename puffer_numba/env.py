@@ -267,6 +267,8 @@ class PufferEnv:
     """Rows that `recv` returns: fewer than ``num_agents`` where a backend is asynchronous."""
     autoreset: int = SAME_STEP
     """When the next episode starts: `SAME_STEP`, `NEXT_STEP` or `DISABLED`."""
+    stacked_action_space: gymnasium.Space[Any] | None = None
+    """The space of all rows' actions, where not all have ``single_action_space``; None: they have."""
     emulated: Emulated | None = None
     """How a flat observation is taken apart; None where it need not be."""
     takes_out: bool = False
@@ -354,6 +356,8 @@ class PufferEnv:
     @cached_property
     def action_space(self) -> gymnasium.Space[Any]:
         """The space of all rows together."""
+        if self.stacked_action_space is not None:
+            return self.stacked_action_space
         return batch_space(self.single_action_space, self.num_agents)
 
     @property

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "huggingface_hub": "huggingface_hub",
     "pygame": "pygame-ce",
+    "pyspiel": "open-spiel",
     "sklearn": "scikit-learn",
     "stable_baselines3": "stable-baselines3",
     "xdist": "pytest-xdist",

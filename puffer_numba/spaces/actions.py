@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from puffer_numba.env import APIUsageError
+from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.spaces.observations import children, leaf_bounds
 
 AnyArray = NDArray[Any]
@@ -79,6 +79,18 @@ def is_whole(values: AnyArray) -> NDArray[np.bool_]:
     return np.asarray(values == np.floor(values))
 
 
+def num_discrete(flat_space: Any) -> int:
+    """How many elements of a flat action are integers; they come first."""
+    if isinstance(flat_space, HybridSpace):
+        return flat_space.num_discrete
+    return 0 if isinstance(flat_space, Box) else num_elements(flat_space)
+
+
+def num_elements(flat_space: Any) -> int:
+    """How many numbers a flat action has."""
+    return int(np.prod(flat_space.shape))
+
+
 class ActionLayout:
     """How actions of ``space`` are flattened.
 
@@ -97,6 +109,11 @@ class ActionLayout:
         self._leaves = _action_leaves(space, name)
         plain = isinstance(space, Box | Discrete | MultiDiscrete)
         self.flat_space = space if plain else _joined(self._leaves, space, name)
+
+    @property
+    def leaves(self) -> list[tuple[str, Any, int]]:
+        """``(path, space, start)`` of each array in an action, the last one being where it begins in a flat one."""
+        return [(*leaf, start) for leaf, start in zip(self._leaves, _starts(self._leaves), strict=True)]
 
     def reader(self, row: AnyArray) -> Callable[[], Any]:
         """A function that returns the action that ``row``, one flat action, holds when it is called.
@@ -254,6 +271,29 @@ def _batch_reader(space: Any, flat: AnyArray, starts: Iterator[int]) -> Callable
     return read
 
 
+def stacked_space(rows: Sequence[tuple[AnyArray, AnyArray]], space: Any) -> Any:
+    """The space of several rows of actions of ``space``, of which each has bounds of its own.
+
+    Args:
+        rows: ``(minimum, maximum)`` of each, of the shape of ``space``.
+    """
+    low, high = (np.stack([pair[side] for pair in rows]) for side in (0, 1))
+    if isinstance(space, HybridSpace):
+        return HybridSpace(low, high, space.num_discrete, space.dtype)
+    if isinstance(space, Box):
+        return Box(low, high, dtype=low.dtype.type)
+    return MultiDiscrete(high - low + 1, start=low)
+
+
+def batched_actions(env: PufferEnv, rows: int) -> Any:
+    """The space of the actions of so many rows of ``env``, counted from the first, over and over."""
+    space = env.stacked_action_space
+    if space is None:
+        return batch_space(env.single_action_space, rows)
+    low, high = leaf_bounds(space)
+    return stacked_space([(low[k % len(low)], high[k % len(low)]) for k in range(rows)], env.single_action_space)
+
+
 class ActionChecker:
     """Raises unless actions are ``num_agents`` rows of ``space``.
 
@@ -317,3 +357,44 @@ class ActionChecker:
         raise APIUsageError(
             f"action of row {number} is {array[row].tolist()}, outside {self.space}{hint}. Nothing was stepped."
         )
+
+
+class OwnActionChecker(ActionChecker):
+    """Raises also where the integers of a row are not among its own: those of agents that are there.
+
+    Args:
+        env: which has a ``stacked_action_space``.
+        num_agents: rows that are checked at a time.
+        names: of the agents of one environment.
+    """
+
+    def __init__(self, env: PufferEnv, num_agents: int, names: Sequence[Any]) -> None:
+        super().__init__(env.single_action_space, num_agents)
+        self._env, self._names = env, names
+        bounds = [bound.reshape(len(bound), -1) for bound in leaf_bounds(env.stacked_action_space)]
+        self._num_discrete = num_discrete(env.single_action_space)
+        self._own_low, self._own_high = (bound[:, : self._num_discrete] for bound in bounds)
+
+    def __call__(self, actions: Any, row_numbers: AnyArray | None = None) -> AnyArray:
+        """As for `ActionChecker`; without ``row_numbers`` rows are those of ``env``."""
+        array = super().__call__(actions, row_numbers)
+        rows: Any = slice(None) if row_numbers is None else row_numbers
+        integers = array.reshape(len(array), -1)[:, : self._num_discrete]
+        outside = (integers < self._own_low[rows]) | (integers > self._own_high[rows])
+        outside &= self._env.masks[rows, None]
+        if outside.any():
+            at = int(np.flatnonzero(outside.any(1))[0])
+            row = at if row_numbers is None else int(row_numbers[at])
+            name = self._names[row % len(self._names)]
+            raise APIUsageError(
+                f"action of row {row} is {array[at].tolist()}, which {name!r} "
+                "does not have: the action_mask in its observation says what it has. Nothing was stepped."
+            )
+        return array
+
+
+def action_checker(env: PufferEnv, num_agents: int) -> ActionChecker:
+    """What checks so many rows of actions at a time for a backend of many environments."""
+    if env.stacked_action_space is None:
+        return ActionChecker(env.single_action_space, num_agents)
+    return OwnActionChecker(env, num_agents, env.driver_env.get_attr("possible_agents")[0])

@@ -30,8 +30,8 @@ Write = Callable[[Any], None]
 WriteBatch = Callable[[Any, AnyArray | None], None]
 """Writes observations of a batch: of all rows, or of those with these numbers, which may be the only ones given."""
 
-# What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes.
-_MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+MISFIT = (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError)
+"""What an observation that does not fit can raise on the fast path, which has no checks of its own but shapes."""
 _MAX_MISSIONS = 10_000
 _ROUNDING = 1e-6
 """How far a number may be outside of its bounds, relative to them, and count as rounded."""
@@ -130,21 +130,21 @@ class ObservationLayout:
 
         It raises `APIUsageError` where a key is missing or a shape is wrong, and converts lists and numbers.
         """
-        target = self._record(row)
-        write_fast, shape = _writer(self.space, target), target.shape
+        target = self.record(row)
+        write_fast, shape = value_writer(self.space, target), target.shape
 
         def write_array(value: Any) -> None:  # the same as below for a lone array, without a second call
             try:
                 if value.shape != shape:
                     raise ValueError
                 target[...] = value
-            except _MISFIT:
+            except MISFIT:
                 target[...] = self.check(value)
 
         def write(observation: Any) -> None:
             try:
                 write_fast(observation)
-            except _MISFIT:
+            except MISFIT:
                 write_fast(self.check(observation))
 
         return write_array if isinstance(self.space, Box) else write
@@ -161,7 +161,7 @@ class ObservationLayout:
         def write(observations: Any, rows: AnyArray | None) -> None:
             try:
                 write_fast(observations, rows)
-            except _MISFIT:
+            except MISFIT:
                 write_fast(self.check(observations, num=num if rows is None else len(rows)), rows)
 
         return write
@@ -183,7 +183,7 @@ class ObservationLayout:
 
     def unflatten(self, row: AnyArray) -> Any:
         """One flat observation as the space's own kind of object; arrays are views of ``row``."""
-        return _unflatten(self.space, self._record(row))
+        return read_value(self.space, self.record(row))
 
     def unflatten_batch(self, flat: AnyArray) -> Any:
         """Flat observations ``(num, *flat_space.shape)`` as `gymnasium.vector.utils.batch_space` arranges them.
@@ -197,8 +197,8 @@ class ObservationLayout:
         """Flat observations as an array of records, or as the array of the lone leaf."""
         return self.view(flat) if self.is_structured else flat.reshape(len(flat), *self.leaves[0].shape)
 
-    def _record(self, row: AnyArray) -> AnyArray:
-        """One flat observation as a structured array without axes, or as the lone leaf's array."""
+    def record(self, row: AnyArray) -> AnyArray:
+        """A view of one flat observation: a structured array without axes, or the lone leaf's array."""
         return row.view(self.dtype).reshape(()) if self.is_structured else row.reshape(self.leaves[0].shape)
 
 
@@ -312,8 +312,13 @@ def _leaves(space: Space[Any], dtype: np.dtype[Any], path: str, offset: int, opt
 # ---------------------------------------------------------------------- writing
 
 
-def _writer(space: Any, target: Any) -> Write:
-    """A function that writes a value of ``space`` to ``target``: a record, or the array of a leaf."""
+def value_writer(space: Any, target: Any) -> Write:
+    """A function that writes a value of ``space`` to ``target``: a record, or the array of a leaf.
+
+    Records may be dicts of records and arrays, too.
+
+    It raises one of `MISFIT` where the value does not fit.
+    """
     if isinstance(space, Dict | Tuple):
         return _container_writer(space, target)
     if isinstance(space, OneOf):
@@ -349,7 +354,7 @@ def _container_writer(space: Dict | Tuple, record: Any) -> Write:
         elif isinstance(sub, Box | MultiDiscrete | MultiBinary):
             arrays.append((key, target, target.shape))
         else:
-            others.append((key, _writer(sub, target)))
+            others.append((key, value_writer(sub, target)))
 
     def write(value: Any) -> None:
         for key, target, shape in arrays:
@@ -368,7 +373,7 @@ def _container_writer(space: Dict | Tuple, record: Any) -> Write:
 def _one_of_writer(space: OneOf, record: Any) -> Write:
     which = record["index"].reshape(1)
     targets = [record[f"f{k}"] for k in range(len(space.spaces))]
-    writers = [_writer(sub, target) for sub, target in zip(space.spaces, targets, strict=True)]
+    writers = [value_writer(sub, target) for sub, target in zip(space.spaces, targets, strict=True)]
     nothing = [np.zeros((), target.dtype) for target in targets]
 
     def write(value: Any) -> None:
@@ -407,7 +412,7 @@ def _batch_writer(space: Any, targets: AnyArray) -> WriteBatch:
         return write_parts
     if isinstance(space, OneOf | Text):
         one = targets.shape[1:]
-        writers = [_writer(space, targets[row : row + 1].reshape(one)) for row in range(len(targets))]
+        writers = [value_writer(space, targets[row : row + 1].reshape(one)) for row in range(len(targets))]
 
         def write_each(values: Any, rows: AnyArray | None) -> None:
             if rows is None:
@@ -572,14 +577,15 @@ def _misfit(path: str, expected: str, got: str) -> APIUsageError:
 # ---------------------------------------------------------------------- reading
 
 
-def _unflatten(space: Any, target: Any) -> Any:
+def read_value(space: Any, target: Any) -> Any:
+    """The value of ``space`` in ``target``, as `value_writer` writes it there; arrays are views."""
     if isinstance(space, Dict):
-        return {key: _unflatten(sub, target[field]) for key, field, sub, _ in children(space, "")}
+        return {key: read_value(sub, target[field]) for key, field, sub, _ in children(space, "")}
     if isinstance(space, Tuple):
-        return tuple(_unflatten(sub, target[field]) for _, field, sub, _ in children(space, ""))
+        return tuple(read_value(sub, target[field]) for _, field, sub, _ in children(space, ""))
     if isinstance(space, OneOf):
         chosen = target["index"][()]
-        return chosen, _unflatten(space.spaces[chosen], target[f"f{chosen}"])
+        return chosen, read_value(space.spaces[chosen], target[f"f{chosen}"])
     if isinstance(space, Text):
         letters = space.character_list
         return "".join(letters[k] for k in target if k < len(letters))
@@ -594,7 +600,7 @@ def _unflatten_batch(space: Any, records: AnyArray) -> Any:
     if isinstance(space, Tuple):
         return tuple(_unflatten_batch(sub, records[field]) for _, field, sub, _ in children(space, ""))
     if isinstance(space, OneOf | Text):
-        return tuple(_unflatten(space, record) for record in records)
+        return tuple(read_value(space, record) for record in records)
     return records
 
 

@@ -89,5 +89,5 @@ def _vector_options(config: Config, num_envs: int | None) -> dict[str, Any]:
 
 def _emulation_options(vec: VecConfig) -> dict[str, Any]:
     """Those that are not the defaults."""
-    names = ("checked_steps", "strict", "text_length")
+    names = ("checked_steps", "strict", "text_length", "info_masks")
     return {name: getattr(vec, name) for name in names if getattr(vec, name) != getattr(VecConfig, name)}

@@ -25,7 +25,7 @@ from puffer_numba.env import (
     Slot,
     StepResult,
 )
-from puffer_numba.spaces.actions import ActionChecker
+from puffer_numba.spaces.actions import action_checker
 from puffer_numba.vector.group import EnvJob, EpisodeArrays, merge_logs
 from puffer_numba.vector.serial import Seed, VectorEnv
 
@@ -114,7 +114,7 @@ class Batched(VectorEnv):
                 "autoreset='disabled' waits for reset(mask=...), which is of all environments together: leave "
                 "batch_size out, or choose 'next-step'."
             )
-        self._check_actions = ActionChecker(self.single_action_space, self.agents_per_batch)
+        self._check_actions = action_checker(self, self.agents_per_batch)
         self._busy: set[int] = set()
         self._ready: list[int] = []  # in the order in which they became so; their results are still to be fetched
         self._awaiting: list[list[int]] = []  # batches whose results were fetched, and who get actions next

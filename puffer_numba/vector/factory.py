@@ -41,6 +41,7 @@ _OPTIONS = (
     "checked_steps",
     "strict",
     "text_length",
+    "info_masks",
 )
 _OURS = ("num_envs", "seed", "buf", "first_env")  # arguments of a JitEnv that are make's to choose
 
@@ -62,6 +63,7 @@ def make(
     checked_steps: int | None = CHECKED_STEPS,
     strict: bool = False,
     text_length: int | None = None,
+    info_masks: bool | None = None,
     **unknown: Any,
 ) -> PufferEnv:
     """Many copies of an environment, or several environments of equal spaces, as one `PufferEnv`.
@@ -108,6 +110,8 @@ def make(
             None: as the environments do by themselves, which is "same-step" unless they say otherwise.
         checked_steps, strict, text_length: for environments of Gymnasium and PettingZoo, how their observations are
             compared with their space, and how long texts are; see `GymnasiumPufferEnv`.
+        info_masks: for these, too: whether action masks are in their infos, from where they come into observations; see
+            `PettingZooPufferEnv`. None: for OpenSpiel's by shimmy.
 
     Raises:
         APIUsageError: a rule between these is broken, and no process has been started; or spaces that cannot be
@@ -132,7 +136,14 @@ def make(
         raise APIUsageError(f"batch_size is {size}, but there are {num_envs} environments; expected at most so many.")
     check_room(f"{num_envs:,} environments", num_envs * _LEAST, "Make fewer of them (num_envs).")
     mode = None if autoreset is None else autoreset_mode("vector.make", autoreset)
-    emulation = {"checked_steps": checked_steps, "strict": strict, "text_length": text_length}
+    if info_masks is not None:
+        _check_flag("info_masks", info_masks)
+    emulation = {
+        "checked_steps": checked_steps,
+        "strict": strict,
+        "text_length": text_length,
+        "info_masks": info_masks,
+    }
     jobs = _jobs(env_creator_or_creators, env_args, env_kwargs, num_envs, mode, emulation)
     chosen = _backend(backend, jobs)
     seed = _seed(seed)

@@ -13,7 +13,7 @@ from puffer_numba.emulation.views import UsageValueError, check_seeds
 from puffer_numba.env import DISABLED, APIUsageError, Buffers, Infos, PufferEnv, Slot, StepResult, make_buffers
 from puffer_numba.errors import integer
 from puffer_numba.jit import JitEnv
-from puffer_numba.spaces.actions import ActionChecker
+from puffer_numba.spaces.actions import action_checker, batched_actions
 from puffer_numba.vector.group import EnvGroup, EnvJob, EpisodeArrays, Signature, create
 from puffer_numba.wrappers.base import Wrapper
 
@@ -49,6 +49,8 @@ class VectorEnv(PufferEnv):
         self.single_observation_space = driver_env.single_observation_space
         self.single_action_space = driver_env.single_action_space
         self.num_agents = len(jobs) * driver_env.num_agents
+        if driver_env.stacked_action_space is not None:
+            self.stacked_action_space = batched_actions(driver_env, self.num_agents)
         self.emulated, self.info, self.render_fps = driver_env.emulated, driver_env.info, driver_env.render_fps
         self.autoreset = driver_env.autoreset
         self._num_jobs = len(jobs)
@@ -190,7 +192,7 @@ class Serial(VectorEnv):
         self._group = EnvGroup(jobs, 0, signature, buffers, episodes, seed)
         self._group.make()
         super().__init__(jobs, seed, self._group.envs[0], buffers, episodes)
-        self._check_actions = ActionChecker(self.single_action_space, self.num_agents)
+        self._check_actions = action_checker(self, self.num_agents)
         self._ready = False
 
     @property

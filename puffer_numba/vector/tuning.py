@@ -12,13 +12,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from gymnasium.vector.utils import batch_space
 
 from puffer_numba.env import APIUsageError, PufferEnv
 from puffer_numba.errors import integer
 from puffer_numba.jit.compiler.threads import MAX_THREADS, cores
 from puffer_numba.memory import available
 from puffer_numba.naming import Creator, env_creator, is_jit
+from puffer_numba.spaces.actions import batched_actions
 from puffer_numba.vector.factory import make
 from puffer_numba.vector.group import EnvJob, create
 
@@ -223,7 +223,7 @@ def _resident() -> int:
 
 
 def _random_actions(env: PufferEnv, rows: int) -> list[Any]:
-    space = batch_space(env.single_action_space, rows)
+    space = batched_actions(env, rows)
     space.seed(0)
     return [np.ascontiguousarray(space.sample(), env.actions.dtype) for _ in range(16)]
 

@@ -62,6 +62,7 @@ class Wrapper(PufferEnv):
         self.env = env
         self.single_observation_space = observation_space or env.single_observation_space
         self.single_action_space = action_space or env.single_action_space
+        self.stacked_action_space = None if action_space else env.stacked_action_space
         self.num_agents = env.num_agents
         self.emulated = env.emulated
         self.episode_returns, self.episode_lengths = env.episode_returns, env.episode_lengths

@@ -516,18 +516,10 @@ def test_what_cannot_be_a_parallel_env_again() -> None:
         env.step({7: {}})
 
 
-def test_agents_with_different_spaces_are_told_apart_from_the_rest() -> None:
-    pytest.importorskip("mpe2.simple_tag_v3", exc_type=ImportError)
-    with pytest.raises(
-        APIUsageError, match=r"different observation spaces: 'adversary_0' .*supersuit\.pad_observations_v0"
-    ):
-        PettingZooPufferEnv(env_creator=vector.env_creator("pettingzoo:mpe2.simple_tag_v3"))
-
-
-def test_agents_with_different_spaces_are_padded_by_supersuit() -> None:
-    """What the error recommends."""
-    supersuit = pytest.importorskip("supersuit")
-    creator = vector.env_creator("pettingzoo:mpe2.simple_tag_v3")
-    env = PettingZooPufferEnv(supersuit.pad_observations_v0(creator(max_cycles=10)))
-    assert env.single_observation_space.shape == (16,)
-    parallel_api_test(PufferParallelEnv(env), num_cycles=20)
+def test_agents_of_unequal_spaces_have_their_own_again() -> None:
+    pytest.importorskip("mpe2.simple_speaker_listener_v4", exc_type=ImportError)
+    creator = vector.env_creator("pettingzoo:mpe2.simple_speaker_listener_v4")
+    env = PufferParallelEnv(PettingZooPufferEnv(creator(max_cycles=10)))
+    assert (env.action_space("speaker_0"), env.action_space("listener_0")) == (Discrete(3), Discrete(5))
+    assert env.observation_space("speaker_0") == creator().observation_space("speaker_0")
+    parallel_api_test(env, num_cycles=20)

@@ -22,6 +22,13 @@ def test_gymnasiums_checker_is_content():
     check_env(taxi(), skip_render_check=True)
 
 
+def test_the_emulation_takes_masks_out_of_infos():
+    options = {"num_envs": 2, "backend": "serial", "seed": 1}
+    with vector.make(lambda: taxi().env, info_masks=True, **options) as env, vector.make(taxi, **options) as wrapped:
+        assert env.single_observation_space == wrapped.single_observation_space
+        assert np.array_equal(env.reset()[0], wrapped.reset()[0])
+
+
 def test_a_policy_takes_only_what_the_info_allows():
     pytest.importorskip("torch")
     from puffer_numba.models.mlp import MLP

@@ -97,3 +97,32 @@ def sampled(space: Any, rows: int, seed: int = 0) -> Any:
     for row in flat:
         layout.writer(row)(space.sample())
     return flat
+
+
+@st.composite
+def unequal_leaves(draw: Any, count: int, kinds: Any) -> list[Any]:
+    """So many spaces of one kind that is an array; Boxes and others have one number of axes."""
+    first = draw(kinds)
+    axes = None if first.shape is None else len(first.shape)
+    alike = kinds.filter(lambda s: type(s) is type(first) and axes == (None if s.shape is None else len(s.shape)))
+    return [first, *[draw(alike) for _ in range(count - 1)]]
+
+
+@st.composite
+def unequal_nestings(draw: Any, parts: Any, count: int) -> list[Any]:
+    """Dicts of which each has some of the keys, or Tuples of which some are longer."""
+    if draw(st.booleans()):
+        columns = draw(st.dictionaries(KEYS, parts, min_size=1, max_size=3))
+        having = [draw(st.sets(st.sampled_from(sorted(columns)), min_size=1)) for _ in range(count)]
+        return [Dict({key: columns[key][k] for key in sorted(keys)}) for k, keys in enumerate(having)]
+    columns = draw(st.lists(parts, min_size=1, max_size=3))
+    return [Tuple([column[k] for column in columns[: draw(st.integers(1, len(columns)))]]) for k in range(count)]
+
+
+def unequal_spaces(count: int, kinds: Any = leaves) -> Any:
+    """So many spaces that can be padded to one."""
+    equal = st.recursive(leaves, nestings, max_leaves=4).map(lambda space: [space] * count)
+    base = unequal_leaves(count, kinds)
+    return st.recursive(
+        st.one_of(base, equal) if kinds is leaves else base, lambda parts: unequal_nestings(parts, count), max_leaves=4
+    )
