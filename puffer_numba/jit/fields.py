@@ -19,6 +19,7 @@ from puffer_numba import errors
 from puffer_numba.env import APIUsageError
 from puffer_numba.jit.bounds import bounds_of, describe, within
 from puffer_numba.jit.compiler.tuples import tuple_class
+from puffer_numba.memory import check_room
 
 ParamsClass = TypeVar("ParamsClass", bound=type)
 
@@ -232,7 +233,7 @@ def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[An
     """One array of ``num_envs`` rows for each State field, all zero.
 
     Raises:
-        APIUsageError: a size is wrong, or all of them together are larger than the machine's memory.
+        APIUsageError: a size is wrong, or all of them together do not fit into memory.
     """
     shapes = {}
     for name, hint in _hints(cls, "State").items():
@@ -247,14 +248,11 @@ def make_state(cls: Any, num_envs: int, params: Any, floats: type[np.floating[An
 def _check_fits(cls: type, shapes: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
     """Raise if arrays need more than there is: the system would end the process, some steps into the run."""
     nbytes = {name: math.prod(shape) * dtype.itemsize for name, (shape, dtype) in shapes.items()}
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if sum(nbytes.values()) > memory:
+    if nbytes:
         largest = max(nbytes, key=lambda name: nbytes[name])
         shape, dtype = shapes[largest]
-        raise APIUsageError(
-            f"{cls.__name__}.State takes {sum(nbytes.values()) / 2**30:,.1f} GiB, and this machine has "
-            f"{memory / 2**30:,.1f}: State.{largest} is {dtype} of shape {shape}. Make fewer, or that smaller."
-        )
+        what = f"{cls.__name__}.State, whose State.{largest} is {dtype} of shape {shape},"
+        check_room(what, sum(nbytes.values()), "Make fewer, or that smaller.")
 
 
 def _state_dtype(cls: Any, name: str, hint: Any, floats: type[np.floating[Any]]) -> np.dtype[Any]:

@@ -450,34 +450,41 @@ def test_a_fork_of_the_parent_leaves_the_workers_alone() -> None:
         assert env.step([1, 0, 0, 1])[1].tolist() == [1, 0, 0, 1]
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+LEFT = """
+import gc, multiprocessing, os
+from puffer_numba import vector
+from tests.helpers.processes import gone
+
+mine = f"left-{os.getpid()}"  # the names of this process's semaphores: others run beside it
+multiprocessing.current_process()._config["semprefix"] = f"/{mine}"
+
+def use():
+    env = vector.make("tests.helpers.vector_envs:Counter", num_envs=2, num_workers=2)
+    workers = [worker.process.pid for worker in env._workers]
+    env.reset()
+    env.step([0, 1])
+    assert semaphores()
+    env.close()
+    return workers
+
+def semaphores():
+    return {name for name in os.listdir("/dev/shm") if mine in name}
+
+def left():
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), semaphores()
+
+use()  # starts the servers that all later ones share
+files, memory = left()
+workers = [pid for _ in range(40) for pid in use()]
+assert all(gone(pid) for pid in workers)
+assert left()[0] <= files
+assert left()[1] <= memory
+print("nothing")
+"""
 
 
 @pytest.mark.slow
-def test_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = f"left-{os.getpid()}"  # the names of this process's semaphores: others run beside it
-    monkeypatch.setitem(multiprocessing.current_process()._config, "semprefix", f"/{mine}")  # type: ignore[attr-defined]
-
-    def use() -> list[int]:
-        env = processes(num_envs=2)
-        workers = pids(env)
-        env.reset()
-        env.step([0, 1])
-        assert semaphores()
-        env.close()
-        return workers
-
-    def semaphores() -> set[str]:
-        return {name for name in os.listdir("/dev/shm") if mine in name}
-
-    def left() -> tuple[int, set[str]]:
-        gc.collect()
-        return open_files(), semaphores()
-
-    use()  # starts the servers that all later ones share
-    files, memory = left()
-    workers = [pid for _ in range(40) for pid in use()]
-    assert all(gone(pid) for pid in workers)
-    assert left()[0] <= files
-    assert left()[1] <= memory
+def test_nothing_is_left_behind(run_python: Callable[..., Any]) -> None:
+    """In a process of its own, whose servers no other test has started."""
+    assert run_python(LEFT).stdout == "nothing\n"

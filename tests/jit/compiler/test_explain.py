@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, NamedTuple
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Dict, Discrete, MultiBinary, Tuple
@@ -296,10 +298,14 @@ def test_agents_may_be_a_function_of_the_params(tmp_path):
 
 
 def test_a_state_that_is_larger_than_the_memory(tmp_path):
-    env_class = environment(Snippet("s.n[i] = 1"), tmp_path)
-    message = r"Env\.State takes [\d,.]+ GiB, and this machine has [\d.]+: State\.board is int8 of shape \(\d+, 4, 4\)"
+    class State(NamedTuple):
+        n: int
+        board: Annotated[np.int8, 2**42]
+
+    env_class = changed(environment(Snippet("s.n[i] = 1"), tmp_path), State=State)
+    message = r"Env\.State, whose State\.board is int8 of shape \(8, \d+\), would take 32,768\.0 GiB of memory"
     with pytest.raises(APIUsageError, match=message):
-        env_class(num_envs=2**45)
+        env_class(num_envs=8)
 
 
 def test_setup_may_return_nothing(tmp_path):
