@@ -2,7 +2,7 @@
 
 A worker imports Gymnasium and this library, so it knows their environments. It is told of those of ``import minigrid``,
 of a notebook, or of ``gymnasium.register("Mine-v0", entry_point="__main__:Mine")``, and of the settings that the
-program has changed.
+program has changed. Nothing is imported before an environment is made.
 """
 
 from __future__ import annotations
@@ -56,13 +56,49 @@ def _dumps(spec: Any) -> bytes:
 
 
 def _by_value(spec: GymSpec) -> GymSpec:
-    """With classes in place of names in the main script, which is not imported elsewhere."""
+    """With what makes its environments as it is, also where that is a name in the main script."""
     sent = copy.copy(spec)
     for field in ("entry_point", "vector_entry_point"):
-        module, _, name = str(getattr(spec, field)).partition(":")
+        maker = getattr(spec, field)
+        module, _, name = str(maker).partition(":")
         if module == "__main__" and hasattr(sys.modules["__main__"], name):
-            setattr(sent, field, getattr(sys.modules["__main__"], name))
+            maker = getattr(sys.modules["__main__"], name)
+        if callable(maker):
+            setattr(sent, field, _Pickled(maker))
     return sent
+
+
+class _Pickled:
+    """What makes an environment. Its module is imported when one is made: other packages' may take long."""
+
+    def __init__(self, maker: Any) -> None:
+        self._maker = maker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Later, (cloudpickle.dumps(self._maker),)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """An environment."""
+        return self._maker(*args, **kwargs)
+
+
+class _Later:
+    """The same in the other process."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Later, (self._pickled,)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """An environment."""
+        return pickle.loads(self._pickled)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:  # Gymnasium looks at the metadata of a class
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(pickle.loads(self._pickled), name)
 
 
 def _unknown(name: str, reason: str) -> GymSpec:

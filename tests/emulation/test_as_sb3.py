@@ -30,6 +30,8 @@ from tests.helpers.gym_envs import Nested, Parts, flat_dict, tuples
 from tests.helpers.jit_envs import Drawn, Locks, Paint, Push, Team, Walk
 from tests.helpers.vector_envs import Plain
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
@@ -328,7 +330,6 @@ def mean_length(model: Any) -> float:
     return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
 
 
-@pytest.mark.slow
 def test_ppo_learns_cartpole(tmp_path: Any) -> None:
     """From 22 steps, which random actions last, to some hundreds; saved, loaded and evaluated."""
     env = SB3VecEnv(puffer_numba.make("cartpole", num_envs=16))

@@ -22,6 +22,8 @@ from puffer_numba.env import APIUsageError, NumberedInfos, make_buffers
 from puffer_numba.naming import arguments_of, env_creator, makes_batch, render_modes
 from puffer_numba.vector.pools import Pooled
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 NUM = 5
 STEPS = 300
 MODES = list(AutoresetMode)

@@ -19,6 +19,8 @@ from puffer_numba.emulation import PettingZooPufferEnv
 from puffer_numba.models import MLP
 from puffer_numba.spaces import action_masks
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 
 class Pair(ParallelEnv[str, Any, Any]):
     """Two agents of given spaces, that observe samples of them; ``b`` leaves after two steps, ``a`` after four."""

@@ -18,6 +18,8 @@ from puffer_numba.train.infos import MAX_NAMES, InfoStatistics
 from tests.helpers.trainer_envs import Cut
 from tests.helpers.training import make_trainer, same_weights, weights
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 STEPS = 16 * 16
 QUICK = {
     "env.num_envs": 16,

@@ -12,6 +12,8 @@ from puffer_numba import vector
 from puffer_numba.emulation.from_pettingzoo import PettingZooPufferEnv
 from puffer_numba.env import PufferEnv
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 CLASSIC_CONTROL = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
 TOY_TEXT = ["Blackjack-v1", "FrozenLake-v1", "CliffWalking-v1", "Taxi-v4"]
 BOX2D = ["LunarLander-v3", "BipedalWalker-v3", "CarRacing-v3"]
@@ -65,7 +67,6 @@ def test_text_and_images_come_back_from_one_buffer() -> None:
 PARALLEL = ["mpe2.simple_spread_v3", "sisl.pursuit_v5", "butterfly/pistonball-v6"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", PARALLEL)
 def test_same_steps_as_the_parallel_environment_itself(module: str) -> None:
     creator = vector.env_creator(f"pettingzoo:{module}")

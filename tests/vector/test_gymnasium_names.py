@@ -21,6 +21,8 @@ from puffer_numba.vector import AsyncVectorEnv, SyncVectorEnv
 from tests.helpers.gym_envs import Nested, Parts
 from tests.helpers.vector_envs import Counter
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 BOTH = [SyncVectorEnv, AsyncVectorEnv]
 make_cartpole = partial(gymnasium.make, "CartPole-v1", max_episode_steps=20)
 

@@ -22,6 +22,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import gone
 from tests.helpers.vector_envs import Simulator
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 BACKENDS = ["serial", "multiprocessing"]
 
 

@@ -25,6 +25,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.processes import gone
 from tests.helpers.vector_envs import Counter, Rows, trajectory
 
+pytestmark = pytest.mark.slow  # together: most start processes or train
+
 COUNTER = "tests.helpers.vector_envs:Counter"
 
 
@@ -41,7 +43,6 @@ def pids(env: Multiprocessing) -> list[int]:
 # ---------------------------------------------------------------------- results
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("creator", "kwargs"),
     [
@@ -81,7 +82,6 @@ def test_infos_larger_than_a_pipe() -> None:
             assert [len(info["big"]) for info in infos] == [300_000] * 4
 
 
-@pytest.mark.slow
 def test_functions_of_the_main_script(run_python: Callable[..., Any]) -> None:
     """No guard around the script, no import of it in workers; classes, lambdas and what they refer to."""
     done = run_python(
@@ -155,7 +155,6 @@ def test_render_and_log_between_send_and_recv() -> None:
         assert env.log() == {"episodes": 0.0}
 
 
-@pytest.mark.slow
 def test_the_trainer_takes_it_unchanged() -> None:
     pytest.importorskip("torch")
     from puffer_numba.config import Config
@@ -288,7 +287,6 @@ FAILURES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("fail", "kind", "message"), FAILURES)
 def test_a_worker_fails(fail: str, kind: type[Exception], message: str) -> None:
     timeout = 0.5 if fail == "hang" else 60.0
@@ -342,7 +340,6 @@ def test_a_worker_dies_in_a_constructor() -> None:
         processes([Counter, Counter, Counter, in_a_worker(lambda: os._exit(4))])
 
 
-@pytest.mark.slow
 def test_a_constructor_hangs() -> None:
     with pytest.raises(WorkerError, match=r"worker 1 \(environment 1\) did not answer within 2 s"):
         processes([Counter, in_a_worker(lambda: time.sleep(1000))], num_envs=2, timeout=2.0)
@@ -408,7 +405,6 @@ def test_the_parent_is_killed(sleep: float, action: str) -> None:
         assert all(gone(pid) for pid in workers)
 
 
-@pytest.mark.slow
 def test_ctrl_c() -> None:
     parent, workers = start_parent(0.2, "while True: env.step([0, 0])")
     with parent:
@@ -484,7 +480,6 @@ print("nothing")
 """
 
 
-@pytest.mark.slow
 def test_nothing_is_left_behind(run_python: Callable[..., Any]) -> None:
     """In a process of its own, whose servers no other test has started."""
     assert run_python(LEFT).stdout == "nothing\n"
