@@ -61,7 +61,10 @@ class Learner:
         optimizers: one, or for Muon two.
         generator: of minibatches.
         skipped: minibatches that were not finite and were passed over.
+        name: of what does the arithmetic.
     """
+
+    name = "torch"
 
     def __init__(
         self,

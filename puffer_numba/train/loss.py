@@ -62,7 +62,7 @@ class LossGradients(NamedTuple):
     values: NDArray[np.float32]
     """Gradients with respect to its values, ``(rows,)``."""
     record: NDArray[np.float32]
-    """``(5,)``, the means that `LOSS_NAMES` lists."""
+    """``(5,)``, the means that `LOSS_NAMES` lists, to which it adds."""
 
 
 def ppo_loss(
@@ -115,7 +115,7 @@ def discrete_backward(
     """
     sizes = distribution.sizes
     params_gradient, values_gradient = torch.empty_like(params), torch.empty_like(values)
-    record = torch.empty(len(LOSS_NAMES))
+    record = torch.zeros(len(LOSS_NAMES))
     steps = steps._replace(actions=steps.actions.reshape(-1, len(sizes)))
     discrete_ppo_gradients(
         params.detach().numpy(),
@@ -124,6 +124,7 @@ def discrete_backward(
         Steps(*(tensor.numpy() for tensor in steps)),
         rows.numpy(),
         advantages.numpy(),
+        len(rows),
         LossWeights.of(config),
         LossGradients(params_gradient.numpy(), values_gradient.view(-1).numpy(), record.numpy()),
     )
@@ -139,27 +140,28 @@ def discrete_ppo_gradients(
     steps: Steps,
     rows: NDArray[np.int64],
     advantages: NDArray[np.float32],
+    count: int,
     weights: LossWeights,
     out: LossGradients,
 ) -> None:
-    """Gradients of `ppo_loss` with respect to a policy's outputs.
+    """Gradients of `ppo_loss` with respect to a policy's outputs, for a minibatch or a part of one.
 
     Args:
-        logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs for the minibatch.
+        logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs.
         sizes: ``(components,)``: number of choices of each component of the action.
         steps: of the whole rollout.
-        rows: which of them the minibatch is of; advantages: ``(rows,)``, theirs.
+        rows: which of them these are; advantages: ``(rows,)``, theirs.
+        count: steps of the whole minibatch, over which the loss is a mean.
         weights: of the loss's parts.
         out: the result.
     """
-    count = len(values)
     one, per_row = np.float32(1), np.float32(1 / count)
     clip, vf_clip = np.float32(weights.clip_coef), np.float32(weights.vf_clip_coef)
     low, high = np.float32(1 - weights.clip_coef), np.float32(1 + weights.clip_coef)
     vf_weight, ent_weight = np.float32(weights.vf_coef / count), np.float32(weights.ent_coef / count)
     log_norms = np.empty(len(sizes), np.float32)
     policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
-    for b in range(count):
+    for b in range(len(values)):
         step = rows[b]
         log_prob = np.float32(0)
         first = 0
@@ -202,11 +204,11 @@ def discrete_ppo_gradients(
                 error, gradient = near, np.float32(0)
         value_loss += 0.5 * error * error
         out.values[b] = vf_weight * gradient
-    out.record[0] = policy_loss / count
-    out.record[1] = value_loss / count
-    out.record[2] = entropy_sum / count
-    out.record[3] = kl / count
-    out.record[4] = clipped / count
+    out.record[0] += policy_loss / count
+    out.record[1] += value_loss / count
+    out.record[2] += entropy_sum / count
+    out.record[3] += kl / count
+    out.record[4] += clipped / count
 
 
 @trainer_kernel
