@@ -7,12 +7,13 @@ products are BLAS's, from ``np.dot``. All sums are in a fixed order: the same mi
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from puffer_numba.jit.compiler.announce import trainer_kernel
+from puffer_numba.jit.math import tanh
 from puffer_numba.models.mlp import ILLEGAL
 from puffer_numba.train.compiled.network import (
     ACTIVATIONS,
@@ -157,26 +158,6 @@ def _add_tanh(y: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
             y[b, k] = tanh(y[b, k] + bias[k])
 
 
-_f = np.float32
-_TANH_BOUND = _f(7.90531110763549805)  # from where on it is 1 in float32
-_P1, _P3, _P5, _P7 = _f(4.89352455891786e-3), _f(6.37261928875436e-4), _f(1.48572235717979e-5), _f(5.12229709037114e-8)
-_P9, _P11, _P13 = _f(-8.60467152213735e-11), _f(2.00018790482477e-13), _f(-2.76076847742355e-16)
-_Q0, _Q2, _Q4, _Q6 = _f(4.89352518554385e-3), _f(2.26843463243900e-3), _f(1.18534705686654e-4), _f(1.19825839466702e-6)
-
-
-@trainer_kernel
-def tanh(x: Any) -> Any:
-    """Hyperbolic tangent of a float32, as a quotient of polynomials that vectorizes; absolute error below 3e-7.
-
-    Source: Eigen's ``ptanh_float``.
-    """
-    x = _TANH_BOUND if x > _TANH_BOUND else x
-    x = -_TANH_BOUND if x < -_TANH_BOUND else x
-    z = x * x
-    p = x * (((((((_P13 * z + _P11) * z + _P9) * z + _P7) * z + _P5) * z + _P3) * z) + _P1)
-    return p / (((_Q6 * z + _Q4) * z + _Q2) * z + _Q0)
-
-
 @trainer_kernel
 def _loss(
     batch: Minibatch, first: int, last: int, network: Network, weights: LossWeights, record: NDArray[np.float32]
@@ -241,11 +222,11 @@ def _backward(features: NDArray[np.float32], network: Network) -> None:
 
 
 @trainer_kernel
-def _through_activation(g: NDArray[np.float32], y: NDArray[np.float32], tanh: bool) -> None:
+def _through_activation(g: NDArray[np.float32], y: NDArray[np.float32], is_tanh: bool) -> None:
     """From dL/dy to dL/dx, in place, by y itself: dy/dx is 1 - y^2 for tanh; for relu 1 where y > 0, else 0."""
     zero, one = np.float32(0), np.float32(1)
     for b in range(g.shape[0]):
-        if tanh:
+        if is_tanh:
             for k in range(g.shape[1]):
                 g[b, k] *= one - y[b, k] * y[b, k]
         else:
