@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,6 +84,10 @@ class Learner:
         self.skipped, self._is_checked = 0, False
         self._forward = accelerate(policy, config, device)
         self._fast_loss = isinstance(distribution, CategoricalActions) and device.type == "cpu"
+
+    def acting(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """What acts: ``forward``, or the same in another way."""
+        return forward
 
     @property
     def learning_rate(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,11 +11,13 @@ from typing import Any
 
 @cache
 def _libraries() -> list[Any]:
-    """threadpoolctl's controllers of the BLAS libraries that are loaded, SciPy's among them, which Numba calls."""
+    """threadpoolctl's controllers of SciPy's BLAS, which Numba calls; of all that are loaded, where it has none alone."""
     import scipy.linalg.cython_blas  # noqa: F401 - loads it
     from threadpoolctl import ThreadpoolController
 
-    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    loaded = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    own = [library for library in loaded if os.path.basename(os.path.dirname(library.filepath)).startswith("scipy")]
+    return own or loaded
 
 
 @contextmanager

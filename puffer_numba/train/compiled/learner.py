@@ -18,7 +18,8 @@ from puffer_numba.models.encoders import BoxEncoder
 from puffer_numba.models.mlp import MLP
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.train.compiled.blas import one_thread
-from puffer_numba.train.compiled.network import Network, bind, new_network, trained, trunks
+from puffer_numba.train.compiled.forward import features_of
+from puffer_numba.train.compiled.network import bind, new_network, trained, trunks
 from puffer_numba.train.compiled.update import AdamSettings, Minibatch, update
 from puffer_numba.train.distributed import World
 from puffer_numba.train.learner import Batch, Learner
@@ -110,13 +111,11 @@ class CompiledLearner(Learner):
         self._as_they_are = (  # observations are features
             type(encoder) is BoxEncoder and encoder.scale == 1.0 and dtype == np.float32 and self.normalizer is None
         )
-        self._network: Network | None = None
+        self._network = new_network(self._mlp)
         self._steps: Steps
 
     def learn(self, batch: Batch, first_state: Tensor | None) -> Iterator[Tensor | None]:
         """See `Learner.learn`."""
-        if self._network is None:
-            self._network = new_network(self._mlp, self.optimizers[0])
         self._network = bind(self._network, self._mlp, self.optimizers[0])  # anew, as resuming replaces tensors
         actions = batch.steps.actions.reshape(-1, len(self._discrete.sizes))
         self._steps = Steps(*(tensor.numpy() for tensor in batch.steps._replace(actions=actions)))
@@ -132,21 +131,15 @@ class CompiledLearner(Learner):
 
     @torch.no_grad()
     def _minibatch(self, batch: Batch, rows: Tensor) -> Minibatch:
-        features, places, legal = batch.observations, rows, _ALL_LEGAL
+        observations, places = batch.observations, rows
         if not self._as_they_are:
-            observations = batch.observations[rows]
-            features = self._mlp.encoder(observations if self.normalizer is None else self.normalizer(observations))
-            places = torch.arange(len(rows))
-            if self._mlp.num_masked:
-                legal = self._mlp.encoder.action_mask(observations).numpy()  # type: ignore[operator]
+            observations, places = observations[rows], torch.arange(len(rows))
+            observations = observations if self.normalizer is None else self.normalizer(observations)
+        features, legal = features_of(self._mlp, observations)
         advantages = self._scaled_advantages(batch, rows).numpy()
-        numbers = features.numpy().reshape(len(features), -1)
-        return Minibatch(numbers, places.numpy(), legal, self._steps, rows.numpy(), advantages, self._discrete.sizes)
+        return Minibatch(features, places.numpy(), legal, self._steps, rows.numpy(), advantages, self._discrete.sizes)
 
     def _adam(self) -> AdamSettings:
         config = self.config
         limit = config.max_grad_norm or math.inf
         return AdamSettings(self.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps, limit)
-
-
-_ALL_LEGAL = np.ones((0, 0), np.bool_)

@@ -67,19 +67,17 @@ def trained(policy: MLP) -> list[nn.Parameter]:
     return [p for layer in linear_layers(policy) for p in layer.parameters()]
 
 
-def new_network(policy: MLP, optimizer: torch.optim.Optimizer) -> Network:
-    """The tables of ``policy``, and memory for its updates.
+def new_network(policy: MLP) -> Network:
+    """The layers of ``policy``, which `puffer_numba.train.compiled.learner.why_not` has nothing to say of, and memory.
 
-    Args:
-        policy: one that `puffer_numba.train.compiled.learner.why_not` has nothing to say of.
-        optimizer: Adam; its state is made where it has none yet, as its first step would.
+    Nothing can be learned before `bind`.
     """
-    layers, parameters = tables(policy, optimizer)
+    layers = layer_table(policy)
     inputs, outputs = layers[:, INPUTS], layers[:, OUTPUTS]
-    sizes, block = (inputs + 1) * outputs, BLOCK * int(outputs.sum())
+    sizes, block = (inputs + 1) * outputs, BLOCK * outputs.sum()
     return Network(
         layers=layers,
-        parameters=parameters,
+        parameters=np.zeros((0, 5), np.int64),
         tanh=any(isinstance(layer, nn.Tanh) for layer in trunks(policy)[0]),
         features=_aligned(BLOCK * inputs[0]),
         outputs=_aligned(block),
@@ -94,8 +92,8 @@ def _aligned(size: int) -> NDArray[np.float32]:
     return torch.zeros(int(size)).numpy()
 
 
-def tables(policy: MLP, optimizer: torch.optim.Optimizer) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``layers`` and ``parameters`` of a `Network`. They hold until a tensor of either is replaced by another."""
+def layer_table(policy: MLP) -> NDArray[np.int64]:
+    """``Network.layers``, which holds until a parameter's tensor is replaced by another."""
     rows, place, at = [], 0, 0
     for trunk in trunks(policy):
         layers = [layer for layer in trunk if isinstance(layer, nn.Linear)]
@@ -105,19 +103,24 @@ def tables(policy: MLP, optimizer: torch.optim.Optimizer) -> tuple[NDArray[np.in
             rows.append([inputs, outputs, *addresses, place, at, k == 0, k == len(layers) - 1])
             place += (inputs + 1) * outputs
             at += BLOCK * outputs
-    parameters = [_addresses(p, optimizer) for p in trained(policy)]
-    return np.array(rows, np.int64), np.array(parameters, np.int64)
+    return np.array(rows, np.int64)
 
 
 def bind(network: Network, policy: MLP, optimizer: torch.optim.Optimizer) -> Network:
-    """``network`` with the tables as they are now, and the gradients of ``policy`` in its memory."""
+    """``network`` with the addresses as they are now, and the gradients of ``policy`` in its memory.
+
+    Args:
+        network: of ``policy``.
+        policy: keeps its tensors as long as the network is used.
+        optimizer: Adam, and so does its state, which is made where it has none yet, as its first step would.
+    """
     first = 0
     for parameter in trained(policy):
         last = first + parameter.numel()
         parameter.grad = torch.from_numpy(network.gradient[first:last]).view_as(parameter)
         first = last
-    layers, parameters = tables(policy, optimizer)
-    return network._replace(layers=layers, parameters=parameters)
+    parameters = np.array([_addresses(p, optimizer) for p in trained(policy)], np.int64)
+    return network._replace(layers=layer_table(policy), parameters=parameters)
 
 
 def _addresses(parameter: Tensor, optimizer: torch.optim.Optimizer) -> list[int]:

@@ -1,4 +1,4 @@
-"""One update on one minibatch, as in CleanRL's ``ppo.py``: forward, loss, backward, clipping, Adam's step.
+"""One update on one minibatch, as in CleanRL's ``ppo.py``: forward, loss, backward, clipping, Adam's step; and acting.
 
 Samples go through all of it in blocks that stay in the cache, so activations never travel to memory and back. Matrix
 products are BLAS's, from ``np.dot``. All sums are in a fixed order: the same minibatch gives the same bits.
@@ -105,6 +105,24 @@ def gradients(batch: Minibatch, network: Network, weights: LossWeights, record: 
 
 
 @trainer_kernel
+def evaluate(
+    features: NDArray[np.float32],
+    legal: NDArray[np.bool_],
+    network: Network,
+    logits: NDArray[np.float32],
+    values: NDArray[np.float32],
+) -> None:
+    """The forward pass alone, into ``logits (rows, logits)`` and ``values (rows,)``; the rest is as in `Minibatch`."""
+    for first in range(0, len(features), BLOCK):
+        last = min(first + BLOCK, len(features))
+        _forward(features[first:last], network)
+        block_logits, block_values = _heads(network.outputs, network.layers, last - first)
+        _set_illegal(block_logits, legal[first:last], ILLEGAL)
+        logits[first:last] = block_logits
+        values[first:last] = block_values
+
+
+@trainer_kernel
 def _gather(features: NDArray[np.float32], places: NDArray[np.int64], network: Network) -> NDArray[np.float32]:
     columns = features.shape[1]
     gathered = matrix(network.features, 0, len(places), columns)
@@ -163,21 +181,10 @@ def _loss(
     batch: Minibatch, first: int, last: int, network: Network, weights: LossWeights, record: NDArray[np.float32]
 ) -> None:
     """The loss's derivatives by the outputs of steps ``first`` to ``last`` of the minibatch."""
-    rows, layer = last - first, network.layers[-1]
-    out = matrix(network.outputs, layer[ACTIVATIONS], rows, layer[OUTPUTS])
-    out_gradient = matrix(network.output_gradients, layer[ACTIVATIONS], rows, layer[OUTPUTS])
-    values, value_gradients = out[:, -1], out_gradient[:, -1]
-    logits, logit_gradients = out[:, :-1], out_gradient[:, :-1]
-    if layer[OUTPUTS] == 1:  # the critic's; the actor's come before
-        for actor in network.layers[:-1]:
-            if actor[IS_LAST]:
-                logits = matrix(network.outputs, actor[ACTIVATIONS], rows, actor[OUTPUTS])[:, :]
-                logit_gradients = matrix(network.output_gradients, actor[ACTIVATIONS], rows, actor[OUTPUTS])[:, :]
-    masked = batch.legal.shape[1]
-    for b in range(rows):
-        for k in range(masked):
-            if not batch.legal[first + b, k]:
-                logits[b, k] = ILLEGAL
+    logits, values = _heads(network.outputs, network.layers, last - first)
+    logit_gradients, value_gradients = _heads(network.output_gradients, network.layers, last - first)
+    legal = batch.legal[first:last]
+    _set_illegal(logits, legal, ILLEGAL)
     discrete_ppo_gradients(
         logits,
         values,
@@ -189,10 +196,29 @@ def _loss(
         weights,
         LossGradients(logit_gradients, value_gradients, record),
     )
-    for b in range(rows):  # a masked logit is a constant
-        for k in range(masked):
-            if not batch.legal[first + b, k]:
-                logit_gradients[b, k] = 0
+    _set_illegal(logit_gradients, legal, 0.0)  # as their logits are constants
+
+
+@trainer_kernel
+def _heads(
+    memory: NDArray[np.float32], layers: NDArray[np.int64], rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What belongs to the logits ``(rows, logits)`` and to the values ``(rows,)`` in ``memory``, which has all outputs."""
+    head = layers[-1]
+    last = matrix(memory, head[ACTIVATIONS], rows, head[OUTPUTS])
+    logits, values = last[:, :-1], last[:, -1]
+    for actor in layers[:-1]:
+        if actor[IS_LAST]:  # the trunks are two, and the last one is the critic's
+            logits = matrix(memory, actor[ACTIVATIONS], rows, actor[OUTPUTS])[:, :]
+    return logits, values
+
+
+@trainer_kernel
+def _set_illegal(logits: NDArray[np.float32], legal: NDArray[np.bool_], value: float) -> None:
+    for b in range(legal.shape[0]):
+        for k in range(legal.shape[1]):
+            if not legal[b, k]:
+                logits[b, k] = value
 
 
 @trainer_kernel
