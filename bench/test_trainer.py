@@ -112,7 +112,7 @@ LEARNERS = {
 
 @pytest.mark.parametrize("settings", LEARNERS.values(), ids=LEARNERS)
 def test_the_torch_learner_beside_the_compiled_one(measure: Any, settings: dict[str, Any]) -> None:
-    """Whole iterations, of which acting is torch's in both."""
+    """Whole iterations: acting, environments and learning."""
     pytest.importorskip("torch")
     settings = {"train.horizon": HORIZON, "train.num_minibatches": MINIBATCHES, **settings}
     torch, compiled = (trainer({**settings, "train.learner": name}) for name in ("torch", "compiled"))

@@ -88,7 +88,11 @@ class Trainer:
         self.rollout = Rollout(vecenv, self.distribution, train.horizon, pinned=self.device.type == "cuda")
         self.statistics = EpisodeStatistics(self.rollout)
         self.discounted = np.zeros(self.rollout.rows, np.float32)
-        self._forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
+        self.learner = make_learner(
+            train, self.policy, self.distribution, self.rollout, self.normalizer, world, self.device, self.phases
+        )
+        forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
+        self._forward_eval = self.learner.acting(forward_eval)
         self.collector = Collector(
             self.vecenv,
             self.rollout,
@@ -97,9 +101,6 @@ class Trainer:
             seed=train.seed,
             phases=self.phases,
             part=world.rank,
-        )
-        self.learner = make_learner(
-            train, self.policy, self.distribution, self.rollout, self.normalizer, world, self.device, self.phases
         )
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}

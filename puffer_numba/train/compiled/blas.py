@@ -11,7 +11,7 @@ from typing import Any
 
 @cache
 def _libraries() -> list[Any]:
-    """threadpoolctl's controllers of SciPy's BLAS, which Numba calls; of all that are loaded, where it has none alone."""
+    """threadpoolctl's controllers of SciPy's BLAS, which Numba calls; where it has none alone, of all."""
     import scipy.linalg.cython_blas  # noqa: F401 - loads it
     from threadpoolctl import ThreadpoolController
 

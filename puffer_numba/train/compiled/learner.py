@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from puffer_numba.models.encoders import BoxEncoder
 from puffer_numba.models.mlp import MLP
 from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.train.compiled.blas import one_thread
-from puffer_numba.train.compiled.forward import features_of
+from puffer_numba.train.compiled.forward import CompiledForward, features_of
 from puffer_numba.train.compiled.network import bind, new_network, trained, trunks
 from puffer_numba.train.compiled.update import AdamSettings, Minibatch, update
 from puffer_numba.train.distributed import World
@@ -113,6 +113,10 @@ class CompiledLearner(Learner):
         )
         self._network = new_network(self._mlp)
         self._steps: Steps
+
+    def acting(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """See `Learner.acting`: the forward pass, as compiled code too."""
+        return CompiledForward(self._mlp, self._discrete.num_params)
 
     def learn(self, batch: Batch, first_state: Tensor | None) -> Iterator[Tensor | None]:
         """See `Learner.learn`."""

@@ -203,7 +203,7 @@ def _loss(
 def _heads(
     memory: NDArray[np.float32], layers: NDArray[np.int64], rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What belongs to the logits ``(rows, logits)`` and to the values ``(rows,)`` in ``memory``, which has all outputs."""
+    """What belongs to logits ``(rows, logits)`` and values ``(rows,)`` in ``memory``, as large as all outputs."""
     head = layers[-1]
     last = matrix(memory, head[ACTIVATIONS], rows, head[OUTPUTS])
     logits, values = last[:, :-1], last[:, -1]

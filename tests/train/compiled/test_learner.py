@@ -17,10 +17,12 @@ from puffer_numba.config import TrainConfig
 from puffer_numba.distributions.actions import action_distribution
 from puffer_numba.env import APIUsageError
 from puffer_numba.models.mlp import MLP
+from puffer_numba.train.compiled.forward import CompiledForward
 from puffer_numba.train.compiled.learner import CompiledLearner, make_learner
 from puffer_numba.train.compiled.network import BLOCK
 from puffer_numba.train.distributed import ALONE
 from puffer_numba.train.learner import Learner
+from puffer_numba.train.loss import LOSS_NAMES
 from puffer_numba.train.phases import Phases
 from puffer_numba.train.rollout import Rollout
 from tests.helpers.trainer_envs import Aim, Pairs
@@ -138,7 +140,22 @@ def test_trainers_learn_the_same(env, overrides):
     one, other = trainers
     assert (one.learner.name, other.learner.name) == ("torch", "compiled")
     assert_alike(one.policy.named_parameters(), other.policy.parameters(), 1e-4)
-    assert other.losses == pytest.approx(one.losses, rel=1e-3, abs=1e-5)
+    for name in LOSS_NAMES:
+        assert other.losses[name] == pytest.approx(one.losses[name], rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.parametrize("network", [{}, {"shared": False, "activation": "tanh"}], ids=str)
+@pytest.mark.parametrize("rows", [1, 64, BLOCK + 3])
+def test_the_forward_pass_is_torchs_also_where_tensors_are_replaced(network, rows):
+    env, distribution, _ = make_rollout(5, MultiDiscrete([2, 3]), rows, 1, seed=0)
+    policy, observations = MLP(env, hidden_size=20, **network), torch.randn(rows, 5)
+    forward = CompiledForward(policy, distribution.num_params)
+    for _ in range(2):
+        for found, expected in zip(forward(observations), policy(observations), strict=True):
+            torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-5)
+            assert not found.requires_grad
+        for parameter in policy.parameters():
+            parameter.data = torch.randn_like(parameter)
 
 
 def train_from(state, learner, rollouts):
