@@ -23,6 +23,7 @@ Activation = Literal["relu", "tanh", "gelu"]
 NonFinite = Literal["stop", "skip"]
 Backend = Literal["auto", "native", "serial", "multiprocessing", "ray"]
 Precision = Literal["float32", "bfloat16"]
+LearnerName = Literal["auto", "torch", "compiled"]
 Compile = Literal["off", "default", "reduce-overhead", "max-autotune"]
 Convolution = Literal["auto", "none", "small", "nature", "impala"]
 PolicySource = Annotated[str | None, tyro.conf.arg(name="from")]  # as "from" is a word of the language
@@ -104,6 +105,9 @@ class TrainConfig:
     """Seed of weights, action sampling, minibatches and environments."""
     device: str = "cpu"
     """Device of the policy: cpu, cuda, cuda:1, mps."""
+    learner: LearnerName = "auto"
+    """What learns from minibatches: torch; compiled, faster, for MLPs with discrete actions on the CPU; or auto:
+    compiled where that can be used."""
     compile: Compile = "off"
     """Compile the policy by torch.compile, in this mode; the last two capture CUDA graphs. For large networks."""
     precision: Precision = "float32"
@@ -448,6 +452,7 @@ _CHOICES = {
     "Backend": Backend,
     "Precision": Precision,
     "Compile": Compile,
+    "LearnerName": LearnerName,
 }
 
 

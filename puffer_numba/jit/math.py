@@ -1,8 +1,9 @@
-"""Elementary functions that vectorize: sin, cos, exp, log, floor.
+"""Elementary functions that vectorize: sin, cos, tanh, exp, log, floor.
 
 Without Intel's SVML, a call into libm stops a loop from being vectorized. For float32 these are branchless
 polynomials, good to the error stated at each one (``tests/jit/test_math.py`` measures it against float64);
-for every other type they are libm's. Polynomials: Moshier's Cephes library, single precision.
+for every other type they are libm's. Polynomials: Moshier's Cephes library, single precision;
+tanh: the rational function of Eigen's ``ptanh_float``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,21 @@ _L = tuple(
     )
 )
 
+_TANH_MAX = _f(7.90531110763549805)
+_TANH_P = tuple(
+    _f(c)
+    for c in (
+        -2.76076847742355e-16,
+        2.00018790482477e-13,
+        -8.60467152213735e-11,
+        5.12229709037114e-8,
+        1.48572235717979e-5,
+        6.37261928875436e-4,
+        4.89352455891786e-3,
+    )
+)
+_TANH_Q = tuple(_f(c) for c in (1.19825839466702e-6, 1.18534705686654e-4, 2.26843463243900e-3, 4.89352518554385e-3))
+
 
 def _sin_quadrant(x: Any, shift: Any) -> Any:
     """sin(x + shift * pi / 2)."""
@@ -74,6 +90,17 @@ def _sin32(x: Any) -> Any:
 
 def _cos32(x: Any) -> Any:
     return _sin_quadrant(x, 1)
+
+
+def _tanh32(x: Any) -> Any:
+    x = _TANH_MAX if x > _TANH_MAX else x
+    x = -_TANH_MAX if x < -_TANH_MAX else x
+    z = x * x
+    p = _TANH_P[0]
+    for k in range(1, 7):
+        p = p * z + _TANH_P[k]
+    q = ((_TANH_Q[0] * z + _TANH_Q[1]) * z + _TANH_Q[2]) * z + _TANH_Q[3]
+    return x * p / q
 
 
 def _exp32(x: Any) -> Any:
@@ -136,6 +163,12 @@ def sin(x: Any) -> Any:
 def cos(x: Any) -> Any:
     """Cosine, in radians. float32: absolute error below 1e-7 for \\|x\\| <= 8192, growing beyond."""
     return np.cos(x)
+
+
+@_elementary(math.tanh, _tanh32)
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent. float32: absolute error below 4e-7."""
+    return np.tanh(x)
 
 
 @_elementary(math.exp, _exp32)

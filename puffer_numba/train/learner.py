@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +61,10 @@ class Learner:
         optimizers: one, or for Muon two.
         generator: of minibatches.
         skipped: minibatches that were not finite and were passed over.
+        name: of what does the arithmetic.
     """
+
+    name = "torch"
 
     def __init__(
         self,
@@ -81,6 +84,10 @@ class Learner:
         self.skipped, self._is_checked = 0, False
         self._forward = accelerate(policy, config, device)
         self._fast_loss = isinstance(distribution, CategoricalActions) and device.type == "cpu"
+
+    def acting(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """What acts: ``forward``, or the same in another way."""
+        return forward
 
     @property
     def learning_rate(self) -> float:

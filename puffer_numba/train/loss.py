@@ -54,6 +54,21 @@ class LossWeights(NamedTuple):
         return cls(*(getattr(config, name) for name in cls._fields))
 
 
+LANES = 64
+"""Rows whose exponentials are computed together: a few vectors."""
+
+
+class Softmax(NamedTuple):
+    """Of up to `LANES` rows."""
+
+    probabilities: NDArray[np.float32]
+    """``(rows, logits)``."""
+    log_norms: NDArray[np.float32]
+    """``(rows, components)``: logarithms of the denominators."""
+    totals: NDArray[np.float32]
+    """Of the same shape: the denominators, each divided by its largest exponential."""
+
+
 class LossGradients(NamedTuple):
     """What the kernel writes."""
 
@@ -62,7 +77,7 @@ class LossGradients(NamedTuple):
     values: NDArray[np.float32]
     """Gradients with respect to its values, ``(rows,)``."""
     record: NDArray[np.float32]
-    """``(5,)``, the means that `LOSS_NAMES` lists."""
+    """``(5,)``, the means that `LOSS_NAMES` lists, to which it adds."""
 
 
 def ppo_loss(
@@ -115,7 +130,7 @@ def discrete_backward(
     """
     sizes = distribution.sizes
     params_gradient, values_gradient = torch.empty_like(params), torch.empty_like(values)
-    record = torch.empty(len(LOSS_NAMES))
+    record = torch.zeros(len(LOSS_NAMES))
     steps = steps._replace(actions=steps.actions.reshape(-1, len(sizes)))
     discrete_ppo_gradients(
         params.detach().numpy(),
@@ -124,6 +139,7 @@ def discrete_backward(
         Steps(*(tensor.numpy() for tensor in steps)),
         rows.numpy(),
         advantages.numpy(),
+        len(rows),
         LossWeights.of(config),
         LossGradients(params_gradient.numpy(), values_gradient.view(-1).numpy(), record.numpy()),
     )
@@ -139,41 +155,130 @@ def discrete_ppo_gradients(
     steps: Steps,
     rows: NDArray[np.int64],
     advantages: NDArray[np.float32],
+    count: int,
     weights: LossWeights,
     out: LossGradients,
 ) -> None:
-    """Gradients of `ppo_loss` with respect to a policy's outputs.
+    """Gradients of `ppo_loss` with respect to a policy's outputs, for a minibatch or a part of one.
 
     Args:
-        logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs for the minibatch.
+        logits: ``(rows, sum(sizes))``; values: ``(rows,)``: the policy's outputs.
         sizes: ``(components,)``: number of choices of each component of the action.
         steps: of the whole rollout.
-        rows: which of them the minibatch is of; advantages: ``(rows,)``, theirs.
+        rows: which of them these are; advantages: ``(rows,)``, theirs.
+        count: steps of the whole minibatch, over which the loss is a mean.
         weights: of the loss's parts.
         out: the result.
     """
-    count = len(values)
-    one, per_row = np.float32(1), np.float32(1 / count)
-    clip, vf_clip = np.float32(weights.clip_coef), np.float32(weights.vf_clip_coef)
-    low, high = np.float32(1 - weights.clip_coef), np.float32(1 + weights.clip_coef)
-    vf_weight, ent_weight = np.float32(weights.vf_coef / count), np.float32(weights.ent_coef / count)
-    log_norms = np.empty(len(sizes), np.float32)
-    policy_loss = value_loss = entropy_sum = kl = clipped = 0.0
-    for b in range(count):
-        step = rows[b]
+    columns, components = logits.shape[1], len(sizes)
+    probabilities, ratios = np.empty((LANES, columns), np.float32), np.empty((2, LANES), np.float32)
+    log_norms, totals = np.empty((LANES, components), np.float32), np.empty((LANES, components), np.float32)
+    for first in range(0, len(values), LANES):
+        last = min(first + LANES, len(values))
+        n = last - first
+        softmax = Softmax(probabilities[:n], log_norms[:n], totals[:n])
+        policy = LossGradients(out.logits[first:last], out.values[first:last], out.record)
+        _softmax(logits[first:last], sizes, softmax)
+        _ratios(logits[first:last], sizes, steps, rows[first:last], log_norms, ratios[0, :n], ratios[1, :n])
+        _policy_gradients(
+            logits[first:last],
+            sizes,
+            steps.actions,
+            rows[first:last],
+            advantages[first:last],
+            count,
+            weights,
+            softmax,
+            ratios[0, :n],
+            ratios[1, :n],
+            policy,
+        )
+        _value_gradients(values[first:last], steps, rows[first:last], count, weights, policy)
+
+
+@trainer_kernel
+def _softmax(logits: NDArray[np.float32], sizes: NDArray[np.int64], out: Softmax) -> None:
+    """Of each component of each row; exponentials and logarithms in loops of their own, which vectorize."""
+    rows = len(logits)
+    for b in range(rows):
+        first = 0
+        for c in range(len(sizes)):
+            last = first + sizes[c]
+            top = logits[b, first]
+            for k in range(first + 1, last):
+                top = max(top, logits[b, k])
+            for k in range(first, last):
+                out.probabilities[b, k] = logits[b, k] - top
+            out.log_norms[b, c] = top
+            first = last
+    _exp(out.probabilities.reshape(-1), out.probabilities.reshape(-1))
+    for b in range(rows):
+        first = 0
+        for c in range(len(sizes)):
+            last = first + sizes[c]
+            total = np.float32(0)
+            for k in range(first, last):
+                total += out.probabilities[b, k]
+            for k in range(first, last):
+                out.probabilities[b, k] /= total
+            out.totals[b, c] = total
+            first = last
+    log_norms, totals = out.log_norms.reshape(-1), out.totals.reshape(-1)
+    for n in range(len(totals)):
+        log_norms[n] += log(totals[n])
+
+
+@trainer_kernel
+def _exp(x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    for n in range(len(x)):
+        out[n] = exp(x[n])
+
+
+@trainer_kernel
+def _ratios(
+    logits: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    steps: Steps,
+    rows: NDArray[np.int64],
+    log_norms: NDArray[np.float32],
+    log_ratios: NDArray[np.float32],
+    ratios: NDArray[np.float32],
+) -> None:
+    """How many times as probable each action is as when it was chosen, and the logarithm of that."""
+    for b in range(len(rows)):
         log_prob = np.float32(0)
         first = 0
         for c in range(len(sizes)):
-            log_norms[c] = _softmax(logits, b, first, sizes[c], out.logits)
-            log_prob += logits[b, first + steps.actions[step, c]] - log_norms[c]
+            log_prob += logits[b, first + steps.actions[rows[b], c]] - log_norms[b, c]
             first += sizes[c]
+        log_ratios[b] = log_prob - steps.old_log_probs[rows[b]]
+    _exp(log_ratios, ratios)
 
-        log_ratio = log_prob - steps.old_log_probs[step]
-        ratio = exp(log_ratio)
-        advantage = advantages[b]
+
+@trainer_kernel
+def _policy_gradients(
+    logits: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    actions: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    advantages: NDArray[np.float32],
+    count: int,
+    weights: LossWeights,
+    softmax: Softmax,
+    log_ratios: NDArray[np.float32],
+    ratios: NDArray[np.float32],
+    out: LossGradients,
+) -> None:
+    """Of the clipped objective and the entropy bonus, by the logits."""
+    one, per_row, ent_weight = np.float32(1), np.float32(1 / count), np.float32(weights.ent_coef / count)
+    clip = np.float32(weights.clip_coef)
+    low, high = np.float32(1 - weights.clip_coef), np.float32(1 + weights.clip_coef)
+    policy_loss = entropy_sum = kl = clipped = 0.0
+    for b in range(len(rows)):
+        ratio, advantage = ratios[b], advantages[b]
         unclipped_loss, clipped_loss = -advantage * ratio, -advantage * min(max(ratio, low), high)
         policy_loss += max(unclipped_loss, clipped_loss)
-        kl += ratio - one - log_ratio
+        kl += ratio - one - log_ratios[b]
         clipped += abs(ratio - one) > clip
         # The clipped term is a constant: where it is the larger, the policy is left alone.
         log_prob_gradient = unclipped_loss * per_row if unclipped_loss >= clipped_loss else np.float32(0)
@@ -181,18 +286,35 @@ def discrete_ppo_gradients(
         first = 0
         for c in range(len(sizes)):
             last = first + sizes[c]
-            entropy = log_norms[c]
+            entropy = log_norm = softmax.log_norms[b, c]
             for k in range(first, last):
-                entropy -= out.logits[b, k] * logits[b, k]
+                entropy -= softmax.probabilities[b, k] * logits[b, k]
             entropy_sum += entropy
+            action = first + actions[rows[b], c]
             for k in range(first, last):
-                p = out.logits[b, k]
-                chosen = np.float32(k == first + steps.actions[step, c])
-                by_entropy = p * (logits[b, k] - log_norms[c] + entropy)
-                out.logits[b, k] = log_prob_gradient * (chosen - p) + ent_weight * by_entropy
+                p = softmax.probabilities[b, k]
+                by_entropy = p * (logits[b, k] - log_norm + entropy)
+                out.logits[b, k] = log_prob_gradient * (np.float32(k == action) - p) + ent_weight * by_entropy
             first = last
+    out.record[0] += policy_loss / count
+    out.record[2] += entropy_sum / count
+    out.record[3] += kl / count
+    out.record[4] += clipped / count
 
-        old_value, target = steps.old_values[step], steps.returns[step]
+
+@trainer_kernel
+def _value_gradients(
+    values: NDArray[np.float32],
+    steps: Steps,
+    rows: NDArray[np.int64],
+    count: int,
+    weights: LossWeights,
+    out: LossGradients,
+) -> None:
+    vf_clip, vf_weight = np.float32(weights.vf_clip_coef), np.float32(weights.vf_coef / count)
+    value_loss = 0.0
+    for b in range(len(rows)):
+        old_value, target = steps.old_values[rows[b]], steps.returns[rows[b]]
         change = values[b] - old_value
         error = values[b] - target
         gradient = error
@@ -202,11 +324,7 @@ def discrete_ppo_gradients(
                 error, gradient = near, np.float32(0)
         value_loss += 0.5 * error * error
         out.values[b] = vf_weight * gradient
-    out.record[0] = policy_loss / count
-    out.record[1] = value_loss / count
-    out.record[2] = entropy_sum / count
-    out.record[3] = kl / count
-    out.record[4] = clipped / count
+    out.record[1] += value_loss / count
 
 
 @trainer_kernel
@@ -222,20 +340,3 @@ def normalize(x: NDArray[np.float32]) -> None:
     shift, scale = np.float32(mean), np.float32(1 / (math.sqrt(square / (len(x) - 1)) + 1e-8))
     for b in range(len(x)):
         x[b] = (x[b] - shift) * scale
-
-
-@trainer_kernel
-def _softmax(
-    logits: NDArray[np.float32], row: int, first: int, size: int, probabilities: NDArray[np.float32]
-) -> np.float32:
-    """Softmax of ``logits[row, first : first + size]`` into the same places; the logarithm of its denominator."""
-    top = logits[row, first]
-    for k in range(first + 1, first + size):
-        top = max(top, logits[row, k])
-    total = np.float32(0)
-    for k in range(first, first + size):
-        probabilities[row, k] = exp(logits[row, k] - top)
-        total += probabilities[row, k]
-    for k in range(first, first + size):
-        probabilities[row, k] /= total
-    return top + log(total)

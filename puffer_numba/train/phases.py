@@ -13,11 +13,12 @@ ACTING, SAMPLING = "forward, acting", "sampling actions"
 STATISTICS, ADVANTAGES, MINIBATCHES = "statistics", "advantages", "minibatches"
 LEARNING, BACKWARD, OPTIMIZER = "forward, learning", "loss and backward", "optimizer"
 COMMUNICATION, LOGGING, SAVING = "other processes", "logging", "saving"
+COMPILED = "learning, compiled"
 EVALUATING = "evaluation"
 OTHER = "other"
 
-TORCH = (ACTING, LEARNING, BACKWARD, OPTIMIZER)
-"""Phases that are torch's forward, backward and optimizer step."""
+NETWORK = (ACTING, LEARNING, BACKWARD, OPTIMIZER, COMPILED)
+"""Phases that are the network's forward, backward and optimizer step: torch's, or compiled."""
 
 
 class Phases:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from puffer_numba.train.phases import OTHER, TORCH
+from puffer_numba.train.phases import NETWORK, OTHER
 from puffer_numba.train.trainer import Trainer
 
 _WARM_UP = 2  # rollouts, which compile what must be compiled
@@ -37,8 +37,8 @@ class Profile:
 
     @property
     def overhead(self) -> float:
-        """Share of the time that is neither torch's forward, backward nor optimizer step, 0 to 1."""
-        return 1 - sum(self.seconds.get(phase, 0.0) for phase in TORCH) / self.total
+        """Share of the time that is neither the network's forward, backward nor optimizer step, 0 to 1."""
+        return 1 - sum(self.seconds.get(phase, 0.0) for phase in NETWORK) / self.total
 
     def table(self) -> Iterator[str]:
         """Lines of text: each phase's share, time for each rollout, and calls."""

@@ -26,8 +26,9 @@ from puffer_numba.models.normalizer import RunningNormalizer
 from puffer_numba.train.acceleration import accelerate
 from puffer_numba.train.advantage import discounted_returns, gae, vtrace
 from puffer_numba.train.collector import Collector
+from puffer_numba.train.compiled.learner import make_learner
 from puffer_numba.train.distributed import ALONE, World
-from puffer_numba.train.learner import Learner, NonFiniteError
+from puffer_numba.train.learner import NonFiniteError
 from puffer_numba.train.loss import LOSS_NAMES
 from puffer_numba.train.phases import ADVANTAGES, LEARNING, STATISTICS, Phases
 from puffer_numba.train.rollout import EpisodeStatistics, Rollout
@@ -87,7 +88,11 @@ class Trainer:
         self.rollout = Rollout(vecenv, self.distribution, train.horizon, pinned=self.device.type == "cuda")
         self.statistics = EpisodeStatistics(self.rollout)
         self.discounted = np.zeros(self.rollout.rows, np.float32)
-        self._forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
+        self.learner = make_learner(
+            train, self.policy, self.distribution, self.rollout, self.normalizer, world, self.device, self.phases
+        )
+        forward_eval = accelerate(getattr(policy, "forward_eval", policy), train, self.device)
+        self._forward_eval = self.learner.acting(forward_eval)
         self.collector = Collector(
             self.vecenv,
             self.rollout,
@@ -96,9 +101,6 @@ class Trainer:
             seed=train.seed,
             phases=self.phases,
             part=world.rank,
-        )
-        self.learner = Learner(
-            train, self.policy, self.distribution, self.rollout, self.normalizer, world, self.device, self.phases
         )
         self.global_step = self.epoch = self._rollout_start = 0
         self.losses: dict[str, float] = {}
@@ -282,14 +284,15 @@ class Trainer:
         return 1.0 - float(np.var(self.rollout.advantages[valid])) / variance if variance > 0 else float("nan")
 
     def describe(self) -> str:
-        """Sizes of the batch, the rollout storage and the network."""
+        """Sizes of the batch, the rollout storage and the network, and what learns."""
         rows, horizon = self.rollout.rows, self.rollout.horizon
         parameters = sum(p.numel() for p in self.policy.parameters())
         mebibytes = self.rollout.nbytes / 2**20
         processes = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
         return (
             f"{rows} rows x {horizon} steps, rollout storage {mebibytes:.1f} MiB, "
-            f"{parameters:,} parameters on {self.device}{processes}"
+            f"{parameters:,} parameters on {self.device}{processes}, "
+            f"{self.learner.name} learner"
         )
 
     def state_dict(self, together: bool = True) -> TrainerState:

@@ -14,7 +14,7 @@ import pytest
 from puffer_numba.jit import math as jit_math
 from puffer_numba.jit.compiler.parts import JIT_OPTIONS
 
-NAMES = ("sin", "cos", "exp", "log")
+NAMES = ("sin", "cos", "tanh", "exp", "log")
 F32 = np.finfo(np.float32)
 
 
@@ -68,6 +68,12 @@ def test_sin_and_cos_stay_bounded_a_little_beyond(name):
     assert np.abs(evaluate(name, x) - getattr(np, name)(x.astype(np.float64))).max() < 1e-5
 
 
+def test_tanh_is_within_4e_7():
+    x = np.concatenate([np.linspace(0, 10, 2_000_001, dtype=np.float32), every_float32(1e-30, F32.max, 1009)])
+    for sign in (1, -1):
+        assert np.abs(evaluate("tanh", sign * x) - np.tanh(sign * x.astype(np.float64))).max() < 4e-7
+
+
 def test_exp_is_within_2e_7_relative():
     x = np.concatenate(
         [
@@ -102,6 +108,8 @@ def test_log_is_within_2e_7_relative_or_absolute():
         ("cos", 0.0, 1.0),
         ("sin", math.nan, math.nan),
         ("cos", math.nan, math.nan),
+        ("tanh", 0.0, 0.0),
+        ("tanh", math.nan, math.nan),
         ("exp", 0.0, 1.0),
         ("exp", -0.0, 1.0),
         ("exp", math.inf, math.inf),

@@ -15,7 +15,7 @@ from puffer_numba import pufferl
 from puffer_numba.runs import checkpoint, folder
 from puffer_numba.runs.signals import Terminated, termination_raises
 from puffer_numba.train.collector import Collector
-from puffer_numba.train.learner import Learner
+from puffer_numba.train.compiled.learner import CompiledLearner
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import descendants, gone
 
@@ -49,12 +49,12 @@ def in_the_third(cls, method, number):
 
 @pytest.mark.parametrize(
     ("cls", "method", "number", "steps"),
-    [(Collector, "collect", signal.SIGTERM, 2), (Learner, "_update", signal.SIGHUP, 1)],
+    [(Collector, "collect", signal.SIGTERM, 2), (CompiledLearner, "_update", signal.SIGHUP, 1)],
     ids=["evaluating", "updating"],
 )
 def test_a_signal_saves_the_run_and_ends_it(cls, method, number, steps, tmp_path, monkeypatch):
     monkeypatch.setattr(cls, method, in_the_third(cls, method, number))
-    if cls is Learner:  # the first rollout has two minibatches for each of its epochs
+    if cls is CompiledLearner:  # the first rollout has two minibatches for each of its epochs
         steps = 1
     with pytest.raises(Terminated) as ended:
         pufferl.train("cartpole", {**QUICK, "train.data_dir": str(tmp_path)}, dashboard=Quiet())

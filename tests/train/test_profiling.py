@@ -48,6 +48,7 @@ def test_what_is_profiled_learns_the_same():
 def test_the_command_prints_a_table_and_writes_a_trace(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = ["--env.num-envs", "16", "--train.horizon", "32", "--seconds", "0.2", "--trace", "trace.json"]
+    options += ["--train.learner", "torch"]
     assert main(["profile", "cartpole", *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["phase", "share", "ms", "a", "rollout", "calls", "a", "rollout"]

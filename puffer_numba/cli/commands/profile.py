@@ -39,7 +39,7 @@ def run(args: list[str]) -> int:
     measured = profile(trainer, options.seconds)
     print(trainer.describe())
     print("\n".join(measured.table()))
-    print(f"{measured.steps / measured.total:,.0f} steps/s; {measured.overhead:.1%} of the time is not torch's")
+    print(f"{measured.steps / measured.total:,.0f} steps/s; {measured.overhead:.1%} of the time is not the network's")
     if options.trace is not None:
         save_trace(trainer, options.trace)
         print(f"wrote {options.trace}")
